@@ -1,0 +1,147 @@
+"""Input checks: every refusal names the argument, what was expected and what came, before any state changes."""
+
+import math
+import operator
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Block = np.ndarray[Any, np.dtype[Any]] | Tensor
+DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
+NUMPY = {
+    torch.float32: np.dtype("float32"),
+    torch.float64: np.dtype("float64"),
+    torch.complex64: np.dtype("complex64"),
+    torch.complex128: np.dtype("complex128"),
+}
+
+
+class DivergenceError(ArithmeticError):
+    """The weights left the finite numbers; the filter keeps the state it had before the call."""
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Return value as an int >= 1."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if isinstance(value, bool | np.bool_) or number < 1:
+        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+    return number
+
+
+def as_batch(batch: Any) -> tuple[int, ...]:
+    """Return a batch shape as a tuple of ints >= 1."""
+    sizes = batch if isinstance(batch, tuple | list | torch.Size) else (batch,)
+    return tuple(positive_int("batch", size) for size in sizes)
+
+
+def as_dtype(dtype: Any) -> torch.dtype:
+    """Return a supported dtype."""
+    if dtype not in DTYPES:
+        raise TypeError(f"dtype must be one of {', '.join(map(str, DTYPES))}, got {dtype!r}")
+    return dtype
+
+
+def check_block(name: str, value: Any, like: Tensor, shape: tuple[int | None, ...]) -> None:
+    """Check type, device and shape of a block; None in shape stands for any size."""
+    if isinstance(value, np.ndarray):
+        kind, known = value.dtype.kind, "fc"
+    elif isinstance(value, Tensor):
+        kind = "c" if value.is_complex() else "f" if value.is_floating_point() else "i"
+        known = "fc"
+        if value.device != like.device:
+            raise ValueError(f"{name} is on {value.device}, the filter on {like.device}: move one with .to(...)")
+    else:
+        raise TypeError(
+            f"{name} must be a NumPy array or a torch tensor, got {type(value).__name__}: convert it with numpy.asarray(...)"
+        )
+    if kind not in known:
+        raise TypeError(
+            f"{name} must hold floats, got {value.dtype}: scale it to floats first, for 16-bit audio {name} / 32768.0"
+        )
+    if kind == "c" and not like.is_complex():
+        raise TypeError(f"{name} is complex, the filter real: make the filter with dtype=torch.complex64 or complex128")
+    if len(value.shape) != len(shape) or any(s is not None and s != v for s, v in zip(shape, value.shape, strict=True)):
+        wanted = ", ".join("T" if s is None else str(s) for s in shape)
+        raise ValueError(f"{name} must have shape ({wanted}{',' * (len(shape) == 1)}), got {tuple(value.shape)}")
+
+
+def check_finite(name: str, value: Block) -> None:
+    """Refuse NaN and infinity, saying where the first one is."""
+    ok = np.isfinite(value) if isinstance(value, np.ndarray) else torch.isfinite(value)
+    if not bool(ok.all()):
+        where = tuple(int(i) for i in (~torch.as_tensor(ok)).nonzero()[0])
+        index = where[0] if len(where) == 1 else where
+        raise ValueError(f'{name} must be finite, got {value[where]} at index {index} (nonfinite="skip" passes over such samples)')
+
+
+def skip_nonfinite(x: Block, d: Block) -> tuple[Block, Block]:
+    """Return x with zeros and d with NaN wherever either is not finite."""
+    if isinstance(x, np.ndarray):
+        ok = np.isfinite(x)
+        good = ok if ok.ndim == d.ndim else ok.all(-1)
+        return np.where(ok, x, 0).astype(x.dtype), np.where(good & np.isfinite(d), d, np.nan).astype(d.dtype)
+    ok_t = torch.isfinite(x)
+    good_t = ok_t if ok_t.ndim == d.ndim else ok_t.all(-1)
+    return torch.where(ok_t, x, 0), torch.where(good_t & torch.isfinite(d), d, torch.nan)
+
+
+def check_number(
+    name: str,
+    value: Any,
+    batch: tuple[int, ...],
+    *,
+    low: float = 0.0,
+    high: float = math.inf,
+    above: bool = False,
+    stable: float = math.inf,
+) -> float | Tensor:
+    """Return a parameter as a float, or as a tensor that broadcasts over the batch, checked to lie in its range.
+
+    With `above`, low itself is out; from `stable` on, and at 0, a warning says that the filter does not converge.
+    """
+    if isinstance(value, Tensor | np.ndarray):
+        tensor = torch.as_tensor(value)
+        if not tensor.is_floating_point():
+            raise TypeError(f"{name} must be a float or a tensor of floats, got {tensor.dtype}")
+        try:
+            fits = torch.broadcast_shapes(tensor.shape, batch) == torch.Size(batch)
+        except RuntimeError:
+            fits = False
+        if not fits:
+            raise ValueError(f"{name} must broadcast over batch {batch}, got shape {tuple(tensor.shape)}")
+        least, most = tensor.detach().min().item(), tensor.detach().max().item()
+        value = tensor
+    else:
+        try:
+            value = float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"{name} must be a float or a tensor, got {value!r}") from None
+        least = most = value
+    low_ok = least > low if above else least >= low
+    if not (low_ok and most <= high and math.isfinite(least) and math.isfinite(most)):
+        bounds = f"{'>' if above else '>='} {low:g}" + (f" and <= {high:g}" if math.isfinite(high) else "")
+        raise ValueError(f"{name} must be finite, {bounds}, got {least if least == most else (least, most)}")
+    if math.isfinite(stable) and not (least > 0 and most < stable):
+        warnings.warn(f"{name} = {value} lies outside (0, {stable:g}): the filter does not converge", UserWarning, stacklevel=4)
+    return value
+
+
+def cast(value: Block, dtype: torch.dtype) -> Block:
+    """Take a block into the filter's own precision; without a copy where it fits already."""
+    if isinstance(value, Tensor):
+        return value.to(dtype)
+    with np.errstate(over="ignore"):
+        return value.astype(NUMPY[dtype], copy=False)
+
+
+def as_tensor(value: Block, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a block as a tensor of the filter's precision and device."""
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.array(value, NUMPY[dtype], copy=None if value.flags.writeable else True, order="C")).to(device)
+    return value.to(dtype)

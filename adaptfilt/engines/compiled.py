@@ -1,0 +1,218 @@
+"""The compiled engine: any algorithm's one function inside a sample loop, at C speed on the CPU."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from ctypes import ArgumentError, addressof, c_double, c_int64
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adaptfilt.checks import NUMPY, DivergenceError, check_finite, skip_nonfinite
+from adaptfilt.engines.algorithm import Job, Result
+from adaptfilt.engines.loops import block_function, step_function
+from adaptfilt.taps import windows
+
+Array = np.ndarray[Any, np.dtype[Any]]
+CHUNK = 32768  # samples a loop gets at a time: its copy of the stream stays in the second-level cache
+CHUNK_FEATURES = 1 << 20  # entries of written-out regressors at a time
+MIN_RUN = 16  # lookahead pays from about so many samples between two records
+_DIVERGED = "the weights grew beyond the finite numbers: lower the step size; the state is as before the call"
+MIN_THREADED = 100_000  # multiply-adds from which on a second thread pays
+
+
+def run(job: Job) -> Result:
+    """Adapt over a block on the CPU, on copies of the state.
+
+    Raises
+    ------
+    ValueError
+        If x or d is not finite (and such samples are not to be skipped).
+    DivergenceError
+        If the weights or the state become infinite.
+    """
+    batch, T, F = job.w.shape[:-1], job.d.shape[-1], job.w.shape[-1]
+    channels, dtype = batch.numel(), NUMPY[job.w.dtype]
+    x = _array(job.x).reshape(channels, *job.x.shape[len(batch) :])
+    d = _array(job.d).reshape(channels, T)
+    w, line, *states = (_array(t).reshape(channels, *t.shape[len(batch) :]).copy() for t in (job.w, job.samples, *job.state.values()))
+    y, e = np.empty((channels, T), dtype), np.empty((channels, T), dtype)
+    record = np.empty((channels, T // job.every, F), dtype) if job.every else None
+    mu, p = _numbers(job, channels, T)
+
+    length = CHUNK if job.features is None else max(1, CHUNK_FEATURES // (channels * F))
+    length = max(length // job.every, 1) * job.every if job.every else length
+    for start in range(0, T, length):
+        part = slice(start, start + length)
+        with np.errstate(over="ignore"):
+            x_part, d_part = x[:, part].astype(dtype, copy=False), d[:, part].astype(dtype, copy=False)
+        if job.skip:
+            x_part, d_part = skip_nonfinite(x_part, d_part)
+        if job.features is not None and not job.rows:
+            x_part = _features(job, x_part, line)
+        mu_part = mu[:, part] if mu.shape[1] > 1 else mu
+        kept = record[:, start // job.every : (start + length) // job.every] if record is not None else None
+        status = _block(job, x_part, d_part, w, line, states, mu_part, p, y[:, part], e[:, part], kept)
+        if status:
+            _refuse(job, status)
+    shaped = [v.reshape(*batch, *v.shape[1:]) for v in (y, e, w)]
+    if isinstance(job.x, Tensor):
+        shaped[:2] = map(torch.from_numpy, shaped[:2])
+    record = record.reshape(*batch, *record.shape[1:]) if record is not None else None
+    return Result(*shaped, record, line.reshape(job.samples.shape), dict(zip(job.state, states, strict=True)))
+
+
+def _block(
+    job: Job,
+    x: Array,
+    d: Array,
+    w: Array,
+    line: Array,
+    states: list[Array],
+    mu: Array,
+    p: Array,
+    y: Array,
+    e: Array,
+    record: Array | None,
+) -> int:
+    """Run the loop over one part, rows of a batch over threads; w, line and states change in place."""
+    (channels, T), M = d.shape, w.shape[-1]
+    rows = job.rows or job.features is not None
+    x, d, mu = (v if v.strides[-1] == v.itemsize and not rows else np.ascontiguousarray(v) for v in (x, d, mu))
+    fast = job.algorithm.gain is not None and not rows and T > 1 and (not job.every or job.every >= MIN_RUN)
+    ndims = tuple(a.ndim - 1 for a in states), tuple(map(len, job.scratch))
+    function = block_function(job.algorithm, w.dtype.name, ndims, (bool(p[:, -1].any()), job.skip) if fast else None)
+    sizes = [*(n for a in states for n in a.shape[1:]), *(n for shape in job.scratch for n in shape)]
+    dims = np.array(sizes + [0] * (16 - len(sizes)), np.int64)
+    strides = [v.strides[0] // v.itemsize for v in (x, d, y)]
+    strides += [mu.strides[0] // mu.itemsize if mu.shape[0] > 1 else 0, int(mu.shape[1] > 1)]
+    arrays = [x, d, y, e, record if record is not None else y, mu, line, w, p, dims, *states]
+    addresses = [a.ctypes.data for a in arrays]
+    kept = record.strides[0] // record.itemsize if record is not None else 0
+    options = [*strides, job.every, kept, int(rows), int(job.skip)]
+
+    def part(first: int, last: int) -> int:
+        own = [np.empty(1 if rows else T + M - 1, w.dtype), *(np.empty(shape, w.dtype) for shape in job.scratch)]
+        return call(function, *addresses, *[a.ctypes.data for a in own], first, last, channels, T, M, *options)
+
+    threads = min(channels, torch.get_num_threads())
+    if threads == 1 or channels * T * M < MIN_THREADED:
+        return part(0, channels)
+    edges = [channels * i // threads for i in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        return max(pool.map(part, edges[:-1], edges[1:]))
+
+
+def call(function: Callable[..., int], *arguments: Any) -> int:
+    """Call a native function and return its result."""
+    result, spare = c_int64(), c_int64()
+    if function(addressof(result), addressof(spare), *arguments):
+        raise RuntimeError("the update function raised an exception inside the compiled loop")
+    return result.value
+
+
+class Stepper:
+    """One filter's state bound to compiled code that takes a single sample, in place.
+
+    Parameters
+    ----------
+    job : Job
+        Its x, d and mu are not read; w, samples and state are changed by every call.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.w, self.samples = job.w, job.samples
+        line, w, *states = (t.numpy() for t in (job.samples, job.w, *job.state.values()))
+        _, p = _numbers(job, 1, 1)
+        sizes = [*(n for a in states for n in a.shape), *(n for shape in job.scratch for n in shape)]
+        dims = np.array(sizes + [0] * (16 - len(sizes)), np.int64)
+        self._out, self._status, spare = (c_double * 4)(), c_int64(), c_int64()
+        copies = [np.empty_like(a) for a in (w, *states)]
+        arrays = [line, w, p, np.empty_like(w), np.frombuffer(self._out), dims, copies[0], *states, *copies[1:]]
+        arrays += [np.empty(shape, w.dtype) for shape in job.scratch]
+        self._kept = (arrays, spare, job.state)
+        ndims = tuple(a.ndim for a in states), tuple(map(len, job.scratch))
+        function = step_function(job.algorithm, w.dtype.name, ndims)
+        self._call = partial(function, addressof(self._status), addressof(spare), *(a.ctypes.data for a in arrays))
+        self._size, self._skip, self._complex = len(w), int(job.skip), job.w.is_complex()
+
+    def step(self, x: Any, d: Any) -> tuple[Any, Any]:
+        """Predict and adapt; return y and e."""
+        self._run(3, x, d)
+        out = self._out
+        if self._complex:
+            return complex(out[0], out[1]), complex(out[2], out[3])
+        return out[0], out[2]
+
+    def predict(self, x: Any) -> Any:
+        """Take x in and return y."""
+        self._run(1, x, 0.0)
+        return complex(*self._out[:2]) if self._complex else self._out[0]
+
+    def adapt(self, e: Any) -> None:
+        """Adapt on an error."""
+        self._run(2, 0.0, e)
+
+    def _run(self, mode: int, x: Any, d: Any) -> None:
+        try:
+            if self._complex:
+                x, d = complex(x), complex(d)
+                self._call(mode, self._size, self._skip, x.real, x.imag, d.real, d.imag)
+            else:
+                self._call(mode, self._size, self._skip, x, 0.0, d, 0.0)
+        except (ArgumentError, TypeError):
+            self._refuse_type(x, d)
+        status = self._status.value
+        if status == 3:
+            raise DivergenceError(_DIVERGED)
+        if status:
+            name, value = ("x", x) if status == 1 else ("e" if mode == 2 else "d", d)
+            raise ValueError(f'{name} must be finite, got {value} (nonfinite="skip" passes over such samples)')
+
+    def _refuse_type(self, x: Any, d: Any) -> None:
+        kind = "float or complex number" if self._complex else "float: this filter is real"
+        raise TypeError(f"x and d must each be a {kind}, got {type(x).__name__} and {type(d).__name__}") from None
+
+
+def _numbers(job: Job, channels: int, T: int) -> tuple[Array, Array]:
+    """Return the step sizes, (channels or 1, T or 1), and all parameters, (channels, N), in the filter's precision."""
+    batch, real = job.w.shape[:-1], NUMPY[job.w.dtype.to_real()]
+    values = list(job.params.values())
+    if any(isinstance(v, Tensor) for v in values):
+        columns = [torch.as_tensor(v).detach().expand(batch).reshape(channels).numpy().astype(real) for v in values]
+        p = np.ascontiguousarray(np.stack(columns, -1))
+    else:
+        p = np.array([values] * channels, real)
+    if job.mu is None:
+        index = list(job.params).index("mu") if "mu" in job.params else 0
+        return np.ascontiguousarray(p[:, index : index + 1]), p
+    mu = torch.as_tensor(job.mu).detach().numpy().astype(real, copy=False)
+    if mu.ndim > 1:
+        return np.broadcast_to(mu, (*batch, mu.shape[-1])).reshape(channels, mu.shape[-1]), p
+    return mu.reshape(1, -1), p
+
+
+def _features(job: Job, x: Array, line: Array) -> Array:
+    """Return the features of a block, (channels, T, F), and take the block into the line."""
+    assert job.features is not None
+    stream = np.concatenate([line[:, 1:], x], -1)
+    line[:] = stream[:, -line.shape[1] :]
+    with torch.no_grad():
+        u = job.features(windows(torch.from_numpy(stream), line.shape[1]))
+    return np.ascontiguousarray(u.to(job.w.dtype).numpy())
+
+
+def _array(value: Any) -> Array:
+    """Return a block as an array that shares its memory."""
+    return value if isinstance(value, np.ndarray) else value.detach().resolve_conj().resolve_neg().numpy()
+
+
+def _refuse(job: Job, status: int) -> None:
+    """Raise the error a loop reports."""
+    for name, value in (("x", job.x), ("d", job.d)):
+        if not job.skip:
+            check_finite(name, value)
+            check_finite(name, _array(value).astype(NUMPY[job.w.dtype]))
+    raise DivergenceError(_DIVERGED)

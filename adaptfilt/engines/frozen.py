@@ -1,0 +1,57 @@
+"""Filtering with weights that stand still: y = w^T u for every sample of a block."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adaptfilt.checks import as_tensor
+from adaptfilt.taps import windows
+
+CHUNK_ENTRIES = 1 << 20  # entries of written-out regressors at a time
+
+
+def combine(
+    x: Any, w: Tensor, samples: Tensor, features: Callable[[Tensor], Tensor] | None, rows: bool
+) -> tuple[Tensor, Tensor]:
+    """Return w^T u for every sample of a block, and the newest samples after it.
+
+    Parameters
+    ----------
+    x : array or Tensor [shape=(*batch, T) or, with rows, (*batch, T, F)]
+    w : Tensor [shape=(*batch, F)]
+    samples : Tensor [shape=(*batch, M)]
+        The newest samples before the block, oldest first.
+    features : callable or None
+    rows : bool
+        x holds ready regressors.
+
+    Returns
+    -------
+    y : Tensor [shape=(*batch, T)]
+    samples : Tensor [shape=(*batch, M)]
+    """
+    x = as_tensor(x, w.dtype, w.device)
+    if rows:
+        return (x @ w.unsqueeze(-1)).squeeze(-1), samples
+    M, T = samples.shape[-1], x.shape[-1]
+    stream = torch.cat([samples[..., 1:], x], -1)
+    after = stream[..., -M:].detach() if T else samples
+    if features is None and w.device.type == "cpu" and not (x.requires_grad and torch.is_grad_enabled()):
+        return _convolve(stream, w) if T else x, after
+    length = max(1, T) if x.requires_grad else max(1, CHUNK_ENTRIES // w.numel())
+    parts = []
+    for start in range(0, max(T, 1), length):
+        u = windows(stream[..., start : min(start + length, T) + M - 1], M)
+        u = u if features is None else features(u).to(w.dtype)
+        parts.append((u @ w.unsqueeze(-1)).squeeze(-1))
+    return torch.cat(parts, -1), after
+
+
+def _convolve(stream: Tensor, w: Tensor) -> Tensor:
+    """Convolve every row of a batch with its weights: on the CPU, with no memory but the result's."""
+    signals = stream.reshape(-1, stream.shape[-1]).resolve_conj().numpy()
+    y = np.stack([np.convolve(s, h, "valid") for s, h in zip(signals, w.reshape(len(signals), -1).numpy(), strict=True)])
+    return torch.from_numpy(y).reshape(*w.shape[:-1], -1)

@@ -1,0 +1,98 @@
+"""Blocks for the engines that work on tensors: cut in parts that bound the memory when no gradient is wanted."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adaptfilt.checks import DivergenceError, as_tensor, check_finite, skip_nonfinite
+from adaptfilt.engines import reference
+from adaptfilt.engines.algorithm import Job, Result
+from adaptfilt.taps import windows
+
+CHUNK = 4096  # samples at a time
+
+
+def run(job: Job, engine: str) -> Result:
+    """Adapt over a block with the engine "reference", "block" or "triton".
+
+    Raises
+    ------
+    ValueError
+        If x or d is not finite (and such samples are not to be skipped).
+    DivergenceError
+        If the weights or the state become infinite.
+    """
+    dtype, device = job.w.dtype, job.w.device
+    x, d = (as_tensor(v, dtype, device) for v in (job.x, job.d))
+    if job.skip:
+        x, d = skip_nonfinite(x, d)
+    else:
+        check_finite("x", x)
+        check_finite("d", d)
+    params = {k: _param(v, dtype.to_real(), device) for k, v in job.params.items()}
+    if job.mu is not None:
+        params["mu"] = torch.as_tensor(job.mu, dtype=dtype.to_real(), device=device)
+    stream = x if job.rows else torch.cat([job.samples[..., 1:], x], -1)
+    T, M = d.shape[-1], job.samples.shape[-1]
+    length = max(T, 1) if job.gradient else CHUNK
+    length = max(length // job.every, 1) * job.every if job.every and not job.gradient else length
+    w, state, parts = job.w, dict(job.state), []
+    with nullcontext() if job.gradient else torch.no_grad():
+        for start in range(0, T, length):
+            stop = min(start + length, T)
+            piece = stream[..., start:stop, :] if job.rows else stream[..., start : stop + M - 1]
+            now = {k: v[..., start:stop] if v.ndim and v.shape[-1] > 1 else v for k, v in params.items()}
+            y, e, w, state, record = _engine(engine)(job, piece, d[..., start:stop], w, state, now)
+            parts.append((y, e, record))
+    if not all(torch.isfinite(v).all() for v in (w, *state.values())):
+        raise DivergenceError("the weights grew beyond the finite numbers: lower the step size; the state is as before the call")
+    ys, es, records = zip(*parts, strict=True) if parts else ((d,), (d,), (w.unsqueeze(-2)[..., :0, :],))
+    record = torch.cat(records, -2) if job.every else None
+    samples = job.samples if job.rows or not T else stream[..., -M:]
+    return Result(torch.cat(ys, -1), torch.cat(es, -1), w, record, samples, state)
+
+
+def _engine(name: str) -> Callable[..., tuple[Tensor, Tensor, Tensor, dict[str, Tensor], Tensor | None]]:
+    return {"reference": _reference, "block": _block, "triton": _triton}[name]
+
+
+def _reference(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[str, Tensor]) -> Any:
+    u = _regressors(job, x)
+    return reference.run(job.algorithm, u, d, w, state, params, job.every or None)
+
+
+def _block(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[str, Tensor]) -> Any:
+    from adaptfilt.engines import block
+
+    leak, rows = params.pop("leak"), job.rows or job.features is not None
+    x = _regressors(job, x) if rows else x
+    assert job.algorithm.gain is not None
+    y, e, w, record = block.run(
+        job.algorithm.gain, x, d, w, params, leak=leak, linear=job.algorithm.linear, rows=rows, record_every=job.every or None
+    )
+    return y, e, w, state, record
+
+
+def _triton(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[str, Tensor]) -> Any:
+    from adaptfilt.engines import triton_kernel
+
+    leak = params.pop("leak")
+    y, e, w = triton_kernel.run(job.algorithm.gain, x, d, w, params, leak=leak)
+    return y, e, w, state, None
+
+
+def _regressors(job: Job, x: Tensor) -> Tensor:
+    """Return what the weights combine, (*batch, T, F)."""
+    if job.rows:
+        return x
+    u = windows(x, job.samples.shape[-1])
+    return u if job.features is None else job.features(u).to(job.w.dtype)
+
+
+def _param(value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a parameter with an axis of one for time."""
+    tensor = torch.as_tensor(value, dtype=dtype, device=device)
+    return tensor.unsqueeze(-1) if tensor.ndim else tensor

@@ -1,0 +1,179 @@
+"""Python source to machine code and back from disk: Numba compiles once, a later process loads the object file.
+
+Loading does without Numba (importing it and its type system takes half a second); the file's name is a
+fingerprint of all that went into it, so a changed update function or another machine never meets stale code.
+"""
+
+import ctypes
+import hashlib
+import inspect
+import os
+import re
+import tempfile
+import threading
+import types
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from adaptfilt.engines import vocabulary
+
+# Fast arithmetic without nnan and ninf: NaN and infinity stay honoured.
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz"}}
+_CTYPES = {"pointer": ctypes.c_void_p, "int64": ctypes.c_int64, "float64": ctypes.c_double}
+_RELEASE = "NRT_MemInfo_call_dtor"  # Numba's call when an array's owner goes
+_lock = threading.Lock()
+_keep: list[Any] = []  # compiled code must outlive every address handed out
+
+
+def native(name: str, source: str, arguments: tuple[str, ...], inject: Mapping[str, Any]) -> Callable[..., int]:
+    """Compile the function `name` of `source`, or load it, as a C function.
+
+    Parameters
+    ----------
+    name : str
+        The function to compile; the source may hold helpers it calls.
+    source : str
+        Python in the subset Numba compiles.
+    arguments : tuple of str
+        Type of each argument: "int64", "float64", or "float32*" and the like for a pointer.
+    inject : mapping
+        Globals of the source; Python functions are compiled, all else are constants.
+
+    Returns
+    -------
+    callable
+        Called with the address of an int64 for the result, that of eight spare bytes, and the arguments (addresses
+        are integers); returns 0, or another number if the source raised. It runs without the GIL.
+    """
+    key = _fingerprint(name, source, arguments, inject)
+    path = _folder() / f"{name}-{key}.o"
+    with _lock:
+        address = _load(path) or _compile(name, source, arguments, inject, path)
+    kinds = [_CTYPES["pointer" if a.endswith("*") else a] for a in arguments]
+    return ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)(address)
+
+
+def _folder() -> Path:
+    """Return the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "adaptfilt"
+
+
+def _fingerprint(name: str, source: str, arguments: tuple[str, ...], inject: Mapping[str, Any]) -> str:
+    """Hash all that the machine code depends on."""
+    vocabulary_source = Path(vocabulary.__file__).with_name("numba_vocabulary.py").read_text()
+    parts = [name, source, repr(arguments), vocabulary_source, version("numba"), version("llvmlite"), version("numpy")]
+    parts += [llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
+    for key in sorted(inject):
+        parts += [key, _describe(inject[key], set())]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def _describe(value: Any, seen: set[int]) -> str:
+    """Describe a constant, or a function by its code, its defaults and the globals and cells it reads."""
+    if isinstance(value, types.CodeType):
+        return repr((value.co_code, value.co_names, [_describe(c, seen) for c in value.co_consts]))
+    if not inspect.isfunction(value):
+        return f"{type(value).__qualname__} {value!r}" if not isinstance(value, types.ModuleType) else value.__name__
+    if id(value) in seen or value.__module__ == "adaptfilt.engines.vocabulary":
+        return value.__qualname__
+    seen.add(id(value))
+    read = inspect.getclosurevars(value)
+    parts = [_describe(value.__code__, seen), repr(value.__defaults__)]
+    for names in (read.nonlocals, read.globals):
+        parts += [f"{k}={_describe(names[k], seen)}" for k in sorted(names)]
+    return "; ".join(parts)
+
+
+def _compile(name: str, source: str, arguments: tuple[str, ...], inject: Mapping[str, Any], path: Path) -> int:
+    """Compile with Numba and, where it stands without Numba's runtime, keep the object file."""
+    import numba
+
+    from adaptfilt.engines.numba_vocabulary import assign
+
+    namespace: dict[str, Any] = {"__name__": name, "assign": assign, "carray": numba.carray, **inject}
+    exec(compile(source, f"<adaptfilt {name}>", "exec"), namespace)
+    kinds = [
+        numba.types.CPointer(getattr(numba.types, a[:-1])) if a.endswith("*") else getattr(numba.types, a)
+        for a in arguments
+    ]
+    decorate = numba.njit(numba.types.int64(*kinds), no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+    dispatcher = decorate(_with_compiled_globals(namespace[name]))
+    _keep.append(dispatcher)
+    (compiled,) = dispatcher.overloads.values()
+    entry = compiled.fndesc.llvm_func_name
+    _save(compiled.library, entry, path)
+    return compiled.library.get_pointer_to_function(entry)
+
+
+def _with_compiled_globals(function: Any) -> Any:
+    """Return the function with the Python functions it calls compiled, but for the vocabulary, which Numba knows."""
+    import numba
+
+    names = dict(function.__globals__)
+    for key in _names(function.__code__):
+        value = names.get(key)
+        if inspect.isfunction(value) and value is not function and not _known(value):
+            names[key] = numba.njit(**_OPTIONS)(_with_compiled_globals(value))
+    new = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    new.__module__ = function.__module__
+    return new
+
+
+def _known(function: Any) -> bool:
+    """Say whether Numba has a translation of its own: the vocabulary, Numba's and NumPy's functions."""
+    return function.__module__.startswith((vocabulary.__name__, "adaptfilt.engines.numba_vocabulary", "numba.", "numpy."))
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """Return the global names a function reads, nested functions included."""
+    inner = (_names(c) for c in code.co_consts if isinstance(c, types.CodeType))
+    return set(code.co_names).union(*inner)
+
+
+def _save(library: Any, entry: str, path: Path) -> None:
+    """Write the object file if it needs nothing but the C library; a folder that cannot be written is no error."""
+    process, ir = ctypes.CDLL(None), library.get_llvm_str()
+    external = re.findall(r"^declare [^@]*@\"?([\w.$]+)\"?\(|^@\"?([\w.$]+)\"? = external", ir, re.M)
+    symbols = {a or b for a, b in external} - {_RELEASE}
+    if not all(symbol.startswith("llvm.") or hasattr(process, symbol) for symbol in symbols):
+        return
+    code, name = library._get_compiled_object(), entry.encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(hashlib.sha256(code).digest() + len(name).to_bytes(4, "little") + name + code)
+        os.replace(file.name, path)
+    except OSError:
+        pass
+
+
+def _load(path: Path) -> int | None:
+    """Load an object file; None where it is damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    size = int.from_bytes(content[32:36], "little")
+    name, code = content[36 : 36 + size], content[36 + size :]
+    if hashlib.sha256(code).digest() != content[:32]:
+        return None
+    engine = _engine()
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine.get_function_address(name.decode()) or None
+
+
+@cache
+def _engine() -> Any:
+    """Return this process's linker of object files."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    nothing = llvm.parse_assembly(f"define void @{_RELEASE}(ptr %owner) {{ ret void }}")  # views own nothing
+    return llvm.create_mcjit_compiler(nothing, machine)

@@ -1,0 +1,109 @@
+"""The words update functions are written in, as torch operations; `numba_vocabulary` says the same for Numba.
+
+An update function sees one sample of one filter: vectors `w`, `u` of M entries, matrices, and scalars `e`, `mu`.
+In torch every value has the batch in front and a scalar keeps a last axis of one, (..., 1), so that the
+textbook's line ``w + mu * e * conj(u)`` is right for any number of filters at once.
+
+Two rules make the compiled loop free of allocations: `axpy`, `axpyc`, `scale`, `rank_one` and `push` may overwrite
+the vector or matrix they return a new version of, so use what they return and not what went in;
+and an array given as `out` is scratch space which torch does not need.
+"""
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "abs2",
+    "axpy",
+    "axpyc",
+    "conj",
+    "dot",
+    "energy",
+    "matvec",
+    "outer",
+    "push",
+    "rank_one",
+    "sign",
+    "solve",
+    "sqrt",
+    "vecmat",
+    "where",
+]
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Inner product without conjugation, sum_k a_k b_k: (..., M), (..., M) -> (..., 1)."""
+    return (a * b).sum(-1, keepdim=True)
+
+
+def energy(u: Tensor) -> Tensor:
+    """Sum of squared magnitudes, real: (..., M) -> (..., 1)."""
+    return abs2(u).sum(-1, keepdim=True)
+
+
+def abs2(v: Tensor) -> Tensor:
+    """Squared magnitude, real, entry by entry."""
+    return v.real.square() + v.imag.square() if v.is_complex() else v.square()
+
+
+def conj(v: Tensor) -> Tensor:
+    """Complex conjugate; a real value is returned as it is."""
+    return v.conj() if v.is_complex() else v
+
+
+def sign(v: Tensor, out: Tensor | None = None) -> Tensor:
+    """Sign of v, for complex values v / |v|, and 0 at 0."""
+    return torch.sgn(v)
+
+
+def sqrt(v: Tensor) -> Tensor:
+    """Square root."""
+    return torch.sqrt(v)
+
+
+def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Return a where the condition holds and b elsewhere; of scalars."""
+    return torch.where(condition, a, b)
+
+
+def axpy(a: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return y + a x (may overwrite y)."""
+    return y + a * x
+
+
+def axpyc(a: Tensor, x: Tensor, y: Tensor, b: Tensor | float = 1.0) -> Tensor:
+    """Return b y + a conj(x) (may overwrite y)."""
+    return (y if isinstance(b, float) and b == 1.0 else b * y) + a * conj(x)
+
+
+def matvec(A: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
+    """Matrix times vector, A x: (..., K, M), (..., M) -> (..., K)."""
+    return (A @ x.unsqueeze(-1)).squeeze(-1)
+
+
+def vecmat(x: Tensor, A: Tensor, out: Tensor | None = None) -> Tensor:
+    """Vector times matrix, x^T A: (..., K), (..., K, M) -> (..., M)."""
+    return (x.unsqueeze(-2) @ A).squeeze(-2)
+
+
+def outer(A: Tensor, out: Tensor | None = None) -> Tensor:
+    """Products of all pairs of rows, A A^H: (..., K, M) -> (..., K, K)."""
+    return A @ conj(A.mT)
+
+
+def rank_one(b: Tensor, A: Tensor, a: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return b A + a x y^H (may overwrite A): (..., K, M), (..., K), (..., M)."""
+    return b.unsqueeze(-1) * A + (a * x).unsqueeze(-1) * conj(y).unsqueeze(-2)
+
+
+def push(rows: Tensor, new: Tensor) -> Tensor:
+    """Put `new` in front and drop the oldest entry (may overwrite rows): (..., K, M), (..., M) or (..., K), (..., 1)."""
+    if rows.ndim == new.ndim:
+        return torch.cat([new, rows[..., :-1]], -1)
+    return torch.cat([new.unsqueeze(-2), rows[..., :-1, :]], -2)
+
+
+def solve(A: Tensor, b: Tensor, ridge: Tensor) -> Tensor:
+    """Solve (A + ridge I) x = b, A Hermitian and positive semidefinite: (..., K, K), (..., K) -> (..., K)."""
+    eye = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    return torch.linalg.solve(A + ridge.unsqueeze(-1) * eye, b)

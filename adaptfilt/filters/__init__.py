@@ -1,0 +1,1 @@
+"""What is computed: `base` holds the stream, every other file one algorithm."""

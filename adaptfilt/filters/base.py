@@ -1,0 +1,116 @@
+"""How a stream is held: what every adaptive filter shares, and no algorithm's maths."""
+
+from typing import Any, ClassVar, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from adaptfilt.checks import as_batch, as_dtype
+from adaptfilt.taps import TapDelayLine
+
+
+class Output(NamedTuple):
+    """What a block returns.
+
+    Attributes
+    ----------
+    y : array or Tensor [shape=(*batch, T)]
+        Output, with the weights before each update.
+    e : array or Tensor [shape=(*batch, T)]
+        A priori error, d - y.
+    w : array or Tensor [shape=(*batch, M) or (*batch, T // record_every, M)]
+        A copy of the weights after the block, or their history: row k after sample (k + 1) * record_every.
+    """
+
+    y: Any
+    e: Any
+    w: Any
+
+
+class AdaptiveFilter(nn.Module):
+    """The stream of an adaptive filter: the tap-delay line, precision, device, and the ways in and out.
+
+    Parameters
+    ----------
+    taps : int >= 1
+        Number of samples in a regressor, M.
+    batch : tuple of int
+        Shape of independent filters in front of time.
+    dtype : torch.dtype
+        float32, float64, complex64 or complex128: of the signals and the weights.
+    device : torch.device, optional
+    nonfinite : {"raise", "skip"}
+        What NaN or infinity in the input does: raise an error before anything has changed, or pass over the
+        sample: it does not adapt, its e is NaN, and it enters the delay line as zero.
+    """
+
+    line: TapDelayLine
+    _shown: ClassVar[tuple[str, ...]] = ()  # names of the parameters shown in the repr
+
+    def __init__(
+        self,
+        taps: int,
+        *,
+        batch: tuple[int, ...] | int = (),
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str | None = None,
+        nonfinite: str = "raise",
+    ) -> None:
+        super().__init__()
+        if nonfinite not in ("raise", "skip"):
+            raise ValueError(f'nonfinite must be "raise" or "skip", got {nonfinite!r}')
+        self.nonfinite = nonfinite
+        self.batch = as_batch(batch)
+        self.line = TapDelayLine(taps, batch=self.batch, dtype=as_dtype(dtype), device=device)
+
+    @property
+    def taps(self) -> int:
+        """Number of samples in a regressor, M."""
+        return self.line.taps
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of signals and weights."""
+        return self.line.samples.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the state lies."""
+        return self.line.samples.device
+
+    @property
+    def history(self) -> Tensor:
+        """The newest M - 1 samples, (*batch, M - 1), oldest first."""
+        return self.line.history
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move the filter or change its precision, as `torch.nn.Module.to`; a complex filter stays complex."""
+        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
+        if dtype is not None:
+            dtype = as_dtype(dtype).to_complex() if self.dtype.is_complex else as_dtype(dtype)
+            signals = {id(t) for t in self._signals()}
+            self._apply(
+                lambda t: t.to(dtype if id(t) in signals else dtype.to_real()) if t.is_floating_point() or t.is_complex() else t
+            )
+        return super().to(device) if device is not None else self
+
+    def _signals(self) -> list[Tensor]:
+        """Return the tensors that have the dtype of the signals; parameters are real."""
+        return [self.line.samples]
+
+    def extra_repr(self) -> str:
+        """Describe the filter in the module's repr."""
+        parts = [f"taps={self.taps}"]
+        for name in self._shown:
+            value = getattr(self, name)
+            parts.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={_short(value)}")
+        parts += [f"batch={self.batch}"] if self.batch else []
+        parts += [str(self.dtype).removeprefix("torch."), str(self.device)]
+        return ", ".join(parts + ([] if self.training else ["eval"]))
+
+
+def _short(value: Any) -> str:
+    """Describe a parameter in a few characters."""
+    if isinstance(value, Tensor):
+        return f"Tensor{tuple(value.shape)}"
+    return type(value).__name__ if isinstance(value, nn.Module) else repr(value)

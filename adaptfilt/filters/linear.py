@@ -1,0 +1,373 @@
+"""Filters that are linear in their weights: the ways in and out, and the choice of the engine."""
+
+import math
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from adaptfilt.checks import (
+    Block,
+    as_tensor,
+    check_block,
+    check_finite,
+    check_number,
+    positive_int,
+    skip_nonfinite,
+)
+from adaptfilt.engines import compiled, in_torch
+from adaptfilt.engines.algorithm import Algorithm, Job
+from adaptfilt.engines.frozen import combine
+from adaptfilt.filters.base import AdaptiveFilter, Output
+
+ENGINES = ("auto", "reference", "compiled", "block", "triton")
+
+
+class LinearFilter(AdaptiveFilter):
+    """An adaptive filter y = w^T u with any update of w: give it an `algorithm`, and it streams.
+
+    Parameters
+    ----------
+    taps : int >= 1
+        Number of samples in a regressor, M; without `features` also the number of weights.
+    w0 : array or Tensor [shape=(*batch, M)], optional
+        Weights at the start and after `reset`; zeros by default. May require gradients.
+    features : nn.Module, optional
+        Map from regressors (..., M) to features (..., F), which the weights then combine.
+    engine : str
+        "auto"; "reference" (per-sample torch loop), "compiled" (CPU), "block" or "triton" (rank-one filters).
+    batch, dtype, device, nonfinite
+        As for `AdaptiveFilter`.
+    """
+
+    algorithm: ClassVar[Algorithm]
+    ranges: ClassVar[dict[str, dict[str, Any]]] = {}  # of each parameter, as keywords of `check_number`
+    w: Tensor
+
+    def __init__(
+        self,
+        taps: int,
+        *,
+        w0: Block | None = None,
+        features: nn.Module | None = None,
+        engine: str = "auto",
+        **common: Any,
+    ) -> None:
+        super().__init__(taps, **common)
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+        if engine in ("block", "triton") and self.algorithm.gain is None:
+            raise ValueError(f'engine="{engine}" runs rank-one filters only: use "compiled" or "reference"')
+        self.engine = engine
+        self.features = features
+        size = self._feature_count()
+        self.w0 = None if w0 is None else self._as_weights("w0", w0, size)
+        self.register_buffer("w", torch.zeros(*self.batch, size, dtype=self.dtype, device=self.device))
+        for name in self.algorithm.state:
+            self.register_buffer(name, None)
+        self._restart()
+
+    def _feature_count(self) -> int:
+        """Return how many weights there are."""
+        if self.features is None:
+            return self.taps
+        with torch.no_grad():
+            out = self.features(torch.zeros(1, self.taps, dtype=self.dtype, device=self.device))
+        if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 1:
+            raise ValueError(f"features must map (1, {self.taps}) to (1, F), got {tuple(getattr(out, 'shape', ()))}")
+        return out.shape[-1]
+
+    def _initial_state(self) -> dict[str, Tensor]:
+        """Return what the algorithm carries besides the weights, at the start."""
+        return {}
+
+    def _scratch(self) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of the update function's scratch arrays."""
+        return ((self.w.shape[-1],),) * len(self.algorithm.scratch)
+
+    def _state(self) -> dict[str, Tensor]:
+        return {k: getattr(self, k) for k in self.algorithm.state}
+
+    def _signals(self) -> list[Tensor]:
+        start = [] if self.w0 is None else [self.w0]
+        return [*super()._signals(), self.w, *self._state().values(), *start]
+
+    @cached_property
+    def _param_names(self) -> tuple[str, ...]:
+        """Names of the parameters; for a rank-one filter the leakage is last."""
+        return self.algorithm.params + (("leak",) if self.algorithm.gain else ())
+
+    def _params(self) -> dict[str, Any]:
+        return {k: getattr(self, k) for k in self._param_names}
+
+    def reset(self) -> Self:
+        """Return to the start: initial weights and state, empty delay line."""
+        self.line.reset()
+        self._restart()
+        return self
+
+    def _restart(self) -> None:
+        with torch.no_grad():
+            self.w.zero_() if self.w0 is None else self.w.copy_(self.w0)
+        self._buffers.update({k: v.to(self.device, self.dtype) for k, v in self._initial_state().items()})
+        self._at_start, self._stepper = True, None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Check a parameter's range; copy assigned weights into the state."""
+        if name == "w" and "w" in self.__dict__.get("_buffers", ()):
+            self.w.copy_(self._as_weights("w", value, self.w.shape[-1]).detach())
+            self._at_start = False
+        elif name in self.ranges:
+            value = check_number(name, value, self.batch, **self.ranges[name])
+            self.__dict__["_stepper"] = None
+            self._buffers.pop(name, None)
+            if isinstance(value, Tensor) and not value.requires_grad:
+                self.register_buffer(name, value.to(self.device, self.dtype.to_real()), persistent=False)
+            else:
+                super().__setattr__(name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what points into this object's memory, for copies and pickles."""
+        return {**self.__dict__, "_stepper": None}
+
+    def _as_weights(self, name: str, value: Any, size: int) -> Tensor:
+        """Check weights the user gives."""
+        check_block(name, value, self.line.samples, (*self.batch, size))
+        check_finite(name, value)
+        return value if isinstance(value, nn.Parameter) else as_tensor(value, self.dtype, self.device)
+
+    def forward(self, x: Block, d: Block, *, mu: Any = None, record_every: int | None = None) -> Output:
+        """Adapt over a block, going on from the last one; in `eval` mode only filter.
+
+        Parameters
+        ----------
+        x : array or Tensor [shape=(*batch, T)]
+            Input. With an axis more, (*batch, T, M), its rows are taken as ready regressors (a linear combiner),
+            and the delay line stays as it is.
+        d : array or Tensor [shape=(*batch, T)]
+            Desired signal.
+        mu : float, array or Tensor [shape broadcastable to (*batch, T)], optional
+            Step size for this block, one a sample if it has T entries; 0 freezes the weights.
+        record_every : int >= 1, optional
+            Return the weights after every so many samples.
+
+        Returns
+        -------
+        Output
+            Named tuple (y, e, w): NumPy for NumPy, tensors for tensors.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has another type, shape, device or range, or holds NaN or infinity.
+        DivergenceError
+            If the weights become infinite. In all cases the state is the one before the call.
+        """
+        rows = self._check_pair(x, d)
+        every = 0 if record_every is None else positive_int("record_every", record_every)
+        steps = None if mu is None else self._check_steps(mu, d)
+        if not self.training:
+            return self._only_filter(x, d, rows, every)
+        start = self.w0 if self._at_start and self.w0 is not None and self.w0.requires_grad else self.w
+        gradient = self._wants_gradient((x, d, steps, start))
+        job = Job(
+            self.algorithm, x, d, start, self.line.samples, self._state(), self._params(), steps, every, rows,
+            self.nonfinite == "skip", gradient, self.features, self._scratch(),
+        )  # fmt: skip
+        engine = self._choose_engine(rows, gradient, every)
+        result = compiled.run(job) if engine == "compiled" else in_torch.run(job, engine)
+        self._commit(result.w, result.samples, result.state)
+        w = torch.as_tensor(result.w if result.record is None else result.record)
+        y, e = (v if type(v) is type(x) else _like(v, x) for v in (result.y, result.e))
+        return Output(y, e, _like(w if gradient else w.detach().clone(), x))
+
+    def _commit(self, w: Any, samples: Any, state: dict[str, Any]) -> None:
+        """Take over the state after a block."""
+        with torch.no_grad():
+            self.w.copy_(torch.as_tensor(w))
+            self.line.samples.copy_(torch.as_tensor(samples))
+            for name, value in state.items():
+                self._buffers[name].copy_(torch.as_tensor(value))  # type: ignore[union-attr]
+        self._at_start = False
+
+    def filter(self, x: Block) -> Any:
+        """Filter a block without adapting; the stream goes on.
+
+        Parameters
+        ----------
+        x : array or Tensor [shape=(*batch, T)]
+
+        Returns
+        -------
+        array or Tensor [shape=(*batch, T)]
+        """
+        check_block("x", x, self.line.samples, (*self.batch, None))
+        if self.nonfinite == "skip":
+            x = skip_nonfinite(x, x)[0]
+        check_finite("x", x)
+        y, samples = combine(x, self.w, self.line.samples, self.features, rows=False)
+        self.line.samples.copy_(samples)
+        return _like(y, x)
+
+    def _only_filter(self, x: Block, d: Block, rows: bool, every: int) -> Output:
+        """Filter with fixed weights and return the errors all the same."""
+        if self.nonfinite == "skip":
+            x, d = skip_nonfinite(x, d)
+        else:
+            check_finite("x", x)
+            check_finite("d", d)
+        y, samples = combine(x, self.w, self.line.samples, self.features, rows)
+        self.line.samples.copy_(samples)
+        e = as_tensor(d, self.dtype, self.device) - y
+        w = self.w.clone()
+        if every:
+            w = w.unsqueeze(-2).repeat_interleave(d.shape[-1] // every, -2)
+        return Output(_like(y, x), _like(e, x), _like(w, x))
+
+    def _check_pair(self, x: Any, d: Any) -> bool:
+        """Check the types and shapes of a block and say whether x holds ready regressors."""
+        like, batch, F = self.line.samples, self.batch, self.w.shape[-1]
+        check_block("d", d, like, (*batch, None))
+        rows = getattr(x, "ndim", 0) == d.ndim + 1 and x.shape[-1] == F
+        check_block("x", x, like, (*batch, None, F) if rows else (*batch, None))
+        if x.shape[len(batch)] != d.shape[-1]:
+            raise ValueError(f"x and d must have the same length, got {x.shape[len(batch)]} and {d.shape[-1]} samples")
+        return rows
+
+    def _check_steps(self, mu: Any, d: Block) -> float | Tensor:
+        """Check a step size given with the call."""
+        if "mu" not in self.algorithm.params:
+            raise TypeError(f"{type(self).__name__} has no step size: mu cannot be given")
+        steps = check_number("mu", mu, tuple(d.shape), **{**self.ranges["mu"], "stable": math.inf})
+        if isinstance(mu, Tensor) and mu.device != self.device:
+            raise ValueError(f"mu is on {mu.device}, the filter on {self.device}: move one with .to(...)")
+        return steps
+
+    def _wants_gradient(self, given: tuple[Any, ...]) -> bool:
+        """Say whether anything in this call requires gradients."""
+        learned = () if self.features is None else tuple(self.features.parameters())
+        values = (*given, *self._params().values(), *learned)
+        return torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values)
+
+    def _choose_engine(self, rows: bool, gradient: bool, every: int) -> str:
+        """Choose how to run a block."""
+        on_cpu, rank_one = self.device.type == "cpu", self.algorithm.gain is not None
+        if self.engine == "compiled" and (gradient or not on_cpu):
+            raise ValueError('engine="compiled" runs on the CPU and without gradients: use "auto"')
+        if self.engine == "triton" and gradient:
+            raise ValueError('engine="triton" has no gradients: use "auto"')
+        if self.engine != "auto":
+            return self.engine
+        if on_cpu and not gradient:
+            return "compiled"
+        fused = self.device.type == "cuda" and not (rows or every or self.features or gradient or self.dtype.is_complex)
+        return "triton" if fused and rank_one and self.taps <= 1024 else "block" if rank_one else "reference"
+
+    # One sample
+
+    def step(self, x: Any, d: Any) -> tuple[Any, Any]:
+        """Adapt on one sample; in `eval` mode only filter.
+
+        Parameters
+        ----------
+        x, d : float or complex; with a batch, arrays or tensors of its shape
+
+        Returns
+        -------
+        y, e : float or complex; with a batch, as x
+        """
+        stepper = self._bound()
+        if stepper is not None and self.training:
+            return stepper.step(x, d)
+        x, d, number = _as_blocks(self.batch, x, d)
+        with torch.no_grad():
+            y, e, _ = self(x, d)
+        return (y.item(), e.item()) if number else (y[..., 0], e[..., 0])
+
+    def predict(self, x: Any) -> Any:
+        """Take one sample in and return the output; `adapt` then takes the error.
+
+        Parameters
+        ----------
+        x : float or complex; with a batch, an array or tensor of its shape
+
+        Returns
+        -------
+        float or complex; with a batch, as x
+        """
+        stepper = self._bound()
+        if stepper is not None:
+            return stepper.predict(x)
+        x, _, number = _as_blocks(self.batch, x, x)
+        with torch.no_grad():
+            y = self.filter(x)
+        return y.item() if number else y[..., 0]
+
+    def adapt(self, e: Any) -> None:
+        """Adapt on the error of the last `predict`, measured elsewhere: e need not be d - y.
+
+        Parameters
+        ----------
+        e : float or complex; with a batch, an array or tensor of its shape
+        """
+        if not self.training:
+            return
+        stepper = self._bound()
+        if stepper is not None:
+            stepper.adapt(e)
+            return
+        block, _, _ = _as_blocks(self.batch, e, e)
+        check_block("e", block, self.line.samples, (*self.batch, 1))
+        if self.nonfinite == "skip":
+            block = skip_nonfinite(block, block)[1]
+        else:
+            check_finite("e", block)
+        with torch.no_grad():
+            u = self.line.samples.flip(-1).unsqueeze(-2)
+            u = u if self.features is None else self.features(u).to(self.dtype)
+            d = as_tensor(block, self.dtype, self.device) + (u @ self.w.unsqueeze(-1)).squeeze(-1)
+            job = Job(
+                self.algorithm, u, d, self.w, self.line.samples, self._state(), self._params(), rows=True,
+                skip=self.nonfinite == "skip", scratch=self._scratch(),
+            )  # fmt: skip
+            result = in_torch.run(job, "reference")
+        self._commit(result.w, result.samples, result.state)
+
+    def _bound(self) -> compiled.Stepper | None:
+        """Return the compiled one-sample code bound to this filter's memory, where there can be one."""
+        stepper = self._stepper
+        if stepper is not None and stepper.w is self._buffers["w"] and stepper.samples is self._modules["line"]._buffers["samples"]:
+            return stepper
+        if self.batch or self.features is not None or self.engine not in ("auto", "compiled") or self.device.type != "cpu":
+            return None
+        params = self._params()
+        job = Job(
+            self.algorithm, None, None, self.w, self.line.samples, self._state(), params, skip=self.nonfinite == "skip",
+            scratch=self._scratch(),
+        )  # fmt: skip
+        stepper = compiled.Stepper(job)
+        fixed = not any(isinstance(v, Tensor) for v in params.values())
+        self.__dict__["_stepper"] = stepper if fixed else None
+        self._at_start = False
+        return stepper
+
+
+def _as_blocks(batch: tuple[int, ...], x: Any, d: Any) -> tuple[Any, Any, bool]:
+    """Return one sample as blocks of length one, and whether it was a number."""
+    if batch:
+        for name, value in (("x", x), ("d", d)):
+            if not isinstance(value, np.ndarray | Tensor):
+                raise TypeError(f"{name} must be an array or tensor of shape {batch}, got {type(value).__name__}")
+        return x[..., None], d[..., None], False
+    return np.asarray(x).reshape(1) * 1.0, np.asarray(d).reshape(1) * 1.0, True
+
+
+def _like(value: Tensor | np.ndarray, given: Any) -> Any:
+    """Return NumPy where NumPy was given, a tensor for a tensor."""
+    if isinstance(given, np.ndarray):
+        return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+    return torch.as_tensor(value)

@@ -1,0 +1,264 @@
+"""Systems to identify: a plant is a callable that takes the input `x` and returns the desired signal `d`.
+
+Linear plants, :class:`Linear`, come from :func:`fir`, :func:`iir`, :func:`room` and :func:`g168`, and know
+their impulse response. :class:`Switching` changes plants in mid-stream, :class:`TimeVarying` has coefficients
+of its own for every sample (:func:`random_walk` makes them drift), :class:`Wiener` and :class:`Hammerstein`
+saturate. Plants start at rest, work along the last axis and filter leading axes separately.
+
+>>> import numpy as np
+>>> from adaptfilt import plants
+>>> plant = plants.Switching(plants.fir([1.0, 0.5]), plants.fir([-1.0]), at=3)
+>>> plant(np.ones(5))
+array([ 1. ,  1.5,  1.5, -1. , -1. ])
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
+from scipy.signal import lfilter
+
+from adaptfilt.signals import Seed, pole_radius, white
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Plant = Callable[[ArrayLike], Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """Linear time-invariant plant, ``d = scipy.signal.lfilter(b, a, x)``.
+
+    Parameters
+    ----------
+    b, a : ndarray
+        Coefficients of numerator and denominator, real or complex.
+
+    Examples
+    --------
+    >>> Linear(np.array([1.0]), np.array([1.0, -0.5])).impulse_response(4)
+    array([1.   , 0.5  , 0.25 , 0.125])
+    """
+
+    b: Array
+    a: Array
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """Output for the input `x`, ``(..., T)``."""
+        return np.asarray(lfilter(self.b, self.a, x))
+
+    def impulse_response(self, taps: int) -> Array:
+        """First samples of the impulse response, ``(taps,)``: what a filter of `taps` should find."""
+        return self(np.eye(1, taps)[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Switching:
+    """Plant that changes in mid-stream: `before` up to sample `at`, `after` from there on.
+
+    Both see the whole input, so an FIR plant applies the coefficients of the moment to the past of `x`.
+
+    Parameters
+    ----------
+    before, after : callable
+        Plants, ``d = plant(x)``.
+    at : int >= 0
+        Sample from which `after` holds.
+    """
+
+    before: Plant
+    after: Plant
+    at: int
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """Output for the input `x`, ``(..., T)``."""
+        is_before = np.arange(np.shape(x)[-1]) < self.at
+        return np.where(is_before, self.before(x), self.after(x))
+
+
+@dataclass(frozen=True, eq=False)
+class TimeVarying:
+    """FIR plant with coefficients of its own for every sample, ``d[n] = sum_k h[n, k] x[n - k]``.
+
+    Parameters
+    ----------
+    h : ndarray, shape (T, M)
+        Row n holds the coefficients at sample n: compares directly with a recorded coefficient history.
+
+    Examples
+    --------
+    >>> TimeVarying(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]]))([1.0, 2.0, 3.0])
+    array([1., 1., 4.])
+    """
+
+    h: Array
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """Output for the input `x`, ``(..., T)``, of as many samples as `h` has rows."""
+        x, (samples, taps) = np.asarray(x), self.h.shape
+        if x.shape[-1] != samples:
+            raise ValueError(f"x must have {samples} samples, one for each row of h, got {x.shape[-1]}")
+        past = np.zeros((*x.shape[:-1], taps - 1), x.dtype)
+        u = sliding_window_view(np.concatenate([past, x], axis=-1), taps, axis=-1)[..., ::-1]  # (..., T, M)
+        return np.einsum("...tm,tm->...t", u, self.h)
+
+
+@dataclass(frozen=True, eq=False)
+class Wiener:
+    """Linear plant followed by a saturation, ``d = saturate(linear(x), limit)``: an overdriven receiver."""
+
+    linear: Plant
+    limit: float = 1.0
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """Output for the input `x`, ``(..., T)``."""
+        return saturate(self.linear(x), self.limit)
+
+
+@dataclass(frozen=True, eq=False)
+class Hammerstein:
+    """Saturation followed by a linear plant, ``d = linear(saturate(x, limit))``: an overdriven speaker."""
+
+    linear: Plant
+    limit: float = 1.0
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """Output for the input `x`, ``(..., T)``."""
+        return self.linear(saturate(x, self.limit))
+
+
+def saturate(x: ArrayLike, limit: float = 1.0) -> Array:
+    """Soft limiter, ``limit * tanh(x / limit)``: slope one at zero, never beyond `limit`.
+
+    The modulus of complex samples is limited, and their phase kept.
+
+    Examples
+    --------
+    >>> saturate([0.01, 100.0], limit=2.0).round(4)
+    array([0.01, 2.  ])
+    """
+    if not limit > 0:
+        raise ValueError(f"limit must be positive, got {limit}")
+    x = np.asarray(x)
+    if np.iscomplexobj(x):
+        return limit * np.tanh(np.abs(x) / limit) * np.exp(1j * np.angle(x))
+    return limit * np.tanh(x / limit)
+
+
+def fir(h: ArrayLike) -> Linear:
+    """Plant of finite impulse response `h`, ``(M,)``; ``h[k]`` multiplies ``x[n - k]``.
+
+    Examples
+    --------
+    >>> fir([0.1, 0.2, 0.3])([1.0, 0.0, 0.0, 0.0])
+    array([0.1, 0.2, 0.3, 0. ])
+    """
+    return iir(h, [1.0])
+
+
+def iir(b: ArrayLike, a: ArrayLike) -> Linear:
+    """Plant of infinite impulse response: numerator `b` and denominator `a` as scipy.signal designs them.
+
+    Raises
+    ------
+    ValueError
+        If a coefficient is not finite, ``a[0]`` is zero, or a pole is on or outside the unit circle.
+
+    Examples
+    --------
+    >>> import scipy.signal
+    >>> iir(*scipy.signal.butter(2, 0.2)).impulse_response(3).round(4)
+    array([0.0675, 0.212 , 0.2819])
+    """
+    b, a = np.atleast_1d(b), np.atleast_1d(a)
+    if not np.isfinite(b).all():
+        raise ValueError(f"b must be finite, got {b}")
+    pole_radius(a)  # raises where it is not stable
+    return Linear(b, a)
+
+
+def room(taps: int, rt60: float, rng: Seed, *, fs: float = 1.0) -> Linear:
+    """Room-like plant: Gaussian noise under an exponential decay, scaled to unit energy.
+
+    Parameters
+    ----------
+    taps : int >= 1
+        Length M of the impulse response.
+    rt60 : float > 0
+        Reverberation time in seconds, in which the level falls by 60 dB.
+    rng : numpy.random.Generator or int
+        Source of randomness, or a seed.
+    fs : float > 0
+        Sampling rate in Hz; with the default 1, `rt60` is in samples.
+
+    Notes
+    -----
+    J. A. Moorer, "About this reverberation business", Computer Music Journal 3(2), 1979, on exponentially
+    decaying noise as the response of a hall.
+
+    Examples
+    --------
+    >>> h = room(4000, rt60=0.25, rng=0, fs=8000.0).impulse_response(4000)
+    >>> print(f"{10 * np.log10(np.sum(h[1000:] ** 2) / np.sum(h**2)):.0f} dB left after 0.125 s")
+    -30 dB left after 0.125 s
+    """
+    if not rt60 > 0:
+        raise ValueError(f"rt60 must be positive, got {rt60}")
+    h = white(taps, rng) * 10 ** (-3 * np.arange(taps) / (rt60 * fs))
+    return fir(h / np.linalg.norm(h))
+
+
+def random_walk(h: ArrayLike, step: float, samples: int, rng: Seed) -> TimeVarying:
+    """Drifting FIR plant: each coefficient takes an independent Gaussian step after every sample.
+
+    Parameters
+    ----------
+    h : array_like, shape (M,)
+        Coefficients at sample 0, real or complex (then the steps are circular).
+    step : float >= 0
+        Standard deviation of a coefficient's step; after n samples it has moved by ``step * sqrt(n)``, rms.
+    samples : int >= 1
+        Length T of the signal.
+    rng : numpy.random.Generator or int
+        Source of randomness, or a seed.
+
+    Notes
+    -----
+    B. Widrow, J. McCool, M. Larimore, C. Johnson, "Stationary and nonstationary learning characteristics of
+    the LMS adaptive filter", Proc. IEEE 64(8), 1976, on tracking a plant of randomly moving weights.
+
+    Examples
+    --------
+    >>> random_walk([1.0, -0.5], step=1e-3, samples=1000, rng=0).h.shape
+    (1000, 2)
+    """
+    h = np.asarray(h)
+    steps = step * white((samples, h.size), rng, dtype=np.result_type(h, np.float64))
+    steps[0] = h
+    return TimeVarying(np.cumsum(steps, axis=0))
+
+
+def g168(path: str | PathLike[str], name: str) -> Linear:
+    """Network echo path of ITU-T Recommendation G.168, Annex D, at 8 kHz.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A json file of ``{name: {"gain": float, "coefficients": [...]}}``.
+    name : str
+        The path's name in the file, such as ``"D.2"``; its response is ``gain * coefficients``.
+
+    Raises
+    ------
+    ValueError
+        If the file holds no path of that name.
+    """
+    with open(path, encoding="utf-8") as file:
+        paths = {key: value for key, value in json.load(file).items() if isinstance(value, dict)}
+    if name not in paths:
+        raise ValueError(f"name must be one of {sorted(paths)}, got {name!r}")
+    return fir(paths[name]["gain"] * np.asarray(paths[name]["coefficients"], float))

@@ -1,0 +1,261 @@
+"""Pictures: coefficient convergence, learning curves, impulse and frequency responses, signals.
+
+Every function draws on `ax`, or on a new figure of its own of 8 by 4.5 inches, and returns the Axes. Nothing
+needs a display, and nothing is kept by pyplot: ``ax.figure.savefig("picture.png")`` writes the picture, at
+150 dpi. Arrays and tensors are both welcome. What is true is a wide grey line behind what was found.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy.signal import freqz
+
+from adaptfilt.metrics import as_array, learning_curve_db
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Data = ArrayLike | torch.Tensor
+Array = np.ndarray[Any, np.dtype[Any]]
+
+TRUE: dict[str, Any] = {"color": "0.75", "linewidth": 5, "solid_capstyle": "butt", "zorder": 1}
+FOUND: dict[str, Any] = {"linewidth": 1.2, "zorder": 2}
+
+
+def coefficients(
+    history: Data, true: Data | None = None, *, every: int = 1, ax: "Axes | None" = None
+) -> "Axes":
+    """Coefficient convergence: each coefficient over time, with the true ones as wide grey lines behind.
+
+    Parameters
+    ----------
+    history : array_like or Tensor, shape (T, M)
+        Weights after every sample, as recorded; complex ones show real (solid) and imaginary (dashed) parts.
+    true : array_like or Tensor, shape (N,) or (T, N)
+        True coefficients, constant or changing with time.
+    every : int >= 1
+        Samples from row to row: the ``record_every`` of the call.
+    ax : Axes
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        With a line a coefficient, named in the legend where there are at most eight.
+
+    Examples
+    --------
+    >>> ax = coefficients(np.linspace([0, 0], [0.5, -0.2], 100), true=[0.5, -0.2])
+    >>> ax.get_xlabel()
+    'time (samples)'
+    """
+    history = as_array(history)
+    if history.ndim != 2:
+        raise ValueError(f"history must have shape (T, M), of one filter, got {history.shape}")
+    ax = _axes(ax, "time (samples)", "coefficient")
+    n = every * np.arange(1, len(history) + 1)
+    taps = history.shape[1]
+    few = taps <= 8
+    if true is not None:
+        true = as_array(true)
+        for part in _parts(np.broadcast_to(true, (len(n), true.shape[-1]))).values():
+            lines = ax.plot(n, part, **(TRUE if few else TRUE | {"linewidth": 2.5}))
+        lines[0].set_label("true")
+    for name, part in _parts(history).items():
+        dashes = "--" if name == "imag" else "-"
+        for k in range(taps):
+            style = FOUND | {"color": f"C{k}"} if few else FOUND | {"color": "C0", "linewidth": 0.7}
+            ax.plot(n, part[:, k], dashes, label=f"{f'w[{k}]' if few else 'found'} {name}".strip(), **style)
+    return _legend(ax)
+
+
+def learning_curve(
+    e: Data,
+    *,
+    window: int = 1,
+    noise_floor_db: float | None = None,
+    label: str | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Learning curve: mean squared error in dB over time; call it again on the same `ax` to compare filters.
+
+    Parameters
+    ----------
+    e : array_like or Tensor, shape (..., T)
+        Errors of independent runs, or of one.
+    window : int >= 1
+        Length in samples of the moving average of powers, see :func:`adaptfilt.metrics.learning_curve_db`.
+    noise_floor_db : float
+        Level of a dashed line, the least error there can be.
+    label : str
+        Name in the legend.
+    ax : Axes
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> learning_curve(0.99 ** np.arange(500), window=10, noise_floor_db=-40).get_ylabel()
+    'mean squared error (dB)'
+    """
+    ax = _axes(ax, "time (samples)", "mean squared error (dB)")
+    curve = learning_curve_db(e, window)
+    ax.plot(np.arange(curve.size), curve, label=label, **FOUND)
+    if noise_floor_db is not None:
+        ax.axhline(noise_floor_db, color="0.4", linestyle="--", linewidth=1, zorder=1, label="noise floor")
+    return _legend(ax)
+
+
+def impulse_response(
+    w: Data, true: Data | None = None, *, fs: float | None = None, ax: "Axes | None" = None
+) -> "Axes":
+    """Impulse response of the estimate, and of the plant behind it; as stems up to 64 taps.
+
+    Parameters
+    ----------
+    w : array_like or Tensor, shape (M,)
+        Weights found; complex ones show real parts and, beside them, imaginary parts.
+    true : array_like or Tensor, shape (N,)
+        The plant's response.
+    fs : float > 0
+        Sampling rate in Hz, for an axis in ms; by default the axis counts taps.
+    ax : Axes
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> impulse_response([0.9, 0.4], true=[1.0, 0.5], fs=8000.0).get_xlabel()
+    'time (ms)'
+    """
+    ax = _axes(ax, "tap" if fs is None else "time (ms)", "coefficient")
+    ax.margins(x=0.03)
+    unit = 1.0 if fs is None else 1e3 / fs
+    if fs is None:
+        from matplotlib.ticker import MaxNLocator
+
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for h, label, style in ((true, "true", TRUE), (w, "found", FOUND)):
+        for i, (name, part) in enumerate(_parts(as_array(h)).items() if h is not None else ()):
+            t, look = (
+                unit * np.arange(part.size),
+                {"color": f"C{i}", "label": f"{label} {name}".strip()} | style,
+            )
+            if part.size <= 64:
+                t, part = _stems(t + 0.25 * unit * i, part)
+                look |= {"marker": "." if label == "found" else "", "markevery": slice(1, None, 3)}
+            ax.plot(t, part, **look)
+    return _legend(ax)
+
+
+def frequency_response(
+    w: Data, true: Data | None = None, *, fs: float = 1.0, ax: "Axes | None" = None
+) -> "Axes":
+    """Magnitude response in dB of the estimate, and of the plant behind it.
+
+    Parameters
+    ----------
+    w : array_like or Tensor, shape (M,)
+        Weights found; complex ones are shown over negative frequencies too.
+    true : array_like or Tensor, shape (N,)
+        The plant's impulse response.
+    fs : float > 0
+        Sampling rate in Hz; with the default 1 the axis is in cycles a sample.
+    ax : Axes
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> frequency_response([0.5, 0.5], fs=8000.0).get_xlabel()
+    'frequency (Hz)'
+    """
+    ax = _axes(ax, "frequency (cycles/sample)" if fs == 1.0 else "frequency (Hz)", "magnitude (dB)")
+    for h, label, style in ((true, "true", TRUE), (w, "found", FOUND)):
+        if h is not None:
+            h = as_array(h)
+            frequency, response = freqz(h, worN=max(1024, h.size), whole=np.iscomplexobj(h), fs=fs)
+            if np.iscomplexobj(h):
+                frequency, response = np.fft.fftfreq(frequency.size, 1 / fs), np.asarray(response)
+                frequency, response = np.fft.fftshift(frequency), np.fft.fftshift(response)
+            with np.errstate(divide="ignore"):  # a zero on the unit circle: a gap in the line
+                ax.plot(frequency, 20 * np.log10(np.abs(response)), label=label, **style)
+    return _legend(ax)
+
+
+def signals(
+    named: Mapping[str, Data],
+    *,
+    fs: float | None = None,
+    unit: str | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Signals over time, the later ones on top.
+
+    Parameters
+    ----------
+    named : mapping of str to array_like or Tensor, shape (T,)
+        Real signals by their names in the legend.
+    fs : float > 0
+        Sampling rate in Hz, for an axis in seconds; by default it counts samples.
+    unit : str
+        Unit of the amplitude, such as ``"mV"``.
+    ax : Axes
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> signals({"recorded": [0.0, 1.0], "cleaned": [0.0, 0.5]}, fs=360.0, unit="mV").get_ylabel()
+    'amplitude (mV)'
+    """
+    amplitude = f"amplitude ({unit})" if unit else "amplitude"
+    ax = _axes(ax, "time (samples)" if fs is None else "time (s)", amplitude)
+    for name, signal in named.items():
+        signal = as_array(signal)
+        ax.plot(np.arange(signal.size) / (fs or 1.0), signal, label=name, **FOUND)
+    return _legend(ax)
+
+
+def _axes(ax: "Axes | None", xlabel: str, ylabel: str) -> "Axes":
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        ax = Figure(figsize=(8, 4.5), dpi=150, layout="constrained").subplots()
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.grid(alpha=0.3)
+    ax.margins(x=0.01)
+    return ax
+
+
+def _parts(a: Array) -> dict[str, Array]:
+    return {"real": a.real, "imag": a.imag} if np.iscomplexobj(a) else {"": a}
+
+
+def _stems(t: Array, h: Array) -> tuple[Array, Array]:
+    """Points of one line that goes from zero to each value, with a gap after it."""
+    return np.repeat(t, 3), np.stack([np.zeros(h.size), h, np.full(h.size, np.nan)], axis=-1).ravel()
+
+
+def _legend(ax: "Axes") -> "Axes":
+    """Legend beside the axes, where it hides no data; every name once."""
+    handles, labels = ax.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    if once:
+        ax.legend(once.values(), once.keys(), loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return ax

@@ -1,0 +1,226 @@
+"""Test signals: white, coloured, tones, pseudo-random binary, and noise at a stated signal-to-noise ratio.
+
+Time is the last axis. A random signal takes ``rng``, a :class:`numpy.random.Generator` or an integer seed.
+A complex ``dtype`` gives circular signals: independent real and imaginary parts of equal power.
+
+>>> import numpy as np
+>>> from adaptfilt import plants, signals
+>>> rng = np.random.default_rng(0)
+>>> x = signals.white(1000, rng)
+>>> d = signals.add_noise(plants.fir([0.1, 0.2, 0.3])(x), 30.0, rng)
+>>> d.shape
+(1000,)
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+from scipy.signal import lfilter, max_len_seq
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Seed = np.random.Generator | int
+
+
+def white(shape: int | tuple[int, ...], rng: Seed, *, dtype: DTypeLike = np.float64) -> Array:
+    """Gaussian white noise of zero mean and unit variance.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        Samples, or ``(..., T)``.
+    rng : numpy.random.Generator or int
+        Source of randomness, or a seed.
+    dtype : dtype
+        Real or complex floating type.
+
+    Returns
+    -------
+    ndarray, shape (..., T)
+        Complex samples are circular, ``E[x^2] = 0``, and of unit variance as a whole, ``E[|x|^2] = 1``.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is not a floating type.
+
+    Examples
+    --------
+    >>> white((2, 3), 0, dtype=complex).shape
+    (2, 3)
+    """
+    rng, dtype = np.random.default_rng(rng), np.dtype(dtype)
+    if dtype.kind not in "fc":
+        raise ValueError(f"dtype must be a real or complex floating type, got {dtype}")
+    x = rng.standard_normal(shape)
+    if dtype.kind == "c":
+        x = (x + 1j * rng.standard_normal(shape)) / np.sqrt(2)
+    return np.asarray(x, dtype)
+
+
+def coloured(
+    shape: int | tuple[int, ...],
+    a: ArrayLike,
+    rng: Seed,
+    *,
+    unit_variance: bool = True,
+    dtype: DTypeLike = np.float64,
+) -> Array:
+    """Stationary autoregressive noise, ``a[0] x[n] + a[1] x[n-1] + ... = v[n]`` with `v` white.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        Samples, or ``(..., T)``.
+    a : array_like, shape (P + 1,)
+        Denominator of the colouring filter, as in ``scipy.signal.lfilter(1, a, v)``.
+    rng : numpy.random.Generator or int
+        Source of randomness, or a seed.
+    unit_variance : bool
+        Scale to ``E[|x|^2] = 1``, by the filter's power gain; otherwise `v` has unit variance.
+    dtype : dtype
+        Real or complex floating type.
+
+    Returns
+    -------
+    ndarray, shape (..., T)
+        Stationary from the first sample: the filter runs until its start has died away before.
+
+    Raises
+    ------
+    ValueError
+        If the filter is not stable: a root of `a` on or outside the unit circle.
+
+    Examples
+    --------
+    The neighbours of an AR(1) signal correlate by its pole.
+
+    >>> x = coloured(100_000, [1.0, -0.5], rng=0)
+    >>> print(f"{np.mean(x[1:] * x[:-1]):.2f}")
+    0.50
+    """
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    a, dtype = np.asarray(a), np.dtype(dtype)
+    warmup = a.size + int(np.ceil(np.log(1e-8) / np.log(max(pole_radius(a), 1e-8))))
+    h = lfilter([1.0], a, np.eye(1, warmup)[0])  # truncated at -160 dB
+    gain = np.sqrt(np.sum(np.abs(h) ** 2)) if unit_variance else 1.0
+    v = white((*shape[:-1], warmup + shape[-1]), rng, dtype=dtype)
+    return np.asarray(lfilter([1.0], a, v)[..., warmup:] / gain, dtype)
+
+
+def tones(
+    samples: int,
+    frequencies: ArrayLike,
+    fs: float = 1.0,
+    *,
+    amplitudes: ArrayLike = 1.0,
+    phases: ArrayLike = 0.0,
+    dtype: DTypeLike = np.float64,
+) -> Array:
+    """Sum of sinusoids, ``A cos(2 pi f n / fs + phase)``; complex exponentials for a complex `dtype`.
+
+    Parameters
+    ----------
+    samples : int
+        Length T.
+    frequencies : array_like
+        In the unit of `fs`.
+    fs : float > 0
+        Sampling rate in Hz; the default 1 makes `frequencies` cycles a sample.
+    amplitudes, phases : array_like
+        Of each tone, or one for all; phases in radians.
+    dtype : dtype
+        Real or complex floating type.
+
+    Returns
+    -------
+    ndarray, shape (T,)
+
+    Examples
+    --------
+    >>> tones(5, 0.125, phases=np.pi / 2).round(3)  # an eighth of a cycle a sample
+    array([ 0.   , -0.707, -1.   , -0.707, -0.   ])
+    """
+    f, amplitude, phase = np.broadcast_arrays(np.atleast_1d(frequencies), amplitudes, phases)
+    angle = 2 * np.pi * f[:, None] / fs * np.arange(samples) + phase[:, None]
+    wave = np.exp(1j * angle) if np.dtype(dtype).kind == "c" else np.cos(angle)
+    return np.asarray(amplitude @ wave, dtype)
+
+
+def prbs(samples: int, bits: int = 10) -> Array:
+    """Pseudo-random binary sequence of maximum length, +1 and -1.
+
+    Over one period of ``2**bits - 1`` samples its mean is ``1 / period`` and its circular autocorrelation is
+    1 at lag zero and ``-1 / period`` at every other lag: nearly white, and of crest factor one.
+
+    Parameters
+    ----------
+    samples : int
+        Length T; beyond one period the sequence repeats.
+    bits : int, 2 to 32
+        Length of the shift register.
+
+    Returns
+    -------
+    ndarray, shape (T,)
+
+    Notes
+    -----
+    S. W. Golomb, *Shift Register Sequences*, 1967, on maximum-length sequences; made by
+    :func:`scipy.signal.max_len_seq`.
+
+    Examples
+    --------
+    >>> x = prbs(7, bits=3)
+    >>> [int(x @ np.roll(x, lag)) for lag in range(7)]
+    [7, -1, -1, -1, -1, -1, -1]
+    """
+    return 2.0 * max_len_seq(bits, length=samples)[0] - 1.0
+
+
+def pole_radius(a: ArrayLike) -> float:
+    """Largest modulus of the roots of a denominator `a`, ``(P + 1,)``; below 1, or it raises ValueError.
+
+    Examples
+    --------
+    >>> pole_radius([1.0, -0.5])
+    0.5
+    """
+    a = np.asarray(a)
+    if a[0] == 0 or not np.isfinite(a).all():
+        raise ValueError(f"a must be finite and a[0] not zero, got {a}")
+    radius = float(np.abs(np.roots(a)).max(initial=0.0))
+    if radius >= 1.0:
+        raise ValueError(f"a must be stable, its roots inside the unit circle; one has modulus {radius:.6g}")
+    return radius
+
+
+def add_noise(d: ArrayLike, snr_db: float, rng: Seed) -> Array:
+    """Add white Gaussian noise at a signal-to-noise ratio, met exactly by every signal.
+
+    Parameters
+    ----------
+    d : array_like, shape (..., T)
+        Signals, real or complex (then the noise is circular).
+    snr_db : float
+        ``10 log10(sum |d|^2 / sum |noise|^2)`` over the last axis, in dB; ``inf`` adds nothing.
+    rng : numpy.random.Generator or int
+        Source of randomness, or a seed.
+
+    Returns
+    -------
+    ndarray, shape (..., T)
+        Of the precision of `d`. A silent signal stays silent.
+
+    Examples
+    --------
+    >>> d = tones(1000, 0.01)
+    >>> v = add_noise(d, 20.0, rng=0) - d
+    >>> print(f"{10 * np.log10(np.sum(d**2) / np.sum(v**2)):.3f}")
+    20.000
+    """
+    d = np.asarray(d)
+    dtype = d.dtype if d.dtype.kind in "fc" else np.dtype(np.float64)
+    v = white(d.shape, rng, dtype=np.result_type(dtype, np.float64))
+    ratio = np.linalg.norm(d, axis=-1, keepdims=True) / np.linalg.norm(v, axis=-1, keepdims=True)
+    return np.asarray(d + v * ratio * 10 ** (-snr_db / 20), dtype)

@@ -1,0 +1,291 @@
+"""What theory predicts: Wiener solution, eigenvalue spread, step-size bounds, excess error, time constants.
+
+Everywhere ``r[k] = E[x[n] conj(x[n - k])]``, k = 0 ... M - 1, is the input's autocorrelation, R the M x M
+Toeplitz matrix that it makes, and the update is ``w + mu e conj(u)``. The predictions hold under the
+*independence assumption*: regressors independent of the weights they meet, good for small steps, rough near
+the bounds. `kurtosis` is ``E|z|^4 / E[|z|^2]^2`` of the input along the eigenvectors of R: 3 for real and 2
+for complex circular Gaussian input.
+
+References
+----------
+.. [1] S. Haykin, *Adaptive Filter Theory*, 4th ed., 2002.
+.. [2] A. H. Sayed, *Adaptive Filters*, 2008.
+.. [3] B. Widrow, S. D. Stearns, *Adaptive Signal Processing*, 1985.
+.. [4] A. Feuer, E. Weinstein, "Convergence analysis of LMS filters with uncorrelated Gaussian data", IEEE
+   Trans. Acoustics, Speech, and Signal Processing 33(1), 1985.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.fft import fft, ifft, next_fast_len
+from scipy.linalg import eigvalsh, solve_toeplitz, toeplitz
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def autocorrelation(x: ArrayLike, taps: int) -> Array:
+    """Autocorrelation of a signal, ``r[k] = sum_n x[n] conj(x[n - k]) / T``, for k = 0 ... taps - 1.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., T)
+        Signals, real or complex.
+    taps : int >= 1
+        Number of lags M.
+
+    Returns
+    -------
+    ndarray, shape (..., taps)
+        The biased estimate, whose R is never indefinite; average over the leading axes for an ensemble.
+
+    Examples
+    --------
+    >>> autocorrelation([1.0, -1.0, 1.0, -1.0], 3)
+    array([ 1.  , -0.75,  0.5 ])
+    """
+    return crosscorrelation(x, x, taps)
+
+
+def crosscorrelation(d: ArrayLike, x: ArrayLike, taps: int) -> Array:
+    """Correlation of two signals, ``p[k] = sum_n d[n] conj(x[n - k]) / T``, for k = 0 ... taps - 1.
+
+    Parameters
+    ----------
+    d, x : array_like, shape (..., T)
+        Signals of the same length, real or complex.
+    taps : int >= 1
+        Number of lags M.
+
+    Returns
+    -------
+    ndarray, shape (..., taps)
+
+    Examples
+    --------
+    >>> crosscorrelation([0.0, 1.0, 0.0, 0.0], [4.0, 0.0, 0.0, 0.0], 3)  # d comes one sample after x
+    array([0., 1., 0.])
+    """
+    d, x = np.asarray(d), np.asarray(x)
+    samples = x.shape[-1]
+    if d.shape[-1] != samples:
+        raise ValueError(f"d and x must have the same length, got {d.shape[-1]} and {samples}")
+    size = next_fast_len(samples + taps - 1)
+    p = ifft(fft(d, size) * np.conj(fft(x, size)))[..., :taps] / samples
+    return p if np.iscomplexobj(d) or np.iscomplexobj(x) else p.real
+
+
+def wiener(r: ArrayLike, p: ArrayLike) -> Array:
+    """Wiener solution: the weights of least mean squared error, ``R w = p``.
+
+    Parameters
+    ----------
+    r : array_like, shape (M,)
+        Autocorrelation of the input.
+    p : array_like, shape (M,)
+        Correlation of desired signal and input, ``p[k] = E[d[n] conj(x[n - k])]``.
+
+    Returns
+    -------
+    ndarray, shape (M,)
+        As an impulse response: ``w[k]`` multiplies ``x[n - k]``.
+
+    Notes
+    -----
+    The Wiener-Hopf equations, [1]_ chapter 2, solved by Levinson's recursion.
+
+    Examples
+    --------
+    >>> wiener([1.0, 0.5], [1.0, 1.0]).round(4)
+    array([0.6667, 0.6667])
+    """
+    return np.asarray(solve_toeplitz(np.asarray(r), np.asarray(p)))
+
+
+def eigenvalue_spread(r: ArrayLike) -> float:
+    """Ratio of the largest to the smallest eigenvalue of R: how much slower LMS learns its slowest mode.
+
+    Parameters
+    ----------
+    r : array_like, shape (M,)
+        Autocorrelation of the input.
+
+    Returns
+    -------
+    float
+        1 for white input.
+
+    Notes
+    -----
+    [1]_, chapter 5, with the equaliser of its computer experiment as the example.
+
+    Examples
+    --------
+    >>> print(f"{eigenvalue_spread([1.0, 0.5]):.3f}")
+    3.000
+    """
+    eigenvalues = eigvalsh(toeplitz(r))
+    return float(eigenvalues[-1] / eigenvalues[0])
+
+
+def max_step_mean(r: ArrayLike) -> float:
+    """Step size below which the mean of the LMS weights converges, ``2 / tr R = 2 / (M r[0])``.
+
+    Parameters
+    ----------
+    r : array_like, shape (M,)
+        Autocorrelation of the input.
+
+    Returns
+    -------
+    float
+        In ``1 / (unit of x)^2``.
+
+    Notes
+    -----
+    [3]_, chapter 6. The mean converges up to ``2 / lambda_max``, which is never less; the trace needs only
+    the input's power.
+
+    Examples
+    --------
+    >>> max_step_mean([1.0] + 31 * [0.0])
+    0.0625
+    """
+    r = np.asarray(r)
+    return 2.0 / (r.size * float(r[0].real))
+
+
+def max_step_mean_square(r: ArrayLike, kurtosis: float = 3.0) -> float:
+    """Step size below which the LMS error power converges, ``2 / (tr R + (kurtosis - 1) lambda_max)``.
+
+    Parameters
+    ----------
+    r : array_like, shape (M,)
+        Autocorrelation of the input.
+    kurtosis : float >= 1
+        Of the input along the eigenvectors of R.
+
+    Returns
+    -------
+    float
+        In ``1 / (unit of x)^2``.
+
+    Notes
+    -----
+    Along the eigenvectors, of eigenvalues l_i, the powers k_i of the weight error follow
+    ``k_i <- (1 - 2 mu l_i + (kurtosis - 1) mu^2 l_i^2) k_i + mu^2 l_i sum_j l_j k_j``, which is stable where
+    ``sum_i mu l_i / (2 - (kurtosis - 1) mu l_i) < 1`` ([4]_ for real Gaussian input). With the largest
+    eigenvalue in every denominator this becomes the bound here: sufficient, and exact for white input.
+    MATLAB's ``maxstep`` computes the same figure, with r and the kurtosis estimated from data.
+
+    Examples
+    --------
+    >>> print(f"{max_step_mean_square([1.0] + 31 * [0.0]):.4f}")  # 2 / (M + 2)
+    0.0588
+    """
+    eigenvalues = eigvalsh(toeplitz(r))
+    return float(2.0 / (eigenvalues.sum() + (kurtosis - 1.0) * eigenvalues[-1]))
+
+
+def lms_emse(mu: float, taps: int, input_power: float, noise_power: float, kurtosis: float = 3.0) -> float:
+    """Excess mean squared error of LMS in the steady state, ``mu M p s / (2 - mu (M + kurtosis - 1) p)``.
+
+    Parameters
+    ----------
+    mu : float > 0
+        Step size.
+    taps : int >= 1
+        Number of coefficients M.
+    input_power : float > 0
+        ``p = E[|x|^2]``.
+    noise_power : float >= 0
+        ``s``, the least mean squared error: what the Wiener solution leaves.
+    kurtosis : float >= 1
+        Of the input along the eigenvectors of R.
+
+    Returns
+    -------
+    float
+        Power of the steady-state error beyond `noise_power`; ``inf`` from the bound of the step size on.
+
+    Notes
+    -----
+    [2]_, chapter 16, for white input. For coloured input and small steps it still holds, because what is left
+    then, ``mu tr(R) s / (2 - mu tr R)``, does not depend on the colour.
+
+    Examples
+    --------
+    >>> print(f"{lms_emse(0.008, 32, input_power=1.0, noise_power=0.01):.7f}")
+    0.0014815
+    """
+    stability = 2.0 - mu * input_power * (taps + kurtosis - 1.0)
+    return mu * taps * input_power * noise_power / stability if stability > 0 else math.inf
+
+
+def nlms_emse(mu: float, taps: int, noise_power: float, *, is_complex: bool = False) -> float:
+    """Excess mean squared error of NLMS in the steady state, ``mu s / (2 - mu) * tr(R) E[1 / |u|^2]``.
+
+    Parameters
+    ----------
+    mu : float > 0
+        Step size.
+    taps : int
+        Number of coefficients M; at least 3, or 2 for complex input.
+    noise_power : float >= 0
+        ``s``, the least mean squared error.
+    is_complex : bool
+        The input is complex circular.
+
+    Returns
+    -------
+    float
+        Power that the steady-state error has beyond `noise_power`, whatever the input's power; ``inf`` from
+        ``mu = 2`` on and for fewer taps.
+
+    Notes
+    -----
+    [2]_, chapter 17, with eps = 0. For white Gaussian input ``tr(R) E[1 / |u|^2]`` is ``M / (M - 2)``, for
+    complex ``M / (M - 1)``: the mean of an inverse chi-square variable.
+
+    Examples
+    --------
+    >>> print(f"{nlms_emse(0.5, 32, noise_power=0.01):.6f}")
+    0.003556
+    """
+    lost = 1 if is_complex else 2
+    if mu >= 2.0 or taps <= lost:
+        return math.inf
+    return mu * noise_power / (2.0 - mu) * taps / (taps - lost)
+
+
+def time_constant(mu: float, eigenvalue: float) -> float:
+    """Time in samples for one mode of the LMS learning curve to fall e-fold, ``-1 / (2 ln |1 - mu l|)``.
+
+    Parameters
+    ----------
+    mu : float > 0
+        Step size, with ``mu * eigenvalue < 2``.
+    eigenvalue : float > 0
+        ``l``, an eigenvalue of R; the input power for white input.
+
+    Returns
+    -------
+    float
+        Nearly ``1 / (2 mu l)`` for small steps; the weights themselves take twice as long. A fall by 20 dB
+        takes ``ln(100) = 4.6`` time constants.
+
+    Notes
+    -----
+    [1]_, chapter 4, on the modes of steepest descent.
+
+    Examples
+    --------
+    >>> print(f"{time_constant(0.01, 1.0):.2f}")
+    49.75
+    """
+    decay = abs(1.0 - mu * eigenvalue)
+    if not 0.0 < decay < 1.0:
+        return 0.0 if decay == 0.0 else math.inf
+    return -1.0 / (2.0 * math.log(decay))
