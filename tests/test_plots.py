@@ -1,0 +1,174 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.signal import freqz
+
+from adaptfilt import metrics, plots, signals
+
+HISTORY = np.linspace([0.0, 0.0, 0.0], [0.1, 0.2, 0.3], 50)
+TRUE = [0.1, 0.2, 0.3]
+
+
+def lines(ax, label):
+    return [line for line in ax.get_lines() if line.get_label() == label]
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def is_legible(ax, path):
+    """Saved at its own size, every word lies inside the picture and none is smaller than 8 points."""
+    canvas = FigureCanvasAgg(ax.figure)
+    canvas.print_png(path)
+    words = [ax.xaxis.label, ax.yaxis.label, *ax.get_legend().get_texts()]
+    boxes = [word.get_window_extent(canvas.get_renderer()).get_points() for word in words]
+    inside = ax.figure.bbox.count_contains(np.concatenate(boxes)) == 2 * len(words)
+    return inside and all(word.get_text() and word.get_size() >= 8 for word in words)
+
+
+PICTURES = {
+    "coefficients": lambda ax: plots.coefficients(HISTORY, TRUE, ax=ax),
+    "learning_curve": lambda ax: plots.learning_curve(np.ones(9), noise_floor_db=-3.0, label="NLMS", ax=ax),
+    "impulse_response": lambda ax: plots.impulse_response(TRUE, TRUE, ax=ax),
+    "frequency_response": lambda ax: plots.frequency_response(TRUE, TRUE, fs=8000.0, ax=ax),
+    "signals": lambda ax: plots.signals({"recorded": TRUE}, fs=360.0, unit="mV", ax=ax),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_new_figure_is_legible(name, tmp_path):
+    ax = PICTURES[name](None)
+    assert tuple(ax.figure.get_size_inches()) == (8.0, 4.5)
+    assert ax.figure.get_dpi() == 150
+    assert is_legible(ax, tmp_path / "picture.png")
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_given_axes_are_drawn_on_and_returned(name):
+    mine = Figure().subplots()
+    assert PICTURES[name](mine) is mine
+    assert mine.get_lines()
+
+
+def test_coefficients_over_samples_with_the_true_ones_behind():
+    ax = plots.coefficients(torch.tensor(HISTORY), TRUE, every=10)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("time (samples)", "coefficient")
+    found = [lines(ax, f"w[{k}]")[0] for k in range(3)]
+    true = [line for line in ax.get_lines() if line not in found]
+    for k in range(3):
+        assert_array_equal(found[k].get_xdata(), np.arange(10, 501, 10))
+        assert_array_equal(found[k].get_ydata(), HISTORY[:, k])
+        assert_array_equal(true[k].get_ydata(), np.full(50, TRUE[k]))
+        assert true[k].get_zorder() < found[k].get_zorder()
+        assert true[k].get_linewidth() > 3 * found[k].get_linewidth()
+    assert len({line.get_color() for line in found}) == 3
+    assert legend(ax) == ["true", "w[0]", "w[1]", "w[2]"]
+
+
+def test_many_coefficients_share_one_name():
+    ax = plots.coefficients(np.ones((5, 40)), np.ones(40))
+    assert len(lines(ax, "found")) == 40
+    assert legend(ax) == ["true", "found"]
+
+
+def test_complex_coefficients_and_a_true_history():
+    history = HISTORY * (1 + 2j)
+    ax = plots.coefficients(history, history)
+    assert_array_equal(lines(ax, "w[1] imag")[0].get_ydata(), history[:, 1].imag)
+    assert lines(ax, "w[1] imag")[0].get_linestyle() == "--"
+    assert lines(ax, "w[1] imag")[0].get_color() == lines(ax, "w[1] real")[0].get_color()
+    assert_array_equal(lines(ax, "true")[0].get_ydata(), history[:, 0].imag)
+
+
+def test_coefficients_of_a_batch_are_refused():
+    with pytest.raises(ValueError, match="history must have shape"):
+        plots.coefficients(np.ones((2, 5, 3)))
+
+
+def test_learning_curves_of_two_filters_on_one_axes():
+    e = signals.white((4, 100), 0)
+    ax = plots.learning_curve(e, window=5, label="LMS")
+    plots.learning_curve(0.1 * e, window=5, label="NLMS", noise_floor_db=-20.0, ax=ax)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("time (samples)", "mean squared error (dB)")
+    assert_array_equal(lines(ax, "LMS")[0].get_ydata(), metrics.learning_curve_db(e, 5))
+    assert_allclose(lines(ax, "NLMS")[0].get_ydata(), metrics.learning_curve_db(e, 5) - 20, atol=1e-9)
+    assert set(lines(ax, "noise floor")[0].get_ydata()) == {-20.0}
+    assert legend(ax) == ["LMS", "NLMS", "noise floor"]
+
+
+def test_learning_curve_starting_with_silence_is_drawn(tmp_path):
+    ax = plots.learning_curve([0.0, 0.0, 1.0, 0.1])
+    ax.figure.savefig(tmp_path / "picture.png")
+    assert np.isfinite(ax.get_ylim()).all()
+    assert ax.get_legend() is None
+
+
+def test_impulse_response_as_stems_over_taps():
+    ax = plots.impulse_response(torch.tensor([0.5, -0.2], requires_grad=True), [0.6, -0.3, 0.1])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("tap", "coefficient")
+    found, true = lines(ax, "found")[0], lines(ax, "true")[0]
+    assert_allclose(found.get_ydata(), [0.0, 0.5, np.nan, 0.0, -0.2, np.nan], rtol=1e-6)
+    assert_array_equal(true.get_xdata()[1::3], [0, 1, 2])
+    assert_array_equal(true.get_ydata()[1::3], [0.6, -0.3, 0.1])
+    assert true.get_zorder() < found.get_zorder()
+    assert all(tick == round(tick) for tick in ax.get_xticks())
+
+
+def test_long_impulse_response_as_a_line_over_time():
+    h = signals.white(100, 0, dtype=complex)
+    ax = plots.impulse_response(h, fs=8000.0)
+    assert ax.get_xlabel() == "time (ms)"
+    assert_allclose(lines(ax, "found real")[0].get_xdata(), np.arange(100) / 8)
+    assert_array_equal(lines(ax, "found imag")[0].get_ydata(), h.imag)
+
+
+@pytest.mark.parametrize("taps", [3, 3000])
+def test_frequency_response_in_db(taps):
+    h = signals.white(taps, 0)
+    ax = plots.frequency_response(2 * h, h, fs=8000.0)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("frequency (Hz)", "magnitude (dB)")
+    frequency, response = freqz(h, worN=lines(ax, "true")[0].get_xdata(), fs=8000.0)
+    assert 0 <= frequency.min() <= frequency.max() <= 4000.0
+    assert frequency.size >= taps  # fine enough for its narrowest peaks
+    assert_allclose(lines(ax, "true")[0].get_ydata(), 20 * np.log10(np.abs(response)), atol=1e-6)
+    assert_allclose(lines(ax, "found")[0].get_ydata() - lines(ax, "true")[0].get_ydata(), 20 * np.log10(2))
+
+
+def test_frequency_response_of_complex_coefficients_has_both_sides():
+    h = 0.5 * np.exp(2j * np.pi * -0.25 * np.arange(8))  # a band around -1/4
+    ax = plots.frequency_response(h)
+    assert ax.get_xlabel() == "frequency (cycles/sample)"
+    frequency, level = lines(ax, "found")[0].get_data()
+    assert_array_equal(frequency, np.sort(frequency))
+    assert frequency[np.argmax(level)] == -0.25
+    assert_allclose(level.max(), 20 * np.log10(4.0))
+
+
+def test_frequency_response_with_a_zero_on_the_circle(tmp_path):
+    ax = plots.frequency_response(np.zeros(3), [1.0, -1.0])
+    ax.figure.savefig(tmp_path / "picture.png")
+    assert np.isfinite(ax.get_ylim()).all()
+
+
+def test_signals_over_seconds_in_their_unit():
+    ax = plots.signals({"recorded": [1, 2, 3], "cleaned": torch.ones(3)}, fs=2.0, unit="mV")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("time (s)", "amplitude (mV)")
+    assert_array_equal(lines(ax, "recorded")[0].get_xdata(), [0.0, 0.5, 1.0])
+    assert_array_equal(lines(ax, "cleaned")[0].get_ydata(), np.ones(3))
+    assert plots.signals({"x": [1.0]}).get_xlabel() == "time (samples)"
+
+
+def test_matplotlib_loads_on_first_use_and_pyplot_never():
+    code = (
+        "import sys, adaptfilt.plots as p; assert 'matplotlib' not in sys.modules;"
+        "p.impulse_response([1.0]).figure.savefig('/dev/null', format='png');"
+        "assert 'matplotlib' in sys.modules; assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.signal import lfilter
+
+from adaptfilt import signals
+
+
+def ratio_db(a, b):
+    return 10 * np.log10(np.sum(np.abs(a) ** 2, axis=-1) / np.sum(np.abs(b) ** 2, axis=-1))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
+def test_white_has_unit_variance_and_flat_spectrum(dtype):
+    x = signals.white(200_000, 1, dtype=dtype)
+    assert x.dtype == dtype
+    # standard errors are below .004
+    assert_allclose(np.mean(np.abs(x) ** 2), 1.0, atol=0.015)
+    assert abs(np.mean(x)) < 0.015
+    for lag in range(1, 6):
+        assert abs(np.mean(x[lag:] * np.conj(x[:-lag]))) < 0.015
+
+
+def test_complex_white_is_circular():
+    x = signals.white(200_000, 1, dtype=complex)
+    assert abs(np.mean(x**2)) < 0.015
+    assert_allclose(np.mean(np.abs(x) ** 4), 2.0, atol=0.05)  # of a circular Gaussian; 3 for a real one
+
+
+def test_a_seed_and_its_generator_agree_and_a_generator_goes_on():
+    rng = np.random.default_rng(7)
+    first, second = signals.white((2, 5), rng), signals.white((2, 5), rng)
+    assert_array_equal(first, signals.white((2, 5), 7))
+    assert not np.array_equal(first, second)
+
+
+def test_white_refuses_integers():
+    with pytest.raises(ValueError, match="dtype"):
+        signals.white(3, 0, dtype=int)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_coloured_has_the_autocorrelation_of_its_model(dtype):
+    a = [1.0, -1.2, 0.5]
+    x = signals.coloured((8, 50_000), a, 3, dtype=dtype)
+    r = [np.mean(x[:, lag:] * np.conj(x[:, : 50_000 - lag])) for lag in range(6)]
+    # Yule-Walker: r[k] = 1.2 r[k-1] - .5 r[k-2], r[1] / r[0] = 1.2 / 1.5
+    expected = [1.0, 0.8]
+    for _ in range(4):
+        expected.append(1.2 * expected[-1] - 0.5 * expected[-2])
+    assert_allclose(r, expected, atol=0.02)
+
+
+def test_coloured_power_without_scaling():
+    x = signals.coloured((8, 50_000), [1.0, -0.8], 3, unit_variance=False)
+    assert_allclose(np.mean(x**2), 1 / (1 - 0.8**2), rtol=0.02)
+
+
+def test_coloured_is_stationary_from_the_first_sample():
+    x = signals.coloured((40_000, 3), [1.0, -0.9], 5)
+    assert_allclose(np.mean(x**2, axis=0), 1.0, atol=0.03)  # started at rest it would begin with .19
+
+
+def test_coloured_is_undone_by_its_inverse_filter():
+    a = [2.0, -1.0, 0.3]
+    v = lfilter(a, 1.0, signals.coloured(50_000, a, 5, unit_variance=False))[2:]
+    assert_allclose([np.mean(v**2), np.mean(v[1:] * v[:-1]), np.mean(v[2:] * v[:-2])], [1, 0, 0], atol=0.03)
+
+
+def test_coloured_with_complex_poles_rotates():
+    x = signals.coloured(100_000, [1.0, -0.9j], 5, dtype=complex)
+    assert_allclose(np.mean(x[1:] * np.conj(x[:-1])), 0.9j, atol=0.02)
+
+
+def test_coloured_without_poles_is_white():
+    assert_allclose(np.var(signals.coloured(100_000, [2.0], 0)), 1.0, atol=0.02)
+
+
+@pytest.mark.parametrize("a", [[1.0, -1.0], [1.0, -2.0], [1.0, 0.0, 1.5], [0.0, 1.0], [1.0, np.nan]])
+def test_coloured_refuses_what_is_not_stable(a):
+    with pytest.raises(ValueError, match="a must be"):
+        signals.coloured(10, a, 0)
+
+
+def test_tones_are_lines_in_the_spectrum():
+    x = signals.tones(1000, [50.0, 120.0], 1000.0, amplitudes=[2.0, 0.5], phases=[0.0, np.pi / 3])
+    spectrum = np.fft.rfft(x) / 500
+    expected = np.zeros(501, complex)
+    expected[50], expected[120] = 2.0, 0.5 * np.exp(1j * np.pi / 3)
+    assert_allclose(spectrum, expected, atol=1e-12)
+
+
+def test_complex_tones_have_no_negative_frequencies():
+    z = signals.tones(1000, [50.0, 120.0], 1000.0, dtype=np.complex64)
+    assert z.dtype == np.complex64
+    spectrum = np.fft.fft(z) / 1000
+    assert_allclose(spectrum[[50, 120, 950, 880]], [1, 1, 0, 0], atol=1e-6)
+    assert_allclose(z.real, signals.tones(1000, [50.0, 120.0], 1000.0), atol=1e-6)
+
+
+@pytest.mark.parametrize("bits", [3, 7, 10])
+def test_prbs_is_a_maximum_length_sequence(bits):
+    period = 2**bits - 1
+    x = signals.prbs(2 * period, bits)
+    assert set(x) == {-1.0, 1.0}
+    assert_array_equal(x[:period], x[period:])
+    assert x[:period].sum() == 1.0
+    # every window of `bits` samples but one occurs once a period, so no shorter period is possible
+    windows = np.lib.stride_tricks.sliding_window_view(x, bits)[:period]
+    assert len(np.unique(windows, axis=0)) == period
+    spectrum = np.abs(np.fft.fft(x[:period])) ** 2
+    assert_allclose(np.fft.ifft(spectrum).real, [period] + [-1] * (period - 1), atol=1e-9 * period)
+
+
+@pytest.mark.parametrize("snr_db", [-20.0, 0.0, 30.0])
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_noise_has_the_stated_ratio_in_every_signal(snr_db, dtype):
+    d = signals.white((3, 400), 0, dtype=dtype) * np.array([[1e-3], [1.0], [1e3]])
+    before = d.copy()
+    noisy = signals.add_noise(d, snr_db, 1)
+    assert noisy.dtype == dtype
+    assert_allclose(ratio_db(d, noisy - d), snr_db, atol=1e-9)
+    assert_array_equal(d, before)
+
+
+def test_noise_is_white_and_independent_of_the_signal():
+    d = signals.tones(100_000, 0.01)
+    v = signals.add_noise(d, 0.0, 1) - d
+    v /= np.std(v)
+    assert abs(np.mean(v * d)) < 0.015
+    assert abs(np.mean(v[1:] * v[:-1])) < 0.015
+
+
+def test_noise_on_complex_signals_is_circular():
+    d = signals.tones(100_000, 0.01, dtype=complex)
+    v = signals.add_noise(d, 0.0, 1) - d
+    assert abs(np.mean(v**2)) < 0.015
+
+
+def test_noise_of_none_silence_and_precision():
+    d = signals.white(10, 0, dtype=np.float32)
+    assert signals.add_noise(d, 10.0, 0).dtype == np.float32
+    assert_array_equal(signals.add_noise(d, np.inf, 0), d)
+    assert_array_equal(signals.add_noise(np.zeros(10), 10.0, 0), np.zeros(10))
+    assert signals.add_noise([1, -1, 1], 10.0, 0).dtype == np.float64
