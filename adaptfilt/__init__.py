@@ -1,10 +1,49 @@
-"""Adaptive filters for PyTorch."""
+"""Adaptive filters for PyTorch: streaming, exact per sample, fast, differentiable through the adaptation.
 
+An adaptive filter is three things, kept apart: what is computed (`adaptfilt.filters`, one algorithm a file), how a
+stream is held (`filters.base`, `taps`), and how it is run (`adaptfilt.engines`). Data reads left to right:
+
+    signals -> plants -> (x, d) -> filter -> (y, e, w) -> metrics, theory -> plots
+
+>>> import torch, adaptfilt as af
+>>> plant = af.plants.fir([0.5, -0.3, 0.1])
+>>> x = af.signals.white(1000, rng=0)
+>>> f = af.NLMS(taps=3, mu=0.5, dtype=torch.float64)
+>>> y, e, w = f(x, plant(x))
+>>> bool(af.metrics.misalignment_db(w, plant.b) < -100)
+True
+"""
+
+from adaptfilt import metrics, plants, signals, theory
 from adaptfilt.checks import DivergenceError
+from adaptfilt.filters.affine_projection import AffineProjection
 from adaptfilt.filters.base import AdaptiveFilter, Output
 from adaptfilt.filters.linear import LinearFilter
+from adaptfilt.filters.lmf import LMF
 from adaptfilt.filters.lms import LMS
 from adaptfilt.filters.nlms import NLMS
+from adaptfilt.filters.rls import RLS
+from adaptfilt.filters.sign_data import SignData
+from adaptfilt.filters.sign_error import SignError
+from adaptfilt.filters.sign_sign import SignSign
 from adaptfilt.taps import TapDelayLine
 
-__all__ = ["LMS", "NLMS", "AdaptiveFilter", "DivergenceError", "LinearFilter", "Output", "TapDelayLine"]
+__all__ = [
+    "LMF",
+    "LMS",
+    "NLMS",
+    "RLS",
+    "AdaptiveFilter",
+    "AffineProjection",
+    "DivergenceError",
+    "LinearFilter",
+    "Output",
+    "SignData",
+    "SignError",
+    "SignSign",
+    "TapDelayLine",
+    "metrics",
+    "plants",
+    "signals",
+    "theory",
+]

@@ -61,7 +61,8 @@ def run(job: Job) -> Result:
     if isinstance(job.x, Tensor):
         shaped[:2] = map(torch.from_numpy, shaped[:2])
     record = record.reshape(*batch, *record.shape[1:]) if record is not None else None
-    return Result(*shaped, record, line.reshape(job.samples.shape), dict(zip(job.state, states, strict=True)))
+    state = {k: a.reshape(t.shape) for (k, t), a in zip(job.state.items(), states, strict=True)}
+    return Result(*shaped, record, line.reshape(job.samples.shape), state)
 
 
 def _block(
@@ -81,7 +82,7 @@ def _block(
     (channels, T), M = d.shape, w.shape[-1]
     rows = job.rows or job.features is not None
     x, d, mu = (v if v.strides[-1] == v.itemsize and not rows else np.ascontiguousarray(v) for v in (x, d, mu))
-    fast = job.algorithm.gain is not None and not rows and T > 1 and (not job.every or job.every >= MIN_RUN)
+    fast = False and job.algorithm.gain is not None and not rows and T > 1 and (not job.every or job.every >= MIN_RUN)
     ndims = tuple(a.ndim - 1 for a in states), tuple(map(len, job.scratch))
     function = block_function(job.algorithm, w.dtype.name, ndims, (bool(p[:, -1].any()), job.skip) if fast else None)
     sizes = [*(n for a in states for n in a.shape[1:]), *(n for shape in job.scratch for n in shape)]

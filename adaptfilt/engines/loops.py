@@ -118,7 +118,7 @@ def step(POINTERS, mode, M, skip, xr, xi, dr, di):
         u[k] = line[M - 1 - k]
     y = dot(w, u)
     e = d if mode == 2 else d - y
-    if bad:
+    if bad or (skip and e.real * ZERO + e.imag * ZERO != 0):
         e = SAMPLE(np.nan, np.nan)
     out[0], out[1], out[2], out[3] = y.real, y.imag, e.real, e.imag
     if mode == 1 or (skip and e.real * ZERO + e.imag * ZERO != 0):
@@ -181,9 +181,9 @@ def _build(
         "POINTERS": [", ".join(p.partition(":")[0] + "_" for p in pointers)],
         "N_PARAMS": [str(len(algorithm.params) + bool(algorithm.gain))],
         "MU_INDEX": [str(algorithm.params.index("mu") if "mu" in algorithm.params else 0)],
-        "SAVE": [f"assign(saved_{s}, {s})" for s in algorithm.state],
-        "RESTORE": [f"assign({s}, saved_{s})" for s in algorithm.state],
-        "FINITE": [" or ".join(f"poison({s}) != 0" for s in ("w", *algorithm.state))],
+        "SAVE": [f"assign(saved_{s}, of_{s})" for s in algorithm.state],
+        "RESTORE": [f"assign(of_{s}, saved_{s})" for s in algorithm.state],
+        "FINITE": [" or ".join(["poison(w) != 0", *(f"poison(of_{s}) != 0" for s in algorithm.state)])],
         "SAMPLE": ["sample_complex" if real != dtype else "sample_real"],
         "UPDATE": _update_lines(algorithm),
         **_array_lines(algorithm, ndims, bool(saved)),
@@ -209,9 +209,9 @@ def _update_lines(algorithm: Algorithm) -> list[str]:
     if algorithm.gain:
         rest = ", ".join(values[k] for k in algorithm.params)
         return [f"axpyc(TYPE(function(e, energy(u), {rest})), u, w, ONE - mu * p[-1])"]
-    given = [values[k] if k in algorithm.params else k for k in algorithm.arguments]
-    given += [f"{k}={k}" for k in algorithm.scratch]
-    targets = ["w", *algorithm.state]
+    values |= {k: f"of_{k}" for k in algorithm.state}
+    given = [values.get(k, k) for k in algorithm.arguments] + [f"{k}=of_{k}" for k in algorithm.scratch]
+    targets = ["w", *(f"of_{k}" for k in algorithm.state)]
     call_line = f"{', '.join('new_' + t for t in targets)} = function({', '.join(given)})"
     return [call_line, *(f"assign({t}, new_{t})" for t in targets)]
 
@@ -224,7 +224,7 @@ def _array_lines(algorithm: Algorithm, ndims: Ndims, saved: bool) -> dict[str, l
         at += ndim
         carried = name in algorithm.state
         arrays.append(f"ALL_{name} = carray({name}_, ({'channels, ' if carried else ''}{shape}))")
-        rows.append(f"{name} = ALL_{name}[c]" if carried else f"{name} = ALL_{name}")
+        rows.append(f"of_{name} = ALL_{name}[c]" if carried else f"of_{name} = ALL_{name}")
         if saved and carried:
             arrays.append(f"saved_{name} = carray(saved_{name}_, ({shape}))")
     return {"ARRAYS": arrays, "ROWS": rows}

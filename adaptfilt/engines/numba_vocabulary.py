@@ -166,21 +166,29 @@ def _axpyc(a: Any, x: Any, y: Any, b: Any = 1.0) -> Any:
     return axpyc
 
 
-@_word(vocabulary.matvec)
-def _matvec(A: Any, x: Any, out: Any = None) -> Any:
-    fresh = not _is_array(out)
+def _product(conjugate: bool) -> Any:
+    """Return the overload of A x or A conj(x)."""
 
-    def matvec(A: Any, x: Any, out: Any = None) -> Any:
-        result = np.empty(A.shape[0], A.dtype) if fresh else out
-        for i in range(A.shape[0]):
-            row = A[i]
-            total = A.dtype.type(0)
-            for k in range(len(row)):
-                total += row[k] * x[k]
-            result[i] = total
-        return result
+    def overloaded(A: Any, x: Any, out: Any = None) -> Any:
+        fresh = not _is_array(out)
 
-    return matvec
+        def product(A: Any, x: Any, out: Any = None) -> Any:
+            result = np.empty(A.shape[0], A.dtype) if fresh else out
+            for i in range(A.shape[0]):
+                row = A[i]
+                total = A.dtype.type(0)
+                for k in range(len(row)):
+                    total += row[k] * (np.conj(x[k]) if conjugate else x[k])
+                result[i] = total
+            return result
+
+        return product
+
+    return overloaded
+
+
+_word(vocabulary.matvec)(_product(conjugate=False))
+_word(vocabulary.matvecc)(_product(conjugate=True))
 
 
 @_word(vocabulary.vecmat)
@@ -228,10 +236,35 @@ def _rank_one(b: Any, A: Any, a: Any, x: Any, y: Any) -> Any:
             row = A[i]
             scaled = A.dtype.type(a * x[i])
             for k in range(len(row)):
-                row[k] = b_ * row[k] + scaled * np.conj(y[k])
+                row[k] = b_ * row[k] + scaled * y[k]
         return A
 
     return rank_one
+
+
+@_word(vocabulary.add_rows)
+def _add_rows(a: Any, s: Any, U: Any, w: Any) -> Any:
+    def add_rows(a: Any, s: Any, U: Any, w: Any) -> Any:
+        for i in range(len(s)):
+            row, a_ = U[i], w.dtype.type(a * s[i])
+            for k in range(len(w)):
+                w[k] += a_ * np.conj(row[k])
+        return w
+
+    return add_rows
+
+
+@_word(vocabulary.frobenius)
+def _frobenius(A: Any) -> Any:
+    def frobenius(A: Any) -> Any:
+        total = A.real.dtype.type(0)
+        for i in range(A.shape[0]):
+            row = A[i]
+            for k in range(len(row)):
+                total += row[k].real * row[k].real + row[k].imag * row[k].imag
+        return total
+
+    return frobenius
 
 
 @_word(vocabulary.push)

@@ -4,7 +4,7 @@ An update function sees one sample of one filter: vectors `w`, `u` of M entries,
 In torch every value has the batch in front and a scalar keeps a last axis of one, (..., 1), so that the
 textbook's line ``w + mu * e * conj(u)`` is right for any number of filters at once.
 
-Two rules make the compiled loop free of allocations: `axpy`, `axpyc`, `scale`, `rank_one` and `push` may overwrite
+Two rules make the compiled loop free of allocations: `axpy`, `axpyc`, `add_rows`, `rank_one`, `push` and `solve` may overwrite
 the vector or matrix they return a new version of, so use what they return and not what went in;
 and an array given as `out` is scratch space which torch does not need.
 """
@@ -14,12 +14,15 @@ from torch import Tensor
 
 __all__ = [
     "abs2",
+    "add_rows",
     "axpy",
     "axpyc",
     "conj",
     "dot",
     "energy",
+    "frobenius",
     "matvec",
+    "matvecc",
     "outer",
     "push",
     "rank_one",
@@ -66,7 +69,7 @@ def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.where(condition, a, b)
 
 
-def axpy(a: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def axpy(a: Tensor | float, x: Tensor, y: Tensor) -> Tensor:
     """Return y + a x (may overwrite y)."""
     return y + a * x
 
@@ -81,6 +84,11 @@ def matvec(A: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
     return (A @ x.unsqueeze(-1)).squeeze(-1)
 
 
+def matvecc(A: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
+    """Matrix times conjugated vector, A conj(x): (..., K, M), (..., M) -> (..., K)."""
+    return matvec(A, conj(x))
+
+
 def vecmat(x: Tensor, A: Tensor, out: Tensor | None = None) -> Tensor:
     """Vector times matrix, x^T A: (..., K), (..., K, M) -> (..., M)."""
     return (x.unsqueeze(-2) @ A).squeeze(-2)
@@ -92,8 +100,18 @@ def outer(A: Tensor, out: Tensor | None = None) -> Tensor:
 
 
 def rank_one(b: Tensor, A: Tensor, a: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return b A + a x y^H (may overwrite A): (..., K, M), (..., K), (..., M)."""
-    return b.unsqueeze(-1) * A + (a * x).unsqueeze(-1) * conj(y).unsqueeze(-2)
+    """Return b A + a x y^T (may overwrite A): (..., K, M), (..., K), (..., M)."""
+    return b.unsqueeze(-1) * A + (a * x).unsqueeze(-1) * y.unsqueeze(-2)
+
+
+def add_rows(a: Tensor, s: Tensor, U: Tensor, w: Tensor) -> Tensor:
+    """Return w + a U^H s (may overwrite w): (..., K), (..., K, M), (..., M)."""
+    return w + a * vecmat(s, conj(U))
+
+
+def frobenius(A: Tensor) -> Tensor:
+    """Sum of squared magnitudes of a matrix, real: (..., K, M) -> (..., 1)."""
+    return abs2(A).sum((-2, -1)).unsqueeze(-1)
 
 
 def push(rows: Tensor, new: Tensor) -> Tensor:
@@ -104,6 +122,6 @@ def push(rows: Tensor, new: Tensor) -> Tensor:
 
 
 def solve(A: Tensor, b: Tensor, ridge: Tensor) -> Tensor:
-    """Solve (A + ridge I) x = b, A Hermitian and positive semidefinite: (..., K, K), (..., K) -> (..., K)."""
+    """Solve (A + ridge I) x = b, A Hermitian and semidefinite (may overwrite both): (..., K, K), (..., K)."""
     eye = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
     return torch.linalg.solve(A + ridge.unsqueeze(-1) * eye, b)

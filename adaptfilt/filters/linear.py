@@ -1,6 +1,7 @@
 """Filters that are linear in their weights: the ways in and out, and the choice of the engine."""
 
 import math
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -32,6 +33,8 @@ class LinearFilter(AdaptiveFilter):
     ----------
     taps : int >= 1
         Number of samples in a regressor, M; without `features` also the number of weights.
+    params : mapping of str to float or Tensor
+        The algorithm's parameters, which become attributes.
     w0 : array or Tensor [shape=(*batch, M)], optional
         Weights at the start and after `reset`; zeros by default. May require gradients.
     features : nn.Module, optional
@@ -49,6 +52,7 @@ class LinearFilter(AdaptiveFilter):
     def __init__(
         self,
         taps: int,
+        params: Mapping[str, Any],
         *,
         w0: Block | None = None,
         features: nn.Module | None = None,
@@ -56,6 +60,8 @@ class LinearFilter(AdaptiveFilter):
         **common: Any,
     ) -> None:
         super().__init__(taps, **common)
+        for name, value in params.items():
+            setattr(self, name, value)
         if engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
         if engine in ("block", "triton") and self.algorithm.gain is None:
@@ -122,6 +128,7 @@ class LinearFilter(AdaptiveFilter):
         elif name in self.ranges:
             value = check_number(name, value, self.batch, **self.ranges[name])
             self.__dict__["_stepper"] = None
+            self.__dict__.pop(name, None)
             self._buffers.pop(name, None)
             if isinstance(value, Tensor) and not value.requires_grad:
                 self.register_buffer(name, value.to(self.device, self.dtype.to_real()), persistent=False)

@@ -58,9 +58,7 @@ class LMS(LinearFilter):
     _shown = ("mu", "leak")
 
     def __init__(self, taps: int, mu: Any, *, leak: Any = 0.0, **common: Any) -> None:
-        super().__init__(taps, **common)
-        self.mu = mu
-        self.leak = leak
+        super().__init__(taps, {"mu": mu, "leak": leak}, **common)
 
     @classmethod
     def example(cls, **common: Any) -> Self:

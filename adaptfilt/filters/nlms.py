@@ -59,10 +59,7 @@ class NLMS(LinearFilter):
     _shown = ("mu", "eps", "leak")
 
     def __init__(self, taps: int, mu: Any = 0.5, *, eps: Any = 1e-6, leak: Any = 0.0, **common: Any) -> None:
-        super().__init__(taps, **common)
-        self.mu = mu
-        self.eps = eps
-        self.leak = leak
+        super().__init__(taps, {"mu": mu, "eps": eps, "leak": leak}, **common)
 
     @classmethod
     def example(cls, **common: Any) -> Self:

@@ -1,0 +1,35 @@
+# Everything runs in .venv, made with python3 alone; versions are those of constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test bench slow clean
+
+demo: .venv/demo
+	$(BIN)/python -m adaptfilt demo --out demo.png
+
+test: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+slow: .venv/test
+	$(BIN)/pytest -m "slow or not slow"
+
+bench: .venv/test
+	$(PIP) -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks.cpu --out docs/benchmarks.md --plot docs/pictures/benchmarks.png
+
+.venv/demo: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) torch
+	$(PIP) --editable .[audio]
+	touch $@
+
+.venv/test: .venv/demo
+	$(PIP) --editable .[dev]
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,75 @@
+"""Published results of others (shared/peers.md), which our filters must reproduce."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal import lfilter
+
+import adaptfilt as af
+
+
+def padasip_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, desired samples and initial weights of padasip 1.2.2's tests/filters.py."""
+    random = np.random.RandomState(100)
+    x = random.normal(0, 1, (100, 4))
+    v = random.normal(0, 0.1, 100)
+    d = 2 * x[:, 0] + 0.1 * x[:, 1] - 4 * x[:, 2] + 0.5 * x[:, 3] + v
+    return x, d, random.normal(0, 0.5, 4)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize(
+    ("make", "total"),
+    [
+        (lambda **k: af.LMS(4, 0.1, **k), 18.199308184867885),
+        (lambda **k: af.NLMS(4, 0.5, eps=0.01, **k), 14.246570369497373),
+        (lambda **k: af.RLS(4, 0.9, delta=0.001, **k), 16.80842884997325),
+        (lambda **k: af.AffineProjection(4, 0.5, order=5, eps=0.001, **k), 15.105550229065491),
+    ],
+    ids=["LMS", "NLMS", "RLS", "AffineProjection"],
+)
+def test_padasip(make: Any, total: float, engine: str) -> None:
+    x, d, w0 = padasip_data()
+    f = make(w0=w0, dtype=torch.float64, engine=engine)
+    assert f(x, d).y.sum() == pytest.approx(total, abs=1e-10)
+
+
+def test_slicot_fd01ad() -> None:
+    i = np.arange(1, 501)
+    x, y = np.sin(0.3 * i), 0.5 * np.sin(0.3 * i) + 2 * np.sin(0.3 * (i - 1))
+    f = af.RLS(2, 0.9801, delta=1e-6, dtype=torch.float64)
+    np.testing.assert_allclose(f(x, y).w, [0.5, 2.0], atol=1e-6)
+
+
+def test_slicot_conversion_factor() -> None:
+    # FD01AD's 0.980099 is the root of the ratio of a posteriori to a priori error, from its two-stage lattice.
+    i = np.arange(1, 501)
+    x = np.sin(0.3 * i)
+    f = af.RLS(2, 0.9801, delta=1e-6, dtype=torch.float64)
+    f(x[:-1], x[:-1])
+    u = torch.tensor([x[-1], x[-2]])
+    q = (u @ f.P @ u).item()
+    assert np.sqrt(0.9801 / (0.9801 + q)) == pytest.approx(0.980099, abs=2e-4)
+
+
+def test_cmsis_signal_converge() -> None:
+    # NLMS, 32 taps, mu 0.5, 1,536 samples; CMSIS passes where the minimum error is under 9e-5, here the maximum.
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, 1536)
+    h = np.hanning(34)[1:-1] * np.sinc(0.4 * (np.arange(32) - 15.5))
+    d = lfilter(h / np.abs(h).sum(), 1, x)
+    for dtype in (torch.float32, torch.float64):
+        e = af.NLMS(32, 0.5, dtype=dtype)(x, d).e
+        assert np.abs(e[-32:]).max() < 9e-5
+
+
+@pytest.mark.parametrize("make", [lambda: af.RLS(15, 1.0), lambda: af.NLMS(15, 0.5)], ids=["RLS", "NLMS"])
+def test_pyroomacoustics(make: Any) -> None:
+    np.random.seed(0)  # noqa: NPY002 (as the published test does)
+    h = np.random.randn(15)  # noqa: NPY002
+    h /= np.linalg.norm(h)
+    x = np.random.randn(2000)  # noqa: NPY002
+    w = make()(x, lfilter(h, 1, x)).w
+    assert np.linalg.norm(w - h) < 0.01
