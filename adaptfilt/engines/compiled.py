@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import ArgumentError, addressof, c_double, c_int64
-from functools import partial
+from ctypes import addressof, c_char, c_double, c_int64, c_void_p
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,13 @@ from torch import Tensor
 
 from adaptfilt.checks import NUMPY, DivergenceError, check_finite, skip_nonfinite
 from adaptfilt.engines.algorithm import Job, Result
-from adaptfilt.engines.loops import block_function, step_function
+from adaptfilt.engines.loops import block_function, frame_function, step_function
 from adaptfilt.taps import windows
 
 Array = np.ndarray[Any, np.dtype[Any]]
+DIVERGED = 3  # what a loop returns
 CHUNK = 32768  # samples a loop gets at a time: its copy of the stream stays in the second-level cache
+CHUNK_BOUND = 4096  # longest block of the short way through `Bound`
 CHUNK_FEATURES = 1 << 20  # entries of written-out regressors at a time
 MIN_RUN = 16  # lookahead pays from about so many samples between two records
 _DIVERGED = "the weights grew beyond the finite numbers: lower the step size; the state is as before the call"
@@ -82,21 +84,23 @@ def _block(
     (channels, T), M = d.shape, w.shape[-1]
     rows = job.rows or job.features is not None
     x, d, mu = (v if v.strides[-1] == v.itemsize and not rows else np.ascontiguousarray(v) for v in (x, d, mu))
-    fast = False and job.algorithm.gain is not None and not rows and T > 1 and (not job.every or job.every >= MIN_RUN)
+    fast = job.algorithm.gain is not None and not rows and T > 1 and (not job.every or job.every >= MIN_RUN)
     ndims = tuple(a.ndim - 1 for a in states), tuple(map(len, job.scratch))
     function = block_function(job.algorithm, w.dtype.name, ndims, (bool(p[:, -1].any()), job.skip) if fast else None)
-    sizes = [*(n for a in states for n in a.shape[1:]), *(n for shape in job.scratch for n in shape)]
-    dims = np.array(sizes + [0] * (16 - len(sizes)), np.int64)
+    dims = _dims([*(a.shape[1:] for a in states), *job.scratch])
     strides = [v.strides[0] // v.itemsize for v in (x, d, y)]
     strides += [mu.strides[0] // mu.itemsize if mu.shape[0] > 1 else 0, int(mu.shape[1] > 1)]
-    arrays = [x, d, y, e, record if record is not None else y, mu, line, w, p, dims, *states]
-    addresses = [a.ctypes.data for a in arrays]
+    own = [mu, line, w, p, dims, *states]
+    signals = [x, d, y, e, y if record is None else record]
+    before, after = ([a.ctypes.data for a in arrays] for arrays in (own, signals))
     kept = record.strides[0] // record.itemsize if record is not None else 0
     options = [*strides, job.every, kept, int(rows), int(job.skip)]
 
     def part(first: int, last: int) -> int:
-        own = [np.empty(1 if rows else T + M - 1, w.dtype), *(np.empty(shape, w.dtype) for shape in job.scratch)]
-        return call(function, *addresses, *[a.ctypes.data for a in own], first, last, channels, T, M, *options)
+        scratch = [np.empty(shape, w.dtype) for shape in job.scratch]
+        stream = np.empty(1 if rows else T + M - 1, w.dtype)
+        middle = [a.ctypes.data for a in scratch]
+        return call(function, *before, *middle, *after, stream.ctypes.data, first, last, channels, T, M, *options)
 
     threads = min(channels, torch.get_num_threads())
     if threads == 1 or channels * T * M < MIN_THREADED:
@@ -114,67 +118,121 @@ def call(function: Callable[..., int], *arguments: Any) -> int:
     return result.value
 
 
-class Stepper:
-    """One filter's state bound to compiled code that takes a single sample, in place.
+class Bound:
+    """One filter's state bound to compiled code: single samples and short blocks, in place, at little cost a call.
 
     Parameters
     ----------
     job : Job
-        Its x, d and mu are not read; w, samples and state are changed by every call.
+        Its x, d and mu are not read; w, samples and state are changed by every call. The batch is empty.
     """
 
     def __init__(self, job: Job) -> None:
         self.w, self.samples = job.w, job.samples
-        line, w, *states = (t.numpy() for t in (job.samples, job.w, *job.state.values()))
-        _, p = _numbers(job, 1, 1)
-        sizes = [*(n for a in states for n in a.shape), *(n for shape in job.scratch for n in shape)]
-        dims = np.array(sizes + [0] * (16 - len(sizes)), np.int64)
-        self._out, self._status, spare = (c_double * 4)(), c_int64(), c_int64()
-        copies = [np.empty_like(a) for a in (w, *states)]
-        arrays = [line, w, p, np.empty_like(w), np.frombuffer(self._out), dims, copies[0], *states, *copies[1:]]
-        arrays += [np.empty(shape, w.dtype) for shape in job.scratch]
-        self._kept = (arrays, spare, job.state)
+        w, line, *states = (t.numpy() for t in (job.w, job.samples, *job.state.values()))
+        mu, p = _numbers(job, 1, 1)
+        scratch = [np.empty(shape, w.dtype) for shape in job.scratch]
+        stream, self._io = np.empty(CHUNK_BOUND + len(w), w.dtype), (c_double * 9)()
+        copies = [np.empty_like(a) for a in (w, w, line, *states)]  # u and what to go back to
+        dims = _dims([*(a.shape for a in states), *job.scratch])
+        arrays = [line, w, p, mu, dims, stream, np.frombuffer(self._io), *copies[:3], *states, *copies[3:], *scratch]
+        numbers = [len(w), int(job.skip), 0, *(a.ctypes.data for a in arrays), 0, 0, 0, 0, 0]
+        self._arguments, self._first = (c_int64 * len(numbers))(*numbers), len(numbers) - 5
+        self._status, self._spare, self._kept = c_int64(), c_int64(), arrays
+        self._dtype, self._complex = w.dtype, job.w.is_complex()
         ndims = tuple(a.ndim for a in states), tuple(map(len, job.scratch))
-        function = step_function(job.algorithm, w.dtype.name, ndims)
-        self._call = partial(function, addressof(self._status), addressof(spare), *(a.ctypes.data for a in arrays))
-        self._size, self._skip, self._complex = len(w), int(job.skip), job.w.is_complex()
+        self._flags = (bool(p[0, -1]), job.skip) if job.algorithm.gain is not None else None
+        self._code = job.algorithm, w.dtype.name, ndims
+
+    def _bind(self, function: Callable[..., int]) -> Callable[[], int]:
+        """Return the function with its arguments fixed."""
+        return partial(function, *(c_void_p(addressof(v)) for v in (self._status, self._spare, self._arguments)))
+
+    @cached_property
+    def _one(self) -> Callable[[], int]:
+        """The code for one sample."""
+        return self._bind(step_function(*self._code))
+
+    @cached_property
+    def _many(self) -> Callable[[], int]:
+        """The code for a block."""
+        return self._bind(frame_function(*self._code, self._flags))
+
+    def takes(self, x: Any) -> bool:
+        """Say whether a signal can go in as it is: short, contiguous, in the filter's precision."""
+        if type(x) is np.ndarray:
+            return x.dtype == self._dtype and x.ndim == 1 and 0 < len(x) <= CHUNK_BOUND and x.flags.c_contiguous
+        fits = type(x) is Tensor and x.dtype == self.w.dtype and x.ndim == 1 and 0 < len(x) <= CHUNK_BOUND
+        return fits and x.is_contiguous() and x.device.type == "cpu" and not (x.requires_grad or x.is_conj() or x.is_neg())
+
+    def block(self, x: Any, d: Any) -> tuple[Any, Any, Any]:
+        """Adapt over a short block; return y, e and a copy of w."""
+        T, M, arguments = len(x), self._arguments[0], self._arguments
+        if type(x) is np.ndarray:
+            out = np.empty(2 * T + M, self._dtype)
+            y, e, w, start = out[:T], out[T : 2 * T], out[2 * T :], _address(out)
+            addresses = [_address(x), _address(d), start, start + T * out.itemsize, start + 2 * T * out.itemsize]
+        else:
+            y, e, w = torch.empty_like(x), torch.empty_like(x), torch.empty_like(self.w)
+            addresses = [t.data_ptr() for t in (x, d, y, e, w)]
+        arguments[2] = T
+        arguments[self._first :] = addresses
+        self._many()
+        if self._status.value == DIVERGED:
+            raise DivergenceError(_DIVERGED)
+        if self._status.value:
+            check_finite("x", x)
+            check_finite("d", d)
+        return y, e, w
 
     def step(self, x: Any, d: Any) -> tuple[Any, Any]:
         """Predict and adapt; return y and e."""
+        io = self._io
         self._run(3, x, d)
-        out = self._out
         if self._complex:
-            return complex(out[0], out[1]), complex(out[2], out[3])
-        return out[0], out[2]
+            return complex(io[4], io[5]), complex(io[6], io[7])
+        return io[4], io[6]
 
     def predict(self, x: Any) -> Any:
         """Take x in and return y."""
         self._run(1, x, 0.0)
-        return complex(*self._out[:2]) if self._complex else self._out[0]
+        return complex(self._io[4], self._io[5]) if self._complex else self._io[4]
 
     def adapt(self, e: Any) -> None:
         """Adapt on an error."""
         self._run(2, 0.0, e)
 
     def _run(self, mode: int, x: Any, d: Any) -> None:
+        io = self._io
         try:
             if self._complex:
                 x, d = complex(x), complex(d)
-                self._call(mode, self._size, self._skip, x.real, x.imag, d.real, d.imag)
+                io[0], io[1], io[2], io[3] = x.real, x.imag, d.real, d.imag
             else:
-                self._call(mode, self._size, self._skip, x, 0.0, d, 0.0)
-        except (ArgumentError, TypeError):
-            self._refuse_type(x, d)
+                io[0] = x
+                io[2] = d
+        except TypeError:
+            kind = "number" if self._complex else "float (this filter is real)"
+            raise TypeError(f"a sample must be a {kind}, got {type(x).__name__} and {type(d).__name__}") from None
+        io[8] = mode
+        self._one()
         status = self._status.value
-        if status == 3:
+        if status == DIVERGED:
             raise DivergenceError(_DIVERGED)
         if status:
             name, value = ("x", x) if status == 1 else ("e" if mode == 2 else "d", d)
             raise ValueError(f'{name} must be finite, got {value} (nonfinite="skip" passes over such samples)')
 
-    def _refuse_type(self, x: Any, d: Any) -> None:
-        kind = "float or complex number" if self._complex else "float: this filter is real"
-        raise TypeError(f"x and d must each be a {kind}, got {type(x).__name__} and {type(d).__name__}") from None
+
+def _address(array: Array) -> int:
+    """Return where an array's data lie; the short way works where the array can be written."""
+    return addressof(c_char.from_buffer(array)) if array.flags.writeable else array.ctypes.data
+
+
+def _dims(shapes: list[tuple[int, ...]]) -> Array:
+    """Return the sizes of all state and scratch arrays of one filter, one after the other."""
+    sizes = [n for shape in shapes for n in shape]
+    return np.array(sizes + [0] * (16 - len(sizes)), np.int64)
 
 
 def _numbers(job: Job, channels: int, T: int) -> tuple[Array, Array]:

@@ -15,6 +15,8 @@ from adaptfilt.engines import vocabulary
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.native import native
 
+_REAL = {"complex64": "float32", "complex128": "float64"}
+Flags = tuple[bool, bool] | None  # leaky and skip
 Ndims = tuple[tuple[int, ...], tuple[int, ...]]  # of the state and scratch arrays of one filter
 
 _HELPERS = """
@@ -95,15 +97,17 @@ def block(POINTERS, first, last, channels, T, M, x_row, d_row, y_row, mu_row, mu
     return 0
 """
 
-# mode 1: take x in and predict; 2: adapt, d being the error; 3: both, d being the desired sample.
+# One sample; mode 1: take x in and predict; 2: adapt, d being the error; 3: both, d being the desired sample.
 _STEP = """
-def step(POINTERS, mode, M, skip, xr, xi, dr, di):
+def step(a_):
+    A = carray(a_, (64,))
+    UNPACK
     w, line, p = carray(w_, (M,)), carray(line_, (M,)), carray(p_, (N_PARAMS,))
-    u, out, saved = carray(u_, (M,)), carray(out_, (4,)), carray(saved_, (M,))
-    dims, channels = carray(dims_, (16,)), 1
+    u, io, saved = carray(u_, (M,)), carray(io_, (9,)), carray(saved_w_, (M,))
+    dims, channels, c = carray(dims_, (16,)), 1, 0
     ARRAYS
-    c, x_n, d = 0, SAMPLE(xr, xi), SAMPLE(dr, di)
     ROWS
+    x_n, d, mode = SAMPLE(io[0], io[1]), SAMPLE(io[2], io[3]), int(io[8])
     bad = x_n.real * ZERO + x_n.imag * ZERO != 0
     if mode & 1:
         if bad and not skip:
@@ -120,7 +124,7 @@ def step(POINTERS, mode, M, skip, xr, xi, dr, di):
     e = d if mode == 2 else d - y
     if bad or (skip and e.real * ZERO + e.imag * ZERO != 0):
         e = SAMPLE(np.nan, np.nan)
-    out[0], out[1], out[2], out[3] = y.real, y.imag, e.real, e.imag
+    io[4], io[5], io[6], io[7] = y.real, y.imag, e.real, e.imag
     if mode == 1 or (skip and e.real * ZERO + e.imag * ZERO != 0):
         return 0
     if mode == 2 and e.real * ZERO + e.imag * ZERO != 0:
@@ -141,66 +145,118 @@ def step(POINTERS, mode, M, skip, xr, xi, dr, di):
     return 0
 """
 
+# A short block of one filter, which keeps its state where the block fails.
+_FRAME = """
+def frame(a_):
+    A = carray(a_, (64,))
+    UNPACK
+    w, line = carray(w_, (M,)), carray(line_, (M,))
+    saved_w, saved_line, after = carray(saved_w_, (M,)), carray(saved_line_, (M,)), carray(after_, (M,))
+    dims, channels, c = carray(dims_, (16,)), 1, 0
+    ARRAYS
+    ROWS
+    assign(saved_w, w)
+    assign(saved_line, line)
+    SAVE
+    status = block(BLOCK_POINTERS, 0, 1, 1, T, M, T, T, T, 0, 0, 0, 0, 0, skip)
+    if status != 0:
+        assign(w, saved_w)
+        assign(line, saved_line)
+        RESTORE
+    assign(after, w)
+    return status
+"""
+
+
+def frame_arguments(algorithm: Algorithm) -> list[str]:
+    """Return what the one array that `step` and `frame` get holds: three sizes, then addresses, named with their type."""
+    own = ["line", "w", "p:real", "mu:real", "dims:int64", "stream", "io:float64", "u", "saved_w", "saved_line"]
+    saved = [f"saved_{s}" for s in algorithm.state]
+    return ["M", "skip", "T", *own, *algorithm.state, *saved, *algorithm.scratch, "x", "d", "y", "e", "after"]
+
 
 @cache
-def block_function(algorithm: Algorithm, dtype: str, ndims: Ndims, flags: tuple[bool, bool] | None) -> Callable[..., int]:
-    """Return the block loop of an algorithm: with lookahead where its flags are given, leaky and skip."""
-    pointers = ["x", "d", "y", "e", "record", "mu:real", "line", "w", "p:real", "dims:int64"]
-    text = _BLOCK.replace("BODY", (_LOOP if flags is None else _LOOKAHEAD).strip())
-    return _build("block", text, pointers, ["stream"], ["int64"] * 14, algorithm, dtype, ndims, flags)
+def block_function(algorithm: Algorithm, dtype: str, ndims: Ndims, flags: Flags) -> Callable[..., int]:
+    """Return the block loop of an algorithm: with lookahead where its flags are given, leaky and skip.
+
+    Its arguments are the addresses that `_block_pointers` names, then the numbers in the head of `_BLOCK`.
+    """
+    text = _complete(_block_text(flags), algorithm, dtype, ndims)
+    kinds = tuple(_kind(p, dtype) for p in _block_pointers(algorithm)) + ("int64",) * 14
+    return _build("block", text, kinds, algorithm, dtype, flags)
 
 
 @cache
 def step_function(algorithm: Algorithm, dtype: str, ndims: Ndims) -> Callable[..., int]:
-    """Return the one-sample function of an algorithm.
-
-    Its arguments are the addresses of line, w, p, u (M entries), out (y and e, real and imaginary part), the sizes,
-    a copy of w, the state, a copy of the state, and the scratch arrays; then mode, M, skip, x and d (real, imaginary).
-    """
-    pointers = ["line", "w", "p:real", "u", "out:float64", "dims:int64", "saved"]
-    return _build("step", _STEP, pointers, [], ["int64"] * 3 + ["float64"] * 4, algorithm, dtype, ndims, None)
+    """Return the one-sample function of an algorithm; its one argument is the address of the `frame_arguments`."""
+    text = _complete(_STEP, algorithm, dtype, ndims, framed=True)
+    return _build("step", text, ("int64*",), algorithm, dtype, None)
 
 
-def _build(
-    name: str,
-    text: str,
-    pointers: list[str],
-    own: list[str],
-    sizes: list[str],
-    algorithm: Algorithm,
-    dtype: str,
-    ndims: Ndims,
-    flags: tuple[bool, bool] | None,
-) -> Callable[..., int]:
-    """Complete a loop's text with the algorithm's arguments and compile it."""
-    real = {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
-    saved = [f"saved_{s}" for s in algorithm.state] if name == "step" else []
-    pointers = [*pointers, *algorithm.state, *saved, *own, *algorithm.scratch]
-    kinds = tuple({"real": real, "": dtype}.get(t := p.partition(":")[2], t) + "*" for p in pointers)
+@cache
+def frame_function(algorithm: Algorithm, dtype: str, ndims: Ndims, flags: Flags) -> Callable[..., int]:
+    """Return the function for a short block; its one argument is the address of the `frame_arguments`."""
+    text = _complete(_block_text(flags), algorithm, dtype, ndims) + _complete(_FRAME, algorithm, dtype, ndims, framed=True)
+    return _build("frame", text, ("int64*",), algorithm, dtype, flags)
+
+
+def _block_text(flags: Flags) -> str:
+    import importlib.util; flags = flags if importlib.util.find_spec("adaptfilt.engines.lookahead") else None  # TEMP
+    return _BLOCK.replace("BODY", (_LOOP if flags is None else _LOOKAHEAD).strip())
+
+
+def _block_pointers(algorithm: Algorithm) -> list[str]:
+    own = ["mu:real", "line", "w", "p:real", "dims:int64", *algorithm.state, *algorithm.scratch]
+    return [*own, "x", "d", "y", "e", "record", "stream"]
+
+
+def _kind(named: str, dtype: str) -> str:
+    """Return the pointer type of a name such as "mu:real"."""
+    kind = named.partition(":")[2]
+    return {"real": _REAL.get(dtype, dtype), "": dtype}.get(kind, kind) + "*"
+
+
+def _complete(text: str, algorithm: Algorithm, dtype: str, ndims: Ndims, framed: bool = False) -> str:
+    """Put the algorithm's arguments into a loop's text; framed: they come in one array, with copies of the state."""
+    pointers = ", ".join(p.partition(":")[0] + "_" for p in _block_pointers(algorithm))
+    like = {"": "TYPE(0)", "real": "ZERO", "int64": "0", "float64": "0.0"}
+    given = [a.partition(":") for a in frame_arguments(algorithm)]
+    unpack = [f"{a}_ = pointer(A[{i}], {like[kind]})" for i, (a, _, kind) in enumerate(given) if i > 2]
     pieces = {
-        "POINTERS": [", ".join(p.partition(":")[0] + "_" for p in pointers)],
+        "BLOCK_POINTERS": [pointers.replace("record_", "y_")],
+        "POINTERS": [pointers],
+        "UNPACK": ["M, skip, T = A[0], A[1], A[2]", *unpack],
         "N_PARAMS": [str(len(algorithm.params) + bool(algorithm.gain))],
         "MU_INDEX": [str(algorithm.params.index("mu") if "mu" in algorithm.params else 0)],
         "SAVE": [f"assign(saved_{s}, of_{s})" for s in algorithm.state],
         "RESTORE": [f"assign(of_{s}, saved_{s})" for s in algorithm.state],
         "FINITE": [" or ".join(["poison(w) != 0", *(f"poison(of_{s}) != 0" for s in algorithm.state)])],
-        "SAMPLE": ["sample_complex" if real != dtype else "sample_real"],
+        "SAMPLE": ["sample_complex" if dtype in _REAL else "sample_real"],
         "UPDATE": _update_lines(algorithm),
-        **_array_lines(algorithm, ndims, bool(saved)),
+        **_array_lines(algorithm, ndims, framed),
     }
     for key, lines in pieces.items():
         text = _fill(text, key, lines)
+    return text
+
+
+def _build(
+    name: str, text: str, kinds: tuple[str, ...], algorithm: Algorithm, dtype: str, flags: Flags
+) -> Callable[..., int]:
+    """Compile a completed text."""
+    real = _REAL.get(dtype, dtype)
     inject: dict[str, Any] = {"np": np, **{k: getattr(vocabulary, k) for k in ("dot", "energy", "axpyc")}}
     inject |= {"ZERO": getattr(np, real)(0), "ONE": getattr(np, real)(1), "TYPE": getattr(np, dtype)}
     inject |= {"function": algorithm.function}
+    import importlib.util; flags = flags if importlib.util.find_spec("adaptfilt.engines.lookahead") else None  # TEMP
     if flags is not None:
+        from adaptfilt.engines import lookahead
+
         inject |= {"LEAKY": flags[0], "SKIP": flags[1]}
         rest = ", ".join(["mu", *(f"p[{i}]" for i in range(1, len(algorithm.params)))])
         text += f"\ndef gain(e, energy, mu, p):\n    return TYPE(function(e, energy, {rest}))\n"
-        from adaptfilt.engines import lookahead
-
         text = inspect.getsource(lookahead) + text
-    return native(name, text + _HELPERS, (*kinds, *sizes), inject)
+    return native(name, text + _HELPERS, kinds, inject)
 
 
 def _update_lines(algorithm: Algorithm) -> list[str]:

@@ -94,9 +94,9 @@ def _compile(name: str, source: str, arguments: tuple[str, ...], inject: Mapping
     """Compile with Numba and, where it stands without Numba's runtime, keep the object file."""
     import numba
 
-    from adaptfilt.engines.numba_vocabulary import assign
+    from adaptfilt.engines.numba_vocabulary import assign, pointer
 
-    namespace: dict[str, Any] = {"__name__": name, "assign": assign, "carray": numba.carray, **inject}
+    namespace: dict[str, Any] = {"__name__": name, "assign": assign, "pointer": pointer, "carray": numba.carray, **inject}
     exec(compile(source, f"<adaptfilt {name}>", "exec"), namespace)
     kinds = [
         numba.types.CPointer(getattr(numba.types, a[:-1])) if a.endswith("*") else getattr(numba.types, a)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 from adaptfilt.engines import vocabulary
 
@@ -22,6 +22,16 @@ def _is_complex(t: Any) -> bool:
 def _word(function: Any) -> Any:
     """Return the overload decorator of one word of the vocabulary."""
     return overload(function, jit_options=_FAST, strict=False)
+
+
+@intrinsic
+def pointer(typing: Any, address: Any, like: Any) -> Any:
+    """Return an integer address as a pointer to values like the second argument."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(like)(address, like), code
 
 
 def assign(target: Any, value: Any) -> None:

@@ -118,7 +118,7 @@ class LinearFilter(AdaptiveFilter):
         with torch.no_grad():
             self.w.zero_() if self.w0 is None else self.w.copy_(self.w0)
         self._buffers.update({k: v.to(self.device, self.dtype) for k, v in self._initial_state().items()})
-        self._at_start, self._stepper = True, None
+        self._at_start, self._bound_code = True, None
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Check a parameter's range; copy assigned weights into the state."""
@@ -127,7 +127,7 @@ class LinearFilter(AdaptiveFilter):
             self._at_start = False
         elif name in self.ranges:
             value = check_number(name, value, self.batch, **self.ranges[name])
-            self.__dict__["_stepper"] = None
+            self.__dict__["_bound_code"] = None
             self.__dict__.pop(name, None)
             self._buffers.pop(name, None)
             if isinstance(value, Tensor) and not value.requires_grad:
@@ -139,7 +139,7 @@ class LinearFilter(AdaptiveFilter):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what points into this object's memory, for copies and pickles."""
-        return {**self.__dict__, "_stepper": None}
+        return {**self.__dict__, "_bound_code": None}
 
     def _as_weights(self, name: str, value: Any, size: int) -> Tensor:
         """Check weights the user gives."""
@@ -174,6 +174,10 @@ class LinearFilter(AdaptiveFilter):
         DivergenceError
             If the weights become infinite. In all cases the state is the one before the call.
         """
+        if mu is None and record_every is None and self.training:
+            bound = self._bound()
+            if bound is not None and bound.takes(x) and bound.takes(d) and type(x) is type(d) and len(x) == len(d):
+                return Output(*bound.block(x, d))
         rows = self._check_pair(x, d)
         every = 0 if record_every is None else positive_int("record_every", record_every)
         steps = None if mu is None else self._check_steps(mu, d)
@@ -287,9 +291,9 @@ class LinearFilter(AdaptiveFilter):
         -------
         y, e : float or complex; with a batch, as x
         """
-        stepper = self._bound()
-        if stepper is not None and self.training:
-            return stepper.step(x, d)
+        bound = self._bound()
+        if bound is not None and self.training:
+            return bound.step(x, d)
         x, d, number = _as_blocks(self.batch, x, d)
         with torch.no_grad():
             y, e, _ = self(x, d)
@@ -306,9 +310,9 @@ class LinearFilter(AdaptiveFilter):
         -------
         float or complex; with a batch, as x
         """
-        stepper = self._bound()
-        if stepper is not None:
-            return stepper.predict(x)
+        bound = self._bound()
+        if bound is not None:
+            return bound.predict(x)
         x, _, number = _as_blocks(self.batch, x, x)
         with torch.no_grad():
             y = self.filter(x)
@@ -323,9 +327,9 @@ class LinearFilter(AdaptiveFilter):
         """
         if not self.training:
             return
-        stepper = self._bound()
-        if stepper is not None:
-            stepper.adapt(e)
+        bound = self._bound()
+        if bound is not None:
+            bound.adapt(e)
             return
         block, _, _ = _as_blocks(self.batch, e, e)
         check_block("e", block, self.line.samples, (*self.batch, 1))
@@ -344,23 +348,21 @@ class LinearFilter(AdaptiveFilter):
             result = in_torch.run(job, "reference")
         self._commit(result.w, result.samples, result.state)
 
-    def _bound(self) -> compiled.Stepper | None:
-        """Return the compiled one-sample code bound to this filter's memory, where there can be one."""
-        stepper = self._stepper
-        if stepper is not None and stepper.w is self._buffers["w"] and stepper.samples is self._modules["line"]._buffers["samples"]:
-            return stepper
-        if self.batch or self.features is not None or self.engine not in ("auto", "compiled") or self.device.type != "cpu":
-            return None
+    def _bound(self) -> compiled.Bound | None:
+        """Return the compiled code bound to this filter's memory, where there can be one."""
+        bound = self._bound_code
+        if bound is not None and bound.w is self._buffers["w"] and bound.samples is self._modules["line"]._buffers["samples"]:
+            return bound
         params = self._params()
-        job = Job(
-            self.algorithm, None, None, self.w, self.line.samples, self._state(), params, skip=self.nonfinite == "skip",
-            scratch=self._scratch(),
-        )  # fmt: skip
-        stepper = compiled.Stepper(job)
-        fixed = not any(isinstance(v, Tensor) for v in params.values())
-        self.__dict__["_stepper"] = stepper if fixed else None
-        self._at_start = False
-        return stepper
+        one_on_cpu = not self.batch and self.device.type == "cpu" and self.engine in ("auto", "compiled")
+        learned = self.w0 is not None and self.w0.requires_grad
+        if not one_on_cpu or learned or self.features is not None or any(isinstance(v, Tensor) for v in params.values()):
+            return None
+        skip = self.nonfinite == "skip"
+        state, scratch = self._state(), self._scratch()
+        bound = compiled.Bound(Job(self.algorithm, None, None, self.w, self.line.samples, state, params, skip=skip, scratch=scratch))
+        self.__dict__["_bound_code"] = bound
+        return bound
 
 
 def _as_blocks(batch: tuple[int, ...], x: Any, d: Any) -> tuple[Any, Any, bool]:
