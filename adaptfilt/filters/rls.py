@@ -30,6 +30,7 @@ from adaptfilt.engines.vocabulary import axpy, energy, frobenius, matvecc, rank_
 from adaptfilt.filters.linear import LinearFilter
 
 WIND_UP = 1e4  # how far the trace of P may grow beyond its start
+CONDITION = 1e9  # and how large it may be against the regressor's energy: float32 resolves no more
 
 
 def rls_update(w: Any, S: Any, u: Any, e: Any, lam: Any, bound: Any, g: Any = None, k: Any = None) -> Any:
@@ -39,7 +40,8 @@ def rls_update(w: Any, S: Any, u: Any, e: Any, lam: Any, bound: Any, g: Any = No
     q, power = energy(g), energy(u)
     w = axpy(e / (lam + q), k, w)
     a2 = 1 / (lam + q)
-    free = frobenius(S) < bound
+    trace = frobenius(S)
+    free = (trace < bound) & (trace * power < CONDITION)
     held = where((a2 > 1) & (q >= bound * power), a2 * 0 + 1, a2)  # bounded, the excited direction grows no more either
     a2 = where(free, a2, held)
     b2 = where(free, 1 / lam, lam * 0 + 1)
