@@ -14,7 +14,10 @@ stream is held (`filters.base`, `taps`), and how it is run (`adaptfilt.engines`)
 True
 """
 
-from adaptfilt import metrics, plants, signals, theory
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from adaptfilt.checks import DivergenceError
 from adaptfilt.filters.affine_projection import AffineProjection
 from adaptfilt.filters.base import AdaptiveFilter, Output
@@ -27,6 +30,9 @@ from adaptfilt.filters.sign_data import SignData
 from adaptfilt.filters.sign_error import SignError
 from adaptfilt.filters.sign_sign import SignSign
 from adaptfilt.taps import TapDelayLine
+
+if TYPE_CHECKING:
+    from adaptfilt import metrics, plants, plots, signals, theory
 
 __all__ = [
     "LMF",
@@ -44,6 +50,14 @@ __all__ = [
     "TapDelayLine",
     "metrics",
     "plants",
+    "plots",
     "signals",
     "theory",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Load the modules around the filters on first use: scipy.signal alone takes most of a second."""
+    if name in ("metrics", "plants", "plots", "signals", "theory"):
+        return import_module(f"adaptfilt.{name}")
+    raise AttributeError(f"module 'adaptfilt' has no attribute {name!r}")

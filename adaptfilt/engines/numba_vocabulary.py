@@ -177,19 +177,29 @@ def _axpyc(a: Any, x: Any, y: Any, b: Any = 1.0) -> Any:
 
 
 def _product(conjugate: bool) -> Any:
-    """Return the overload of A x or A conj(x)."""
+    """Return the overload of A x or A conj(x): four rows at a time, so that x is read once for them."""
 
     def overloaded(A: Any, x: Any, out: Any = None) -> Any:
         fresh = not _is_array(out)
 
         def product(A: Any, x: Any, out: Any = None) -> Any:
-            result = np.empty(A.shape[0], A.dtype) if fresh else out
-            for i in range(A.shape[0]):
-                row = A[i]
-                total = A.dtype.type(0)
-                for k in range(len(row)):
-                    total += row[k] * (np.conj(x[k]) if conjugate else x[k])
-                result[i] = total
+            K, M = A.shape
+            result = np.empty(K, A.dtype) if fresh else out
+            for i in range(0, K - 3, 4):
+                a, b, c, d = A[i], A[i + 1], A[i + 2], A[i + 3]
+                s = t = v = w = A.dtype.type(0)
+                for k in range(M):
+                    x_k = np.conj(x[k]) if conjugate else x[k]
+                    s += a[k] * x_k
+                    t += b[k] * x_k
+                    v += c[k] * x_k
+                    w += d[k] * x_k
+                result[i], result[i + 1], result[i + 2], result[i + 3] = s, t, v, w
+            for i in range(K - K % 4, K):
+                row, s = A[i], A.dtype.type(0)
+                for k in range(M):
+                    s += row[k] * (np.conj(x[k]) if conjugate else x[k])
+                result[i] = s
             return result
 
         return product
@@ -206,13 +216,19 @@ def _vecmat(x: Any, A: Any, out: Any = None) -> Any:
     fresh = not _is_array(out)
 
     def vecmat(x: Any, A: Any, out: Any = None) -> Any:
-        result = np.empty(A.shape[1], A.dtype) if fresh else out
-        for k in range(A.shape[1]):
+        K, M = A.shape
+        result = np.empty(M, A.dtype) if fresh else out
+        for k in range(M):
             result[k] = 0
-        for i in range(A.shape[0]):
-            row, x_i = A[i], x[i]
-            for k in range(len(row)):
-                result[k] += x_i * row[k]
+        for i in range(0, K - 3, 4):
+            a, b, c, d = A[i], A[i + 1], A[i + 2], A[i + 3]
+            s, t, v, w = x[i], x[i + 1], x[i + 2], x[i + 3]
+            for k in range(M):
+                result[k] += s * a[k] + t * b[k] + v * c[k] + w * d[k]
+        for i in range(K - K % 4, K):
+            row, s = A[i], x[i]
+            for k in range(M):
+                result[k] += s * row[k]
         return result
 
     return vecmat
@@ -266,12 +282,19 @@ def _add_rows(a: Any, s: Any, U: Any, w: Any) -> Any:
 
 @_word(vocabulary.frobenius)
 def _frobenius(A: Any) -> Any:
+    square = vocabulary.abs2
+
     def frobenius(A: Any) -> Any:
+        K, M = A.shape
         total = A.real.dtype.type(0)
-        for i in range(A.shape[0]):
+        for i in range(0, K - 3, 4):
+            a, b, c, d = A[i], A[i + 1], A[i + 2], A[i + 3]
+            for k in range(M):
+                total += square(a[k]) + square(b[k]) + square(c[k]) + square(d[k])
+        for i in range(K - K % 4, K):
             row = A[i]
-            for k in range(len(row)):
-                total += row[k].real * row[k].real + row[k].imag * row[k].imag
+            for k in range(M):
+                total += square(row[k])
         return total
 
     return frobenius
