@@ -11,7 +11,7 @@ from torch import Tensor
 
 Block = np.ndarray[Any, np.dtype[Any]] | Tensor
 DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
-NUMPY = {
+NUMPY: dict[torch.dtype, Any] = {
     torch.float32: np.dtype("float32"),
     torch.float64: np.dtype("float64"),
     torch.complex64: np.dtype("complex64"),
@@ -77,10 +77,12 @@ def check_finite(name: str, value: Block) -> None:
     if not bool(ok.all()):
         where = tuple(int(i) for i in (~torch.as_tensor(ok)).nonzero()[0])
         index = where[0] if len(where) == 1 else where
-        raise ValueError(f'{name} must be finite, got {value[where]} at index {index} (nonfinite="skip" passes over such samples)')
+        raise ValueError(
+            f'{name} must be finite, got {value[where]} at index {index} (nonfinite="skip" passes over such samples)'
+        )
 
 
-def skip_nonfinite(x: Block, d: Block) -> tuple[Block, Block]:
+def skip_nonfinite(x: Any, d: Any) -> tuple[Any, Any]:
     """Return x with zeros and d with NaN wherever either is not finite."""
     if isinstance(x, np.ndarray):
         ok = np.isfinite(x)
@@ -128,11 +130,15 @@ def check_number(
         bounds = f"{'>' if above else '>='} {low:g}" + (f" and <= {high:g}" if math.isfinite(high) else "")
         raise ValueError(f"{name} must be finite, {bounds}, got {least if least == most else (least, most)}")
     if math.isfinite(stable) and not (least > 0 and most < stable):
-        warnings.warn(f"{name} = {value} lies outside (0, {stable:g}): the filter does not converge", UserWarning, stacklevel=4)
+        warnings.warn(
+            f"{name} = {value} lies outside (0, {stable:g}): the filter does not converge",
+            UserWarning,
+            stacklevel=4,
+        )
     return value
 
 
-def cast(value: Block, dtype: torch.dtype) -> Block:
+def cast(value: Any, dtype: torch.dtype) -> Any:
     """Take a block into the filter's own precision; without a copy where it fits already."""
     if isinstance(value, Tensor):
         return value.to(dtype)
@@ -143,5 +149,7 @@ def cast(value: Block, dtype: torch.dtype) -> Block:
 def as_tensor(value: Block, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return a block as a tensor of the filter's precision and device."""
     if isinstance(value, np.ndarray):
-        return torch.from_numpy(np.array(value, NUMPY[dtype], copy=None if value.flags.writeable else True, order="C")).to(device)
+        return torch.from_numpy(
+            np.array(value, NUMPY[dtype], copy=None if value.flags.writeable else True, order="C")
+        ).to(device)
     return value.to(dtype)

@@ -30,7 +30,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.parametrize("name", ["RobustNLMS", "MomentumLMS"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
-def test_a_filter_from_the_page_runs_compiled_and_equals_the_reference(page: Any, name: str, dtype: torch.dtype) -> None:
+def test_a_filter_from_the_page_runs_compiled_and_equals_the_reference(
+    page: Any, name: str, dtype: torch.dtype
+) -> None:
     rng = np.random.default_rng(1)
     x = rng.standard_normal(300)
     x = x + 1j * rng.standard_normal(300) if dtype.is_complex else x

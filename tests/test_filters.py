@@ -17,7 +17,9 @@ M = 5
 
 def signals(dtype: torch.dtype, samples: int = 400, taps: int = M) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(7)
-    x, v, h = (rng.standard_normal(n) + 1j * rng.standard_normal(n) * dtype.is_complex for n in (samples, samples, taps))
+    x, v, h = (
+        rng.standard_normal(n) + 1j * rng.standard_normal(n) * dtype.is_complex for n in (samples, samples, taps)
+    )
     d = np.convolve(x, h)[:samples] + 0.1 * v
     x, d = (s if dtype.is_complex else s.real for s in (x, d))
     return x.astype(NUMPY[dtype]), d.astype(NUMPY[dtype])
@@ -63,20 +65,32 @@ def sign(v: Any) -> Any:
 
 
 CASES = {
-    "LMS": (lambda **k: af.LMS(M, 0.02, leak=0.3, **k), lambda w, u, e, d: (1 - 0.02 * 0.3) * w + 0.02 * e * u.conj()),
+    "LMS": (
+        lambda **k: af.LMS(M, 0.02, leak=0.3, **k),
+        lambda w, u, e, d: (1 - 0.02 * 0.3) * w + 0.02 * e * u.conj(),
+    ),
     "NLMS": (
         lambda **k: af.NLMS(M, 0.7, eps=0.3, leak=0.1, **k),
         lambda w, u, e, d: (1 - 0.07) * w + 0.7 * e * u.conj() / (0.3 + np.vdot(u, u).real),
     ),
-    "LMF": (lambda **k: af.LMF(M, 1e-4, leak=0.2, **k), lambda w, u, e, d: (1 - 2e-5) * w + 1e-4 * abs(e) ** 2 * e * u.conj()),
+    "LMF": (
+        lambda **k: af.LMF(M, 1e-4, leak=0.2, **k),
+        lambda w, u, e, d: (1 - 2e-5) * w + 1e-4 * abs(e) ** 2 * e * u.conj(),
+    ),
     "SignError": (
         lambda **k: af.SignError(M, 0.01, leak=0.2, **k),
         lambda w, u, e, d: (1 - 0.002) * w + 0.01 * sign(e) * u.conj(),
     ),
     "SignData": (lambda **k: af.SignData(M, 0.01, **k), lambda w, u, e, d: w + 0.01 * e * sign(u.conj())),
-    "SignSign": (lambda **k: af.SignSign(M, 0.01, **k), lambda w, u, e, d: w + 0.01 * sign(e) * sign(u.conj())),
+    "SignSign": (
+        lambda **k: af.SignSign(M, 0.01, **k),
+        lambda w, u, e, d: w + 0.01 * sign(e) * sign(u.conj()),
+    ),
     "RLS": (lambda **k: af.RLS(M, 0.97, delta=0.1, **k), lambda: rls(0.97, 0.1)),
-    "AffineProjection": (lambda **k: af.AffineProjection(M, 0.6, 3, 0.2, **k), lambda: affine_projection(0.6, 3, 0.2)),
+    "AffineProjection": (
+        lambda **k: af.AffineProjection(M, 0.6, 3, 0.2, **k),
+        lambda: affine_projection(0.6, 3, 0.2),
+    ),
 }
 
 

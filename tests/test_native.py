@@ -26,7 +26,9 @@ print("numba" in sys.modules, f.w.sum().item())
 
 def run(folder: Path | str) -> list[str]:
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder)}
-    return subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.split()
 
 
 def test_a_second_process_loads_the_code_without_numba_and_repairs_damage(tmp_path: Path) -> None:
@@ -77,7 +79,9 @@ def test_the_fingerprint_sees_globals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert native._describe(update_with_a_global, set()) != before
 
 
-FILTERS = [c for c in vars(af).values() if isinstance(c, type) and issubclass(c, af.LinearFilter) and hasattr(c, "example")]
+FILTERS = [
+    c for c in vars(af).values() if isinstance(c, type) and issubclass(c, af.LinearFilter) and hasattr(c, "example")
+]
 
 
 @pytest.mark.parametrize("cls", FILTERS, ids=lambda c: c.__name__)

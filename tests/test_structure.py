@@ -13,7 +13,9 @@ import adaptfilt as af
 ROOT = Path(af.__file__).parent
 REPO = ROOT.parent
 MODULES = {".".join(p.relative_to(REPO).with_suffix("").parts): p for p in sorted(ROOT.rglob("*.py"))}
-FILTERS = [c for c in vars(af).values() if isinstance(c, type) and issubclass(c, af.AdaptiveFilter) and hasattr(c, "example")]
+FILTERS = [
+    c for c in vars(af).values() if isinstance(c, type) and issubclass(c, af.AdaptiveFilter) and hasattr(c, "example")
+]
 ALLOWED = {  # what each part may import of the library
     "checks": set(),
     "taps": {"checks"},
@@ -48,7 +50,7 @@ def imported(path: Path) -> dict[str, bool]:
 
 
 def part(module: str) -> str:
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m != "adaptfilt.__init__"])

@@ -39,7 +39,9 @@ def run(job: Job) -> Result:
     channels, dtype = batch.numel(), NUMPY[job.w.dtype]
     x = _array(job.x).reshape(channels, *job.x.shape[len(batch) :])
     d = _array(job.d).reshape(channels, T)
-    w, line, *states = (_array(t).reshape(channels, *t.shape[len(batch) :]).copy() for t in (job.w, job.samples, *job.state.values()))
+    w, line, *states = (
+        _array(t).reshape(channels, *t.shape[len(batch) :]).copy() for t in (job.w, job.samples, *job.state.values())
+    )
     y, e = np.empty((channels, T), dtype), np.empty((channels, T), dtype)
     record = np.empty((channels, T // job.every, F), dtype) if job.every else None
     mu, p = _numbers(job, channels, T)
@@ -59,12 +61,9 @@ def run(job: Job) -> Result:
         status = _block(job, x_part, d_part, w, line, states, mu_part, p, y[:, part], e[:, part], kept)
         if status:
             _refuse(job, status)
-    shaped = [v.reshape(*batch, *v.shape[1:]) for v in (y, e, w)]
-    if isinstance(job.x, Tensor):
-        shaped[:2] = map(torch.from_numpy, shaped[:2])
-    record = record.reshape(*batch, *record.shape[1:]) if record is not None else None
+    kept = record.reshape(*batch, *record.shape[1:]) if record is not None else None
     state = {k: a.reshape(t.shape) for (k, t), a in zip(job.state.items(), states, strict=True)}
-    return Result(*shaped, record, line.reshape(job.samples.shape), state)
+    return Result(y.reshape(*batch, T), e.reshape(*batch, T), w.reshape(job.w.shape), kept, line, state)
 
 
 def _block(
@@ -135,7 +134,19 @@ class Bound:
         stream, self._io = np.empty(CHUNK_BOUND + len(w), w.dtype), (c_double * 9)()
         copies = [np.empty_like(a) for a in (w, w, line, *states)]  # u and what to go back to
         dims = _dims([*(a.shape for a in states), *job.scratch])
-        arrays = [line, w, p, mu, dims, stream, np.frombuffer(self._io), *copies[:3], *states, *copies[3:], *scratch]
+        arrays = [
+            line,
+            w,
+            p,
+            mu,
+            dims,
+            stream,
+            np.ctypeslib.as_array(self._io),
+            *copies[:3],
+            *states,
+            *copies[3:],
+            *scratch,
+        ]
         numbers = [len(w), int(job.skip), 0, *(a.ctypes.data for a in arrays), 0, 0, 0, 0, 0]
         self._arguments, self._first = (c_int64 * len(numbers))(*numbers), len(numbers) - 5
         self._status, self._spare, self._kept = c_int64(), c_int64(), arrays
@@ -163,20 +174,31 @@ class Bound:
         if type(x) is np.ndarray:
             return x.dtype == self._dtype and x.ndim == 1 and 0 < len(x) <= CHUNK_BOUND and x.flags.c_contiguous
         fits = type(x) is Tensor and x.dtype == self.w.dtype and x.ndim == 1 and 0 < len(x) <= CHUNK_BOUND
-        return fits and x.is_contiguous() and x.device.type == "cpu" and not (x.requires_grad or x.is_conj() or x.is_neg())
+        return (
+            fits and x.is_contiguous() and x.device.type == "cpu" and not (x.requires_grad or x.is_conj() or x.is_neg())
+        )
 
     def block(self, x: Any, d: Any) -> tuple[Any, Any, Any]:
         """Adapt over a short block; return y, e and a copy of w."""
         T, M, arguments = len(x), self._arguments[0], self._arguments
+        y: Any
+        e: Any
+        w: Any
         if type(x) is np.ndarray:
             out = np.empty(2 * T + M, self._dtype)
             y, e, w, start = out[:T], out[T : 2 * T], out[2 * T :], _address(out)
-            addresses = [_address(x), _address(d), start, start + T * out.itemsize, start + 2 * T * out.itemsize]
+            addresses = [
+                _address(x),
+                _address(d),
+                start,
+                start + T * out.itemsize,
+                start + 2 * T * out.itemsize,
+            ]
         else:
             y, e, w = torch.empty_like(x), torch.empty_like(x), torch.empty_like(self.w)
             addresses = [t.data_ptr() for t in (x, d, y, e, w)]
         arguments[2] = T
-        arguments[self._first :] = addresses
+        arguments[self._first :] = addresses  # type: ignore[assignment]
         self._many()
         if self._status.value == DIVERGED:
             raise DivergenceError(_DIVERGED)
@@ -224,7 +246,7 @@ class Bound:
             raise ValueError(f'{name} must be finite, got {value} (nonfinite="skip" passes over such samples)')
 
 
-def _address(array: Array) -> int:
+def _address(array: Any) -> int:
     """Return where an array's data lie; the short way works where the array can be written."""
     return addressof(c_char.from_buffer(array)) if array.flags.writeable else array.ctypes.data
 

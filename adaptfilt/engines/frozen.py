@@ -53,5 +53,7 @@ def combine(
 def _convolve(stream: Tensor, w: Tensor) -> Tensor:
     """Convolve every row of a batch with its weights: on the CPU, with no memory but the result's."""
     signals = stream.reshape(-1, stream.shape[-1]).resolve_conj().numpy()
-    y = np.stack([np.convolve(s, h, "valid") for s, h in zip(signals, w.reshape(len(signals), -1).numpy(), strict=True)])
+    y = np.stack(
+        [np.convolve(s, h, "valid") for s, h in zip(signals, w.reshape(len(signals), -1).numpy(), strict=True)]
+    )
     return torch.from_numpy(y).reshape(*w.shape[:-1], -1)

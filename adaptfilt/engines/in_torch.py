@@ -26,7 +26,7 @@ def run(job: Job, engine: str) -> Result:
         If the weights or the state become infinite.
     """
     dtype, device = job.w.dtype, job.w.device
-    x, d = (as_tensor(v, dtype, device) for v in (job.x, job.d))
+    x, d = as_tensor(job.x, dtype, device), as_tensor(job.d, dtype, device)
     if job.skip:
         x, d = skip_nonfinite(x, d)
     else:
@@ -48,7 +48,9 @@ def run(job: Job, engine: str) -> Result:
             y, e, w, state, record = _engine(engine)(job, piece, d[..., start:stop], w, state, now)
             parts.append((y, e, record))
     if not all(torch.isfinite(v).all() for v in (w, *state.values())):
-        raise DivergenceError("the weights grew beyond the finite numbers: lower the step size; the state is as before the call")
+        raise DivergenceError(
+            "the weights grew beyond the finite numbers: lower the step size; the state is as before the call"
+        )
     ys, es, records = zip(*parts, strict=True) if parts else ((d,), (d,), (w.unsqueeze(-2)[..., :0, :],))
     record = torch.cat(records, -2) if job.every else None
     samples = job.samples if job.rows or not T else stream[..., -M:]
@@ -69,9 +71,16 @@ def _block(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[s
 
     leak, rows = params.pop("leak"), job.rows or job.features is not None
     x = _regressors(job, x) if rows else x
-    assert job.algorithm.gain is not None
     y, e, w, record = block.run(
-        job.algorithm.gain, x, d, w, params, leak=leak, linear=job.algorithm.linear, rows=rows, record_every=job.every or None
+        job.algorithm.function,
+        x,
+        d,
+        w,
+        params,
+        leak=leak,
+        linear=job.algorithm.linear,
+        rows=rows,
+        record_every=job.every or None,
     )
     return y, e, w, state, record
 
@@ -80,7 +89,7 @@ def _triton(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[
     from adaptfilt.engines import triton_kernel
 
     leak = params.pop("leak")
-    y, e, w = triton_kernel.run(job.algorithm.gain, x, d, w, params, leak=leak)
+    y, e, w = triton_kernel.run(job.algorithm.function, x, d, w, params, leak=leak)
     return y, e, w, state, None
 
 

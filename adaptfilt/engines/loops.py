@@ -170,7 +170,18 @@ def frame(a_):
 
 def frame_arguments(algorithm: Algorithm) -> list[str]:
     """Return what the one array that `step` and `frame` get holds: three sizes, then addresses, named with their type."""
-    own = ["line", "w", "p:real", "mu:real", "dims:int64", "stream", "io:float64", "u", "saved_w", "saved_line"]
+    own = [
+        "line",
+        "w",
+        "p:real",
+        "mu:real",
+        "dims:int64",
+        "stream",
+        "io:float64",
+        "u",
+        "saved_w",
+        "saved_line",
+    ]
     saved = [f"saved_{s}" for s in algorithm.state]
     return ["M", "skip", "T", *own, *algorithm.state, *saved, *algorithm.scratch, "x", "d", "y", "e", "after"]
 
@@ -196,12 +207,16 @@ def step_function(algorithm: Algorithm, dtype: str, ndims: Ndims) -> Callable[..
 @cache
 def frame_function(algorithm: Algorithm, dtype: str, ndims: Ndims, flags: Flags) -> Callable[..., int]:
     """Return the function for a short block; its one argument is the address of the `frame_arguments`."""
-    text = _complete(_block_text(flags), algorithm, dtype, ndims) + _complete(_FRAME, algorithm, dtype, ndims, framed=True)
+    text = _complete(_block_text(flags), algorithm, dtype, ndims) + _complete(
+        _FRAME, algorithm, dtype, ndims, framed=True
+    )
     return _build("frame", text, ("int64*",), algorithm, dtype, flags)
 
 
 def _block_text(flags: Flags) -> str:
-    import importlib.util; flags = flags if importlib.util.find_spec("adaptfilt.engines.lookahead") else None  # TEMP
+    import importlib.util
+
+    flags = flags if importlib.util.find_spec("adaptfilt.engines.lookahead") else None  # TEMP
     return _BLOCK.replace("BODY", (_LOOP if flags is None else _LOOKAHEAD).strip())
 
 
@@ -248,7 +263,9 @@ def _build(
     inject: dict[str, Any] = {"np": np, **{k: getattr(vocabulary, k) for k in ("dot", "energy", "axpyc")}}
     inject |= {"ZERO": getattr(np, real)(0), "ONE": getattr(np, real)(1), "TYPE": getattr(np, dtype)}
     inject |= {"function": algorithm.function}
-    import importlib.util; flags = flags if importlib.util.find_spec("adaptfilt.engines.lookahead") else None  # TEMP
+    import importlib.util
+
+    flags = flags if importlib.util.find_spec("adaptfilt.engines.lookahead") else None  # TEMP
     if flags is not None:
         from adaptfilt.engines import lookahead
 

@@ -23,7 +23,7 @@ import llvmlite.binding as llvm
 from adaptfilt.engines import vocabulary
 
 # Fast arithmetic without nnan and ninf: NaN and infinity stay honoured.
-_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz"}}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz"}}
 _CTYPES = {"pointer": ctypes.c_void_p, "int64": ctypes.c_int64, "float64": ctypes.c_double}
 _RELEASE = "NRT_MemInfo_call_dtor"  # Numba's call when an array's owner goes
 _lock = threading.Lock()
@@ -67,7 +67,15 @@ def _folder() -> Path:
 def _fingerprint(name: str, source: str, arguments: tuple[str, ...], inject: Mapping[str, Any]) -> str:
     """Hash all that the machine code depends on."""
     vocabulary_source = Path(vocabulary.__file__).with_name("numba_vocabulary.py").read_text()
-    parts = [name, source, repr(arguments), vocabulary_source, version("numba"), version("llvmlite"), version("numpy")]
+    parts = [
+        name,
+        source,
+        repr(arguments),
+        vocabulary_source,
+        version("numba"),
+        version("llvmlite"),
+        version("numpy"),
+    ]
     parts += [llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
     for key in sorted(inject):
         parts += [key, _describe(inject[key], set())]
@@ -96,16 +104,23 @@ def _compile(name: str, source: str, arguments: tuple[str, ...], inject: Mapping
 
     from adaptfilt.engines.numba_vocabulary import assign, pointer
 
-    namespace: dict[str, Any] = {"__name__": name, "assign": assign, "pointer": pointer, "carray": numba.carray, **inject}
+    namespace: dict[str, Any] = {
+        "__name__": name,
+        "assign": assign,
+        "pointer": pointer,
+        "carray": numba.carray,
+        **inject,
+    }
     exec(compile(source, f"<adaptfilt {name}>", "exec"), namespace)
     kinds = [
         numba.types.CPointer(getattr(numba.types, a[:-1])) if a.endswith("*") else getattr(numba.types, a)
         for a in arguments
     ]
-    decorate = numba.njit(numba.types.int64(*kinds), no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+    options = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    decorate = numba.njit(numba.types.int64(*kinds), **options)
     dispatcher = decorate(_with_compiled_globals(namespace[name]))
     _keep.append(dispatcher)
-    (compiled,) = dispatcher.overloads.values()
+    compiled: Any = next(iter(dispatcher.overloads.values()))
     entry = compiled.fndesc.llvm_func_name
     _save(compiled.library, entry, path)
     return compiled.library.get_pointer_to_function(entry)
@@ -127,7 +142,9 @@ def _with_compiled_globals(function: Any) -> Any:
 
 def _known(function: Any) -> bool:
     """Say whether Numba has a translation of its own: the vocabulary, Numba's and NumPy's functions."""
-    return function.__module__.startswith((vocabulary.__name__, "adaptfilt.engines.numba_vocabulary", "numba.", "numpy."))
+    return function.__module__.startswith(
+        (vocabulary.__name__, "adaptfilt.engines.numba_vocabulary", "numba.", "numpy.")
+    )
 
 
 def _names(code: types.CodeType) -> set[str]:

@@ -8,7 +8,7 @@ from numba.extending import intrinsic, overload
 
 from adaptfilt.engines import vocabulary
 
-_FAST = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}}  # NaN and infinity stay honoured
+_FAST: Any = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}}  # NaN and infinity stay honoured
 
 
 def _is_array(t: Any) -> bool:

@@ -44,7 +44,7 @@ def run(
     state : dict of str to Tensor
     record : Tensor [shape=(*batch, T // record_every, M)] or None
     """
-    step = rank_one_update(algorithm.gain) if algorithm.gain is not None else algorithm.update
+    step = rank_one_update(algorithm.gain) if algorithm.gain is not None else algorithm.function
     names = algorithm.arguments if algorithm.gain is None else ("w", "u", "e", "leak", *algorithm.params)
     state, ys, es, record = dict(state), [], [], []
     missing = bool(d.isnan().any())
@@ -64,7 +64,9 @@ def run(
         es.append(e_n)
         if record_every and (n + 1) % record_every == 0:
             record.append(w)
-    recorded = (torch.stack(record, -2) if record else w.new_empty((*w.shape[:-1], 0, w.shape[-1]))) if record_every else None
+    recorded = (
+        (torch.stack(record, -2) if record else w.new_empty((*w.shape[:-1], 0, w.shape[-1]))) if record_every else None
+    )
     return torch.cat(ys, -1), torch.cat(es, -1), w, state, recorded
 
 

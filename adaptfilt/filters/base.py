@@ -90,7 +90,11 @@ class AdaptiveFilter(nn.Module):
             dtype = as_dtype(dtype).to_complex() if self.dtype.is_complex else as_dtype(dtype)
             signals = {id(t) for t in self._signals()}
             self._apply(
-                lambda t: t.to(dtype if id(t) in signals else dtype.to_real()) if t.is_floating_point() or t.is_complex() else t
+                lambda t: (
+                    t.to(dtype if id(t) in signals else dtype.to_real())
+                    if t.is_floating_point() or t.is_complex()
+                    else t
+                )
             )
         return super().to(device) if device is not None else self
 

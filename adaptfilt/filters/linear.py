@@ -193,14 +193,13 @@ class LinearFilter(AdaptiveFilter):
         result = compiled.run(job) if engine == "compiled" else in_torch.run(job, engine)
         self._commit(result.w, result.samples, result.state)
         w = torch.as_tensor(result.w if result.record is None else result.record)
-        y, e = (v if type(v) is type(x) else _like(v, x) for v in (result.y, result.e))
-        return Output(y, e, _like(w if gradient else w.detach().clone(), x))
+        return Output(_like(result.y, x), _like(result.e, x), _like(w if gradient else w.detach().clone(), x))
 
     def _commit(self, w: Any, samples: Any, state: dict[str, Any]) -> None:
         """Take over the state after a block."""
         with torch.no_grad():
             self.w.copy_(torch.as_tensor(w))
-            self.line.samples.copy_(torch.as_tensor(samples))
+            self.line.samples.copy_(torch.as_tensor(samples).reshape(self.line.samples.shape))
             for name, value in state.items():
                 self._buffers[name].copy_(torch.as_tensor(value))  # type: ignore[union-attr]
         self._at_start = False
@@ -351,16 +350,37 @@ class LinearFilter(AdaptiveFilter):
     def _bound(self) -> compiled.Bound | None:
         """Return the compiled code bound to this filter's memory, where there can be one."""
         bound = self._bound_code
-        if bound is not None and bound.w is self._buffers["w"] and bound.samples is self._modules["line"]._buffers["samples"]:
+        if (
+            bound is not None
+            and bound.w is self._buffers["w"]
+            and bound.samples is self._modules["line"]._buffers["samples"]
+        ):
             return bound
         params = self._params()
         one_on_cpu = not self.batch and self.device.type == "cpu" and self.engine in ("auto", "compiled")
         learned = self.w0 is not None and self.w0.requires_grad
-        if not one_on_cpu or learned or self.features is not None or any(isinstance(v, Tensor) for v in params.values()):
+        if (
+            not one_on_cpu
+            or learned
+            or self.features is not None
+            or any(isinstance(v, Tensor) for v in params.values())
+        ):
             return None
         skip = self.nonfinite == "skip"
         state, scratch = self._state(), self._scratch()
-        bound = compiled.Bound(Job(self.algorithm, None, None, self.w, self.line.samples, state, params, skip=skip, scratch=scratch))
+        bound = compiled.Bound(
+            Job(
+                self.algorithm,
+                None,
+                None,
+                self.w,
+                self.line.samples,
+                state,
+                params,
+                skip=skip,
+                scratch=scratch,
+            )
+        )
         self.__dict__["_bound_code"] = bound
         return bound
 

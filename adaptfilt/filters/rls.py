@@ -90,6 +90,8 @@ class RLS(LinearFilter):
     ranges = {"lam": {"above": True, "high": 1.0}, "delta": {"above": True}}
     _shown = ("lam", "delta")
     S: Tensor
+    lam: Any
+    delta: Any
 
     def __init__(self, taps: int, lam: Any = 0.999, *, delta: Any = 0.01, **common: Any) -> None:
         super().__init__(taps, {"lam": lam, "delta": delta}, **common)
