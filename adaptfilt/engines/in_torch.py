@@ -37,8 +37,9 @@ def run(job: Job, engine: str) -> Result:
         params["mu"] = torch.as_tensor(job.mu, dtype=dtype.to_real(), device=device)
     stream = x if job.rows else torch.cat([job.samples[..., 1:], x], -1)
     T, M = d.shape[-1], job.samples.shape[-1]
-    length = max(T, 1) if job.gradient else CHUNK
-    length = max(length // job.every, 1) * job.every if job.every and not job.gradient else length
+    whole = job.gradient or engine == "triton"  # which bounds its memory by itself
+    length = max(T, 1) if whole else CHUNK
+    length = max(length // job.every, 1) * job.every if job.every and not whole else length
     w, state, parts = job.w, dict(job.state), []
     with nullcontext() if job.gradient else torch.no_grad():
         for start in range(0, T, length):
@@ -52,9 +53,13 @@ def run(job: Job, engine: str) -> Result:
             "the weights grew beyond the finite numbers: lower the step size; the state is as before the call"
         )
     ys, es, records = zip(*parts, strict=True) if parts else ((d,), (d,), (w.unsqueeze(-2)[..., :0, :],))
-    record = torch.cat(records, -2) if job.every else None
+    record = _join(records, -2) if job.every else None
     samples = job.samples if job.rows or not T else stream[..., -M:]
-    return Result(torch.cat(ys, -1), torch.cat(es, -1), w, record, samples, state)
+    return Result(_join(ys, -1), _join(es, -1), w, record, samples, state)
+
+
+def _join(parts: tuple[Tensor, ...], axis: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
 
 
 def _engine(name: str) -> Callable[..., tuple[Tensor, Tensor, Tensor, dict[str, Tensor], Tensor | None]]:

@@ -9,7 +9,7 @@ K = 1 is NLMS; each further order takes the colour of one more pole off the inpu
 
 Source: K. Ozeki and T. Umeda, "An adaptive filtering algorithm using an orthogonal projection to an affine subspace
 and its properties", Electronics and Communications in Japan, 1984; S. Haykin, *Adaptive Filter Theory*, 4th ed., 2002,
-table 6.2.
+ch. 6.
 """
 
 from typing import Any, Self

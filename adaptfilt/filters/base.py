@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -111,6 +112,23 @@ class AdaptiveFilter(nn.Module):
         parts += [f"batch={self.batch}"] if self.batch else []
         parts += [str(self.dtype).removeprefix("torch."), str(self.device)]
         return ", ".join(parts + ([] if self.training else ["eval"]))
+
+
+def as_blocks(batch: tuple[int, ...], x: Any, d: Any) -> tuple[Any, Any, bool]:
+    """Return one sample as blocks of length one, and whether it was a number."""
+    if batch:
+        for name, value in (("x", x), ("d", d)):
+            if not isinstance(value, np.ndarray | Tensor):
+                raise TypeError(f"{name} must be an array or tensor of shape {batch}, got {type(value).__name__}")
+        return x[..., None], d[..., None], False
+    return np.asarray(x).reshape(1) * 1.0, np.asarray(d).reshape(1) * 1.0, True
+
+
+def like_input(value: Tensor | np.ndarray, given: Any) -> Any:
+    """Return NumPy where NumPy was given, a tensor for a tensor."""
+    if isinstance(given, np.ndarray):
+        return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+    return torch.as_tensor(value)
 
 
 def _short(value: Any) -> str:

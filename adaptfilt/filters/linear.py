@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +20,7 @@ from adaptfilt.checks import (
 from adaptfilt.engines import compiled, in_torch
 from adaptfilt.engines.algorithm import Algorithm, Job
 from adaptfilt.engines.frozen import combine
-from adaptfilt.filters.base import AdaptiveFilter, Output
+from adaptfilt.filters.base import AdaptiveFilter, Output, as_blocks, like_input
 
 ENGINES = ("auto", "reference", "compiled", "block", "triton")
 
@@ -193,7 +192,9 @@ class LinearFilter(AdaptiveFilter):
         result = compiled.run(job) if engine == "compiled" else in_torch.run(job, engine)
         self._commit(result.w, result.samples, result.state)
         w = torch.as_tensor(result.w if result.record is None else result.record)
-        return Output(_like(result.y, x), _like(result.e, x), _like(w if gradient else w.detach().clone(), x))
+        return Output(
+            like_input(result.y, x), like_input(result.e, x), like_input(w if gradient else w.detach().clone(), x)
+        )
 
     def _commit(self, w: Any, samples: Any, state: dict[str, Any]) -> None:
         """Take over the state after a block."""
@@ -221,7 +222,7 @@ class LinearFilter(AdaptiveFilter):
         check_finite("x", x)
         y, samples = combine(x, self.w, self.line.samples, self.features, rows=False)
         self.line.samples.copy_(samples)
-        return _like(y, x)
+        return like_input(y, x)
 
     def _only_filter(self, x: Block, d: Block, rows: bool, every: int) -> Output:
         """Filter with fixed weights and return the errors all the same."""
@@ -236,7 +237,7 @@ class LinearFilter(AdaptiveFilter):
         w = self.w.clone()
         if every:
             w = w.unsqueeze(-2).repeat_interleave(d.shape[-1] // every, -2)
-        return Output(_like(y, x), _like(e, x), _like(w, x))
+        return Output(like_input(y, x), like_input(e, x), like_input(w, x))
 
     def _check_pair(self, x: Any, d: Any) -> bool:
         """Check the types and shapes of a block and say whether x holds ready regressors."""
@@ -293,7 +294,7 @@ class LinearFilter(AdaptiveFilter):
         bound = self._bound()
         if bound is not None and self.training:
             return bound.step(x, d)
-        x, d, number = _as_blocks(self.batch, x, d)
+        x, d, number = as_blocks(self.batch, x, d)
         with torch.no_grad():
             y, e, _ = self(x, d)
         return (y.item(), e.item()) if number else (y[..., 0], e[..., 0])
@@ -312,7 +313,7 @@ class LinearFilter(AdaptiveFilter):
         bound = self._bound()
         if bound is not None:
             return bound.predict(x)
-        x, _, number = _as_blocks(self.batch, x, x)
+        x, _, number = as_blocks(self.batch, x, x)
         with torch.no_grad():
             y = self.filter(x)
         return y.item() if number else y[..., 0]
@@ -330,7 +331,7 @@ class LinearFilter(AdaptiveFilter):
         if bound is not None:
             bound.adapt(e)
             return
-        block, _, _ = _as_blocks(self.batch, e, e)
+        block, _, _ = as_blocks(self.batch, e, e)
         check_block("e", block, self.line.samples, (*self.batch, 1))
         if self.nonfinite == "skip":
             block = skip_nonfinite(block, block)[1]
@@ -383,20 +384,3 @@ class LinearFilter(AdaptiveFilter):
         )
         self.__dict__["_bound_code"] = bound
         return bound
-
-
-def _as_blocks(batch: tuple[int, ...], x: Any, d: Any) -> tuple[Any, Any, bool]:
-    """Return one sample as blocks of length one, and whether it was a number."""
-    if batch:
-        for name, value in (("x", x), ("d", d)):
-            if not isinstance(value, np.ndarray | Tensor):
-                raise TypeError(f"{name} must be an array or tensor of shape {batch}, got {type(value).__name__}")
-        return x[..., None], d[..., None], False
-    return np.asarray(x).reshape(1) * 1.0, np.asarray(d).reshape(1) * 1.0, True
-
-
-def _like(value: Tensor | np.ndarray, given: Any) -> Any:
-    """Return NumPy where NumPy was given, a tensor for a tensor."""
-    if isinstance(given, np.ndarray):
-        return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-    return torch.as_tensor(value)

@@ -8,7 +8,7 @@ Stable only while the error is small: about 0 < mu < 2 / (3 tr R E|e|^2) at any 
 with a small step. Cost: 2 M multiply-adds a sample. Beats LMS where the noise has lighter tails than a Gaussian.
 
 Source: E. Walach and B. Widrow, "The least mean fourth (LMF) adaptive algorithm and its family", IEEE Trans.
-Information Theory, 1984, eq. (6) with K = 2.
+Information Theory, 1984, the update for the fourth power.
 """
 
 from typing import Any, Self

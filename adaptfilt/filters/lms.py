@@ -9,7 +9,7 @@ Stable in the mean for 0 < mu < 2 / lambda_max of the input's correlation matrix
 depends on the input's power and colour: take NLMS where the level varies.
 
 Source: B. Widrow and M. E. Hoff, "Adaptive switching circuits", IRE WESCON Convention Record, 1960; S. Haykin,
-*Adaptive Filter Theory*, 4th ed., 2002, eq. (5.8); leakage eq. (5.83).
+*Adaptive Filter Theory*, 4th ed., 2002, ch. 5, the update and its leaky form.
 """
 
 from typing import Any, Self

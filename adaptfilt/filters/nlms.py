@@ -8,7 +8,7 @@ Stable for 0 < mu < 2, fastest near mu = 1. Cost: 2 M multiply-adds and one divi
 try on speech and other signals whose level varies.
 
 Source: J. Nagumo and A. Noda, "A learning method for system identification", IEEE Trans. Automatic Control, 1967;
-S. Haykin, *Adaptive Filter Theory*, 4th ed., 2002, eq. (6.18).
+S. Haykin, *Adaptive Filter Theory*, 4th ed., 2002, table 6.1.
 """
 
 from typing import Any, Self

@@ -8,7 +8,8 @@ Stable in the mean for 0 < mu < 2 / (M E|u|) or so with white Gaussian input; un
 inputs for every step size, as its mean direction is not the gradient's. Cost: 2 M multiply-adds a sample.
 
 Source: J. L. Moschner, *Adaptive filter with clipped input data*, PhD thesis, Stanford University, 1970;
-W. A. Sethares et al., "Excitation conditions for signed regressor LMS", IEEE Trans. Circuits and Systems, 1988, eq. (3).
+W. A. Sethares, I. M. Y. Mareels, B. D. O. Anderson, C. R. Johnson and R. R. Bitmead, "Excitation conditions for
+signed regressor least mean squares adaptation", IEEE Trans. Circuits and Systems, 1988.
 """
 
 from typing import Any, Self

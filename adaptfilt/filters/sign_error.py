@@ -7,7 +7,7 @@ A stochastic gradient step on the magnitude of the error, whose size no outlier 
 Converges for every mu > 0 to a neighbourhood of the solution that grows with mu. Cost: 2 M multiply-adds a sample,
 M of them additions where mu is a power of two. The one to take under impulsive noise.
 
-Source: A. Gersho, "Adaptive filtering with binary reinforcement", IEEE Trans. Information Theory, 1984, eq. (2).
+Source: A. Gersho, "Adaptive filtering with binary reinforcement", IEEE Trans. Information Theory, 1984.
 """
 
 from typing import Any, Self

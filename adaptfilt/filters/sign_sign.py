@@ -9,7 +9,7 @@ solution. Cost: M multiply-adds and M additions a sample: made for hardware (it 
 
 Source: R. W. Lucky, "Techniques for adaptive equalization of digital communication systems", Bell System Technical
 Journal, 1966; S. Dasgupta, C. R. Johnson and A. M. Baksho, "Sign-sign LMS convergence with independent stochastic
-inputs", IEEE Trans. Information Theory, 1990, eq. (1.1).
+inputs", IEEE Trans. Information Theory, 1990.
 """
 
 from typing import Any, Self
