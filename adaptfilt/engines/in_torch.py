@@ -40,7 +40,8 @@ def run(job: Job, engine: str) -> Result:
     whole = job.gradient or engine == "triton"  # which bounds its memory by itself
     length = max(T, 1) if whole else CHUNK
     length = max(length // job.every, 1) * job.every if job.every and not whole else length
-    w, state, parts = job.w, dict(job.state), []
+    w, state = job.w.clone(), {k: v.clone() for k, v in job.state.items()}  # the graph outlives the filter's state
+    parts = []
     with nullcontext() if job.gradient else torch.no_grad():
         for start in range(0, T, length):
             stop = min(start + length, T)

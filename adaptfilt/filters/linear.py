@@ -173,6 +173,11 @@ class LinearFilter(AdaptiveFilter):
         DivergenceError
             If the weights become infinite. In all cases the state is the one before the call.
         """
+        if torch.compiler.is_compiling():  # compiled already: torch.compile goes round it
+            return torch.compiler.disable(self._forward)(x, d, mu, record_every)
+        return self._forward(x, d, mu, record_every)
+
+    def _forward(self, x: Block, d: Block, mu: Any, record_every: int | None) -> Output:
         if mu is None and record_every is None and self.training:
             bound = self._bound()
             if bound is not None and bound.takes(x) and bound.takes(d) and type(x) is type(d) and len(x) == len(d):
