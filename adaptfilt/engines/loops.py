@@ -20,12 +20,6 @@ Flags = tuple[bool, bool] | None  # leaky and skip
 Ndims = tuple[tuple[int, ...], tuple[int, ...]]  # of the state and scratch arrays of one filter
 
 _HELPERS = """
-def poison(values):
-    total = ZERO
-    for v in values.flat:
-        total += v.real * ZERO + v.imag * ZERO
-    return total
-
 def sample_real(re, im):
     return TYPE(re)
 

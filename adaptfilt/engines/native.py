@@ -22,8 +22,8 @@ import llvmlite.binding as llvm
 
 from adaptfilt.engines import vocabulary
 
-# Fast arithmetic without nnan and ninf: NaN and infinity stay honoured.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz"}}
+# Multiply-adds may be contracted; sums are reordered only inside the vocabulary's words, NaN and infinity honoured.
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 _CTYPES = {"pointer": ctypes.c_void_p, "int64": ctypes.c_int64, "float64": ctypes.c_double}
 _RELEASE = "NRT_MemInfo_call_dtor"  # Numba's call when an array's owner goes
 _lock = threading.Lock()
@@ -102,12 +102,13 @@ def _compile(name: str, source: str, arguments: tuple[str, ...], inject: Mapping
     """Compile with Numba and, where it stands without Numba's runtime, keep the object file."""
     import numba
 
-    from adaptfilt.engines.numba_vocabulary import assign, pointer
+    from adaptfilt.engines.numba_vocabulary import assign, pointer, poison
 
     namespace: dict[str, Any] = {
         "__name__": name,
         "assign": assign,
         "pointer": pointer,
+        "poison": poison,
         "carray": numba.carray,
         **inject,
     }
@@ -134,7 +135,7 @@ def _with_compiled_globals(function: Any) -> Any:
     for key in _names(function.__code__):
         value = names.get(key)
         if inspect.isfunction(value) and value is not function and not _known(value):
-            names[key] = numba.njit(**_OPTIONS)(_with_compiled_globals(value))
+            names[key] = numba.njit(forceinline=True, **_OPTIONS)(_with_compiled_globals(value))
     new = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
     new.__module__ = function.__module__
     return new

@@ -60,6 +60,35 @@ def _assign(target: Any, value: Any) -> Any:
 assign_word = assign
 
 
+def poison(values: Any) -> None:
+    """Return 0 where all values are finite, NaN elsewhere."""
+
+
+@_word(poison)
+def _poison(values: Any) -> Any:
+    if values.ndim == 1:
+
+        def poison(values: Any) -> Any:
+            zero = values.real.dtype.type(0)
+            total = zero
+            for v in values:
+                total += v.real * zero + v.imag * zero
+            return total
+    else:
+        word = poison_word
+
+        def poison(values: Any) -> Any:
+            total = values.real.dtype.type(0)
+            for row in values:
+                total += word(row)
+            return total
+
+    return poison
+
+
+poison_word = poison
+
+
 @_word(vocabulary.dot)
 def _dot(a: Any, b: Any) -> Any:
     def dot(a: Any, b: Any) -> Any:
