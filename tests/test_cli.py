@@ -1,0 +1,203 @@
+"""The command line: what it finds, what it writes, and that nothing is left behind where it fails."""
+
+import re
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+import adaptfilt as af
+from adaptfilt import cli
+
+soundfile = pytest.importorskip("soundfile", reason="the sound commands need the extra 'audio'")
+
+FS = 8000
+PLANT = np.array([0.0, 0.4, -0.3, 0.2, 0.1])
+
+
+def read(path):
+    return soundfile.read(path, dtype="float32")[0]
+
+
+@pytest.fixture
+def sounds(tmp_path, monkeypatch, rng):
+    """A folder with x.wav and d.wav, 1 s of noise before and after the plant; it is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    x = rng.uniform(-0.5, 0.5, FS)
+    soundfile.write("x.wav", x, FS, "FLOAT")
+    soundfile.write("d.wav", lfilter(PLANT, 1, x), FS, "FLOAT")
+    return tmp_path
+
+
+def run(line):
+    return cli.main(line.split())
+
+
+def listing(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def test_demo_agrees_with_numpy_and_scipy(tmp_path, capsys):
+    picture = tmp_path / "demo.png"
+    assert cli.main(["demo", "--out", str(picture)]) == 0
+    text = capsys.readouterr().out
+    assert [float(v) for v in re.findall(r": (\d\.\de[-+]\d+)", text)] == pytest.approx([0, 0], abs=1e-13)
+    assert all(float(v) < -40 for v in re.findall(r"(-[\d.]+) dB", text))
+    assert str(picture) in text
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_identify_finds_the_plant(sounds, capsys):
+    assert run("identify x.wav d.wav --taps 8 --filter nlms --mu 0.5 --plot report.png") == 0
+    w = np.load("h.npy")
+    _, _, one_block = af.NLMS(8, 0.5)(read("x.wav"), read("d.wav"))
+    np.testing.assert_allclose(w, one_block, rtol=0, atol=1e-6)
+    assert af.metrics.misalignment_db(w, PLANT) < -100
+    assert "w[1] = 0.4, at 0.12 ms" in capsys.readouterr().out
+    assert Path("report.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("options", ["--filter lms --mu 0.05", "--filter ap --mu 0.5", "--filter rls --lam 0.999"])
+def test_every_filter_finds_the_plant(sounds, options):
+    assert run(f"identify x.wav d.wav --taps 6 {options}") == 0
+    assert af.metrics.misalignment_db(np.load("h.npy"), PLANT) < -60
+
+
+def test_cancel_writes_the_error(sounds, capsys):
+    voice = 0.1 * np.sin(np.arange(FS))
+    soundfile.write("mic.wav", voice + read("d.wav"), FS, "PCM_24")
+    assert run("cancel mic.wav x.wav --taps 8 --mu 0.05") == 0
+    clean = soundfile.SoundFile("clean.wav")
+    assert (clean.samplerate, clean.frames, clean.channels, clean.subtype) == (FS, FS, 1, "PCM_24")
+    _, e, _ = af.NLMS(8, 0.05)(read("x.wav"), read("mic.wav"))
+    np.testing.assert_allclose(clean.read(), e, rtol=0, atol=1e-6)
+    assert af.metrics.mse_db(e[-1000:] - voice[-1000:]) < -35
+    assert "dB, over the last tenth" in capsys.readouterr().out
+
+
+def test_cancel_says_what_is_clipped(sounds, capsys):
+    soundfile.write("loud.wav", np.full(FS, 0.99), FS, "PCM_16")
+    assert run("cancel loud.wav x.wav --taps 8 --mu 1.9") == 0
+    assert "beyond full scale" in capsys.readouterr().out
+    assert np.abs(read("clean.wav")).max() <= 1
+
+
+def test_stereo_files_with_a_channel_choice(sounds):
+    both = np.stack([read("d.wav"), read("x.wav")], axis=1)
+    soundfile.write("both.wav", both, FS, "FLOAT")
+    assert run("identify x.wav d.wav --taps 8 --out a.npy") == 0
+    assert run("identify both.wav both.wav --channel 1,0 --taps 8 --out b.npy") == 0
+    assert run("identify both.wav d.wav --channel 1 --taps 8 --out c.npy") == 0
+    np.testing.assert_array_equal(np.load("a.npy"), np.load("b.npy"))
+    np.testing.assert_array_equal(np.load("a.npy"), np.load("c.npy"))
+
+
+def test_the_shorter_file_decides(sounds, capsys):
+    soundfile.write("short.wav", read("d.wav")[: FS // 2], FS, "FLOAT")
+    assert run("identify x.wav short.wav --taps 8") == 0
+    assert "4000 samples" in (text := capsys.readouterr().out)
+    assert "the last 0.50 s of x.wav are left out" in text
+
+
+@pytest.fixture
+def broken(sounds):
+    """Files that are wrong in many ways."""
+    x, d = read("x.wav"), read("d.wav")
+    soundfile.write("slow.wav", d, 4000)
+    soundfile.write("both.wav", np.stack([d, x], axis=1), FS)
+    soundfile.write("none.wav", d[:0], FS)
+    soundfile.write("nan.wav", np.append(d[:-1], np.nan), FS, "FLOAT")
+    soundfile.write("whole.flac", d, FS)
+    (sounds / "zero.wav").touch()
+    (sounds / "junk.wav").write_bytes(b"no sound at all " * 50)
+    for name, cut in (("d.wav", "cut.wav"), ("whole.flac", "cut.flac")):
+        (sounds / cut).write_bytes((sounds / name).read_bytes()[:9000])
+    return sounds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("", "COMMAND"),
+        ("identify x.wav", "D.wav"),
+        ("identify x.wav gone.wav", "gone.wav: no such file"),
+        ("identify x.wav slow.wav", "x.wav has 8000 Hz, slow.wav has 4000 Hz"),
+        ("identify x.wav both.wav", "both.wav has 2 channels: choose one with --channel, 0 to 1"),
+        ("identify x.wav both.wav --channel 2", "0 to 1"),
+        ("identify x.wav d.wav --channel left", "--channel"),
+        ("identify x.wav none.wav", "none.wav: holds no samples"),
+        ("identify x.wav zero.wav", "zero.wav: empty"),
+        ("identify x.wav junk.wav", "junk.wav: empty, corrupt or not a sound file"),
+        ("identify x.wav cut.wav", "cut.wav: truncated"),
+        ("identify x.wav cut.flac", "cut.flac: corrupt"),
+        ("identify x.wav nan.wav --plot r.png", "nan.wav: holds NaN"),
+        ("identify x.wav d.wav --taps 0", "taps must be an integer >= 1"),
+        ("identify x.wav d.wav --mu 2.5", "mu = 2.5 lies outside (0, 2)"),
+        ("identify x.wav d.wav --mu nan", "mu must be finite"),
+        ("identify x.wav d.wav --filter lms", "--mu"),
+        ("identify x.wav d.wav --filter lms --mu 5 --taps 256", "diverged at"),
+        ("identify x.wav d.wav --filter rls --mu 0.5", "takes --lam, not --mu"),
+        ("identify x.wav d.wav --filter kalman", "kalman"),
+        ("identify x.wav d.wav --out h.txt", "must end in .npy"),
+        ("identify x.wav d.wav --plot report.doc", "must end in"),
+        ("identify x.wav d.wav --out no/h.npy", "no folder no"),
+        ("cancel nan.wav x.wav", "nan.wav: holds NaN"),
+        ("cancel d.wav x.wav --out clean.txt", "must end in"),
+        ("cancel d.wav x.wav --out d.wav", "must not be one of the recordings"),
+        ("demo --out demo.txt", "must end in"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_leaves_nothing(broken, capsys, arguments, says):
+    before = listing(broken)
+    assert run(arguments) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("adaptfilt: ")
+    assert says in err
+    assert listing(broken) == before
+
+
+def test_failing_late_keeps_the_old_output(broken):
+    (broken / "clean.wav").write_bytes(b"of yesterday")
+    assert run("cancel nan.wav x.wav --out clean.wav") == 2
+    assert (broken / "clean.wav").read_bytes() == b"of yesterday"
+
+
+def test_interrupting_leaves_nothing(sounds, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    before = listing(sounds)
+    monkeypatch.setattr(cli, "_read", interrupted)
+    assert run("cancel d.wav x.wav") == 130
+    assert listing(sounds) == before
+
+
+@pytest.mark.parametrize("package", ["soundfile", "tqdm"])
+def test_missing_extra_says_how_to_install(sounds, monkeypatch, capsys, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert run("cancel d.wav x.wav") == 2
+    error = capsys.readouterr().err
+    assert error == f"adaptfilt: {package} is missing; for sound files: pip install 'adaptfilt-torch[audio]'\n"
+
+
+def test_memory_does_not_grow_with_the_file(sounds, monkeypatch, rng):
+    monkeypatch.setattr(cli, "LONGEST_BLOCK", 1024)
+    peaks = []
+    for seconds in (60, 240):
+        soundfile.write("long.wav", rng.uniform(-0.5, 0.5, seconds * FS), FS)
+        tracemalloc.start()
+        assert run("cancel long.wav long.wav --taps 8") == 0
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 400_000  # two powers a block; the longer file itself takes 7.7 MB
+
+
+def test_runs_as_a_program():
+    command = [sys.executable, "-m", "adaptfilt", "--help"]
+    program = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert {"demo", "identify", "cancel"} <= set(program.stdout.split())

@@ -1,0 +1,106 @@
+"""The examples, and every Python block of the README and of the notation, run as they stand."""
+
+import importlib.util
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import adaptfilt as af
+
+ROOT = Path(__file__).resolve().parents[1]
+ABSENT = Path("no such folder")
+
+
+def example(name):
+    """The module of an example, its main function ready to call."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """Where an example draws; checked afterwards."""
+    path = tmp_path / "picture.png"
+    yield path
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_system_identification(picture, capsys):
+    w = example("system_identification").main(picture)
+    assert np.abs(w - [0.1, 0.2, 0.3]).max() < 0.06
+    difference = re.search(r"textbook loop (\S+)", capsys.readouterr().out)
+    assert float(difference[1]) < 1e-12
+
+
+def test_measured_room(picture, data_folder):
+    pytest.importorskip("soundfile", reason="reading the recordings needs the extra 'audio'")
+    found = example("measured_room").main(picture, data_folder, repeats=1)
+    assert found["pre-emphasis"] < -14
+    assert found["pre-emphasis"] < found["speech as it is"] - 8
+
+
+def test_measured_room_synthetic(picture, capsys):
+    found = example("measured_room").main(picture, ABSENT, repeats=1, taps=2000)
+    assert found["pre-emphasis"] < found["speech as it is"] - 5
+    assert "is absent" in capsys.readouterr().out
+
+
+def test_ecg_hum(picture, data_folder):
+    assert example("ecg_hum").main(picture, data_folder) > 29
+
+
+def test_ecg_hum_synthetic(picture, capsys):
+    assert example("ecg_hum").main(picture, ABSENT) > 29
+    assert "is absent" in capsys.readouterr().out
+
+
+def test_ecg_predictor_finds_the_beats(picture, data_folder):
+    assert abs(example("ecg_predictor").main(picture, data_folder) - 2273) <= 3  # of the database's directory
+
+
+def test_ecg_predictor_synthetic(picture, capsys):
+    assert example("ecg_predictor").main(picture, ABSENT) == 100
+    assert "is absent" in capsys.readouterr().out
+
+
+def test_saturating_plant(picture):
+    last = example("saturating_plant").main(picture, samples=4000)
+    assert last["MLP"] < last["NLMS"] - 10
+
+
+def test_every_example_has_a_test_and_a_picture():
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    for path in (ROOT / "examples").glob("*.py"):
+        assert path.stem in tests
+        assert (ROOT / "docs" / "pictures" / f"{path.stem}.png").is_file()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/notation.md"])
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        peers = re.findall(r"import (padasip|pyroomacoustics)", block)
+        if all(importlib.util.find_spec(peer) for peer in peers):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore" if peers else "error")
+                exec(compile(block, page, "exec"), names)
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_docs_list_only_filters_there_are():
+    listed = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "filters.md").read_text(), re.MULTILINE)
+    assert len(listed) > 5
+    assert set(listed) <= set(af.__all__)
