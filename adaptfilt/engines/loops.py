@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from adaptfilt.engines import vocabulary
+from adaptfilt.engines import lookahead, vocabulary
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.native import native
 
@@ -61,7 +61,7 @@ _LOOKAHEAD = """
         while start < T:
             stop = min(T, start + every) if every > 0 else T
             mu = MU[c * mu_row + start : c * mu_row + stop] if mu_step else MU[c * mu_row : c * mu_row + 1]
-            lookahead(stream[start : stop + M - 1], desired[start:stop], mu, p[-1], p, w,
+            lookahead(stream[start : stop + M - 1], desired[start:stop], mu, p[-1], (OTHER_PARAMS,), w,
                       Y[c * y_row + start : c * y_row + stop], E[c * y_row + start : c * y_row + stop])
             if every > 0 and stop - start == every:
                 assign(RECORD[c * kept + (start // every) * M : c * kept + (start // every + 1) * M], w)
@@ -208,9 +208,6 @@ def frame_function(algorithm: Algorithm, dtype: str, ndims: Ndims, flags: Flags)
 
 
 def _block_text(flags: Flags) -> str:
-    import importlib.util
-
-    flags = flags if importlib.util.find_spec("adaptfilt.engines.lookahead") else None  # TEMP
     return _BLOCK.replace("BODY", (_LOOP if flags is None else _LOOKAHEAD).strip())
 
 
@@ -236,6 +233,7 @@ def _complete(text: str, algorithm: Algorithm, dtype: str, ndims: Ndims, framed:
         "POINTERS": [pointers],
         "UNPACK": ["M, skip, T = A[0], A[1], A[2]", *unpack],
         "N_PARAMS": [str(len(algorithm.params) + bool(algorithm.gain))],
+        "OTHER_PARAMS": [", ".join(f"p[{i}]" for i in range(1, len(algorithm.params))) or "p[-1]"],
         "MU_INDEX": [str(algorithm.params.index("mu") if "mu" in algorithm.params else 0)],
         "SAVE": [f"assign(saved_{s}, of_{s})" for s in algorithm.state],
         "RESTORE": [f"assign(of_{s}, saved_{s})" for s in algorithm.state],
@@ -257,16 +255,10 @@ def _build(
     inject: dict[str, Any] = {"np": np, **{k: getattr(vocabulary, k) for k in ("dot", "energy", "axpyc")}}
     inject |= {"ZERO": getattr(np, real)(0), "ONE": getattr(np, real)(1), "TYPE": getattr(np, dtype)}
     inject |= {"function": algorithm.function}
-    import importlib.util
-
-    flags = flags if importlib.util.find_spec("adaptfilt.engines.lookahead") else None  # TEMP
     if flags is not None:
-        from adaptfilt.engines import lookahead
-
-        inject |= {"LEAKY": flags[0], "SKIP": flags[1]}
-        rest = ", ".join(["mu", *(f"p[{i}]" for i in range(1, len(algorithm.params)))])
+        rest = ", ".join(["mu", *(f"p[{i}]" for i in range(len(algorithm.params) - 1))])
         text += f"\ndef gain(e, energy, mu, p):\n    return TYPE(function(e, energy, {rest}))\n"
-        text = inspect.getsource(lookahead) + text
+        text = inspect.getsource(lookahead) + f"\nLEAKY, SKIP = {flags}\n" + text
     return native(name, text + _HELPERS, kinds, inject)
 
 

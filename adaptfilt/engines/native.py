@@ -20,12 +20,13 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from adaptfilt.engines import vocabulary
+from adaptfilt.engines import vectors, vocabulary
 
 # Multiply-adds may be contracted; sums are reordered only inside the vocabulary's words, NaN and infinity honoured.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 _CTYPES = {"pointer": ctypes.c_void_p, "int64": ctypes.c_int64, "float64": ctypes.c_double}
 _RELEASE = "NRT_MemInfo_call_dtor"  # Numba's call when an array's owner goes
+_TRANSLATED = (vocabulary.__name__, vectors.__name__, "adaptfilt.engines.numba_")
 _lock = threading.Lock()
 _keep: list[Any] = []  # compiled code must outlive every address handed out
 
@@ -66,12 +67,12 @@ def _folder() -> Path:
 
 def _fingerprint(name: str, source: str, arguments: tuple[str, ...], inject: Mapping[str, Any]) -> str:
     """Hash all that the machine code depends on."""
-    vocabulary_source = Path(vocabulary.__file__).with_name("numba_vocabulary.py").read_text()
+    here = Path(__file__).parent
     parts = [
         name,
         source,
         repr(arguments),
-        vocabulary_source,
+        *((here / f"numba_{words}.py").read_text() for words in ("vectors", "vocabulary")),
         version("numba"),
         version("llvmlite"),
         version("numpy"),
@@ -102,6 +103,7 @@ def _compile(name: str, source: str, arguments: tuple[str, ...], inject: Mapping
     """Compile with Numba and, where it stands without Numba's runtime, keep the object file."""
     import numba
 
+    from adaptfilt.engines import numba_vectors  # noqa: F401 (teaches Numba the vectors)
     from adaptfilt.engines.numba_vocabulary import assign, pointer, poison
 
     namespace: dict[str, Any] = {
@@ -119,7 +121,7 @@ def _compile(name: str, source: str, arguments: tuple[str, ...], inject: Mapping
     ]
     options = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     decorate = numba.njit(numba.types.int64(*kinds), **options)
-    dispatcher = decorate(_with_compiled_globals(namespace[name]))
+    dispatcher = decorate(_with_compiled_globals(namespace[name], {}))
     _keep.append(dispatcher)
     compiled: Any = next(iter(dispatcher.overloads.values()))
     entry = compiled.fndesc.llvm_func_name
@@ -127,15 +129,18 @@ def _compile(name: str, source: str, arguments: tuple[str, ...], inject: Mapping
     return compiled.library.get_pointer_to_function(entry)
 
 
-def _with_compiled_globals(function: Any) -> Any:
-    """Return the function with the Python functions it calls compiled, but for the vocabulary, which Numba knows."""
+def _with_compiled_globals(function: Any, done: dict[Any, Any]) -> Any:
+    """Return the function with the Python functions it calls compiled, each once; Numba knows the vocabulary."""
     import numba
 
     names = dict(function.__globals__)
     for key in _names(function.__code__):
         value = names.get(key)
         if inspect.isfunction(value) and value is not function and not _known(value):
-            names[key] = numba.njit(forceinline=True, **_OPTIONS)(_with_compiled_globals(value))
+            if value not in done:
+                inline = value.__name__ not in ("block", "lookahead")
+                done[value] = numba.njit(forceinline=inline, **_OPTIONS)(_with_compiled_globals(value, done))
+            names[key] = done[value]
     new = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
     new.__module__ = function.__module__
     return new
@@ -143,9 +148,7 @@ def _with_compiled_globals(function: Any) -> Any:
 
 def _known(function: Any) -> bool:
     """Say whether Numba has a translation of its own: the vocabulary, Numba's and NumPy's functions."""
-    return function.__module__.startswith(
-        (vocabulary.__name__, "adaptfilt.engines.numba_vocabulary", "numba.", "numpy.")
-    )
+    return function.__module__.startswith((*_TRANSLATED, "numba.", "numpy."))
 
 
 def _names(code: types.CodeType) -> set[str]:
