@@ -12,7 +12,7 @@ from torch import Tensor
 
 from adaptfilt.checks import NUMPY, DivergenceError, check_finite, skip_nonfinite
 from adaptfilt.engines.algorithm import Job, Result
-from adaptfilt.engines.loops import block_function, frame_function, step_function
+from adaptfilt.engines.loops import block_function, places, step_function
 from adaptfilt.taps import windows
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -87,19 +87,27 @@ def _block(
     ndims = tuple(a.ndim - 1 for a in states), tuple(map(len, job.scratch))
     function = block_function(job.algorithm, w.dtype.name, ndims, (bool(p[:, -1].any()), job.skip) if fast else None)
     dims = _dims([*(a.shape[1:] for a in states), *job.scratch])
-    strides = [v.strides[0] // v.itemsize for v in (x, d, y)]
-    strides += [mu.strides[0] // mu.itemsize if mu.shape[0] > 1 else 0, int(mu.shape[1] > 1)]
-    own = [mu, line, w, p, dims, *states]
-    signals = [x, d, y, e, y if record is None else record]
-    before, after = ([a.ctypes.data for a in arrays] for arrays in (own, signals))
-    kept = record.strides[0] // record.itemsize if record is not None else 0
-    options = [*strides, job.every, kept, int(rows), int(job.skip)]
+    where = places(job.algorithm)
+    arguments = np.zeros(len(where), np.int64)
+
+    def put(**values: Any) -> None:
+        for name, value in values.items():
+            arguments[where[name]] = value.ctypes.data if isinstance(value, np.ndarray) else value
+
+    put(M=M, T=T, skip=job.skip, rows=rows, channels=channels, every=job.every)
+    put(x_row=_row(x), d_row=_row(d), y_row=_row(y), mu_row=_row(mu) if len(mu) > 1 else 0, mu_step=mu.shape[1] > 1)
+    put(line=line, w=w, p=p, mu=mu, dims=dims, x=x, d=d, y=y, e=e, **dict(zip(job.state, states, strict=True)))
+    if record is not None:
+        put(record=record, kept=_row(record))
 
     def part(first: int, last: int) -> int:
+        own = arguments.copy()
         scratch = [np.empty(shape, w.dtype) for shape in job.scratch]
         stream = np.empty(1 if rows else T + M - 1, w.dtype)
-        middle = [a.ctypes.data for a in scratch]
-        return call(function, *before, *middle, *after, stream.ctypes.data, first, last, channels, T, M, *options)
+        for name, value in (("stream", stream), *zip(job.algorithm.scratch, scratch, strict=True)):
+            own[where[name]] = value.ctypes.data
+        own[where["first"]], own[where["last"]] = first, last
+        return call(function, own.ctypes.data)
 
     threads = min(channels, torch.get_num_threads())
     if threads == 1 or channels * T * M < MIN_THREADED:
@@ -115,6 +123,11 @@ def call(function: Callable[..., int], *arguments: Any) -> int:
     if function(addressof(result), addressof(spare), *arguments):
         raise RuntimeError("the update function raised an exception inside the compiled loop")
     return result.value
+
+
+def _row(array: Array) -> int:
+    """Return how many entries apart the rows are."""
+    return array.strides[0] // array.itemsize
 
 
 class Bound:
@@ -134,22 +147,15 @@ class Bound:
         stream, self._io = np.empty(CHUNK_BOUND + len(w), w.dtype), (c_double * 9)()
         copies = [np.empty_like(a) for a in (w, w, line, *states)]  # u and what to go back to
         dims = _dims([*(a.shape for a in states), *job.scratch])
-        arrays = [
-            line,
-            w,
-            p,
-            mu,
-            dims,
-            stream,
-            np.ctypeslib.as_array(self._io),
-            *copies[:3],
-            *states,
-            *copies[3:],
-            *scratch,
-        ]
-        numbers = [len(w), int(job.skip), 0, *(a.ctypes.data for a in arrays), 0, 0, 0, 0, 0]
-        self._arguments, self._first = (c_int64 * len(numbers))(*numbers), len(numbers) - 5
-        self._status, self._spare, self._kept = c_int64(), c_int64(), arrays
+        own = dict(zip(job.state, states, strict=True)) | dict(zip(job.algorithm.scratch, scratch, strict=True))
+        own |= dict(zip(["u", "saved_w", "saved_line", *(f"saved_{k}" for k in job.state)], copies, strict=True))
+        own |= {"line": line, "w": w, "p": p, "mu": mu, "dims": dims, "stream": stream}
+        numbers = {"M": len(w), "skip": int(job.skip), "framed": 1, "last": 1, "channels": 1, "io": addressof(self._io)}
+        numbers |= {name: a.ctypes.data for name, a in own.items()}
+        where = places(job.algorithm)
+        self._arguments = (c_int64 * len(where))(*(numbers.get(name, 0) for name in where))
+        self._length, self._after, self._first = where["T"], where["after"], where["x"]
+        self._status, self._spare, self._kept = c_int64(), c_int64(), own
         self._dtype, self._complex = w.dtype, job.w.is_complex()
         ndims = tuple(a.ndim for a in states), tuple(map(len, job.scratch))
         self._flags = (bool(p[0, -1]), job.skip) if job.algorithm.gain is not None else None
@@ -167,7 +173,7 @@ class Bound:
     @cached_property
     def _many(self) -> Callable[[], int]:
         """The code for a block."""
-        return self._bind(frame_function(*self._code, self._flags))
+        return self._bind(block_function(*self._code, self._flags))
 
     def takes(self, x: Any) -> bool:
         """Say whether a signal can go in as it is: short, contiguous, in the filter's precision."""
@@ -180,25 +186,20 @@ class Bound:
 
     def block(self, x: Any, d: Any) -> tuple[Any, Any, Any]:
         """Adapt over a short block; return y, e and a copy of w."""
-        T, M, arguments = len(x), self._arguments[0], self._arguments
+        T, M, arguments = len(x), len(self.w), self._arguments
         y: Any
         e: Any
         w: Any
         if type(x) is np.ndarray:
             out = np.empty(2 * T + M, self._dtype)
             y, e, w, start = out[:T], out[T : 2 * T], out[2 * T :], _address(out)
-            addresses = [
-                _address(x),
-                _address(d),
-                start,
-                start + T * out.itemsize,
-                start + 2 * T * out.itemsize,
-            ]
+            step = T * out.itemsize
+            addresses, after = [_address(x), _address(d), start, start + step], start + 2 * step
         else:
             y, e, w = torch.empty_like(x), torch.empty_like(x), torch.empty_like(self.w)
-            addresses = [t.data_ptr() for t in (x, d, y, e, w)]
-        arguments[2] = T
-        arguments[self._first :] = addresses  # type: ignore[assignment]
+            *addresses, after = [t.data_ptr() for t in (x, d, y, e, w)]
+        arguments[self._length], arguments[self._after] = T, after
+        arguments[self._first : self._first + 4] = addresses  # type: ignore[assignment]
         self._many()
         if self._status.value == DIVERGED:
             raise DivergenceError(_DIVERGED)

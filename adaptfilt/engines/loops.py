@@ -69,26 +69,46 @@ _LOOKAHEAD = """
         assign(line, stream[T - 1 :])
 """
 
+# Filters first to last - 1 over T samples; framed: of one filter, whose state goes back where the block fails.
 _BLOCK = """
-def block(POINTERS, first, last, channels, T, M, x_row, d_row, y_row, mu_row, mu_step, every, kept, rows, skip):
+def block(a_):
+    A = carray(a_, (64,))
+    UNPACK
     W, LINE, P = carray(w_, (channels, M)), carray(line_, (channels, M)), carray(p_, (channels, N_PARAMS))
-    X, D = carray(x_, (channels * x_row,)), carray(d_, (channels * d_row,))
-    Y, E = carray(y_, (channels * y_row,)), carray(e_, (channels * y_row,))
-    MU, RECORD = carray(mu_, (max(channels * mu_row, T),)), carray(record_, (max(channels * kept, M),))
+    X, D = carray(x_, (channels * x_row + T * M,)), carray(d_, (channels * d_row + T,))
+    Y, E = carray(y_, (channels * y_row + T,)), carray(e_, (channels * y_row + T,))
+    MU, RECORD = carray(mu_, (channels * mu_row + T,)), carray(record_, (channels * kept + T * M,))
+    saved_w, saved_line, after = carray(saved_w_, (M,)), carray(saved_line_, (M,)), carray(after_, (M,))
     stream, dims = carray(stream_, (T + M - 1,)), carray(dims_, (16,))
     ARRAYS
+    c, status = 0, 0
+    w, line = W[c], LINE[c]
+    ROWS
+    if framed:
+        assign(saved_w, w)
+        assign(saved_line, line)
+        SAVE
     for c in range(first, last):
         w, line, p = W[c], LINE[c], P[c]
         ROWS
         x, desired = X[c * x_row : c * x_row + T * (M if rows else 1)], D[c * d_row : c * d_row + T]
         if poison(x) != 0:
-            return 1
+            status = 1
+            break
         if not skip and poison(desired) != 0:
-            return 2
+            status = 2
+            break
         BODY
         if FINITE:
-            return 3
-    return 0
+            status = 3
+            break
+    if framed and status:
+        assign(w, saved_w)
+        assign(line, saved_line)
+        RESTORE
+    if framed:
+        assign(after, w)
+    return status
 """
 
 # One sample; mode 1: take x in and predict; 2: adapt, d being the error; 3: both, d being the desired sample.
@@ -139,119 +159,72 @@ def step(a_):
     return 0
 """
 
-# A short block of one filter, which keeps its state where the block fails.
-_FRAME = """
-def frame(a_):
-    A = carray(a_, (64,))
-    UNPACK
-    w, line = carray(w_, (M,)), carray(line_, (M,))
-    saved_w, saved_line, after = carray(saved_w_, (M,)), carray(saved_line_, (M,)), carray(after_, (M,))
-    dims, channels, c = carray(dims_, (16,)), 1, 0
-    ARRAYS
-    ROWS
-    assign(saved_w, w)
-    assign(saved_line, line)
-    SAVE
-    status = block(BLOCK_POINTERS, 0, 1, 1, T, M, T, T, T, 0, 0, 0, 0, 0, skip)
-    if status != 0:
-        assign(w, saved_w)
-        assign(line, saved_line)
-        RESTORE
-    assign(after, w)
-    return status
-"""
+NUMBERS = ["M", "T", "skip", "rows", "framed", "first", "last", "channels"]
+NUMBERS += ["x_row", "d_row", "y_row", "mu_row", "mu_step", "every", "kept"]
 
 
-def frame_arguments(algorithm: Algorithm) -> list[str]:
-    """Return what the one array that `step` and `frame` get holds: three sizes, then addresses, named with their type."""
+@cache
+def places(algorithm: Algorithm) -> dict[str, int]:
+    """Return where in the one array that compiled code gets each number and each address stands."""
+    return {name.partition(":")[0]: i for i, name in enumerate([*NUMBERS, *_pointers(algorithm)])}
+
+
+def _pointers(algorithm: Algorithm) -> list[str]:
+    """Return the names of all addresses, with the type they point to where it is not the filter's."""
     own = [
         "line",
         "w",
         "p:real",
         "mu:real",
         "dims:int64",
-        "stream",
         "io:float64",
+        "stream",
         "u",
+        "after",
         "saved_w",
         "saved_line",
     ]
     saved = [f"saved_{s}" for s in algorithm.state]
-    return ["M", "skip", "T", *own, *algorithm.state, *saved, *algorithm.scratch, "x", "d", "y", "e", "after"]
+    return [*own, *algorithm.state, *saved, *algorithm.scratch, "x", "d", "y", "e", "record"]
 
 
 @cache
 def block_function(algorithm: Algorithm, dtype: str, ndims: Ndims, flags: Flags) -> Callable[..., int]:
     """Return the block loop of an algorithm: with lookahead where its flags are given, leaky and skip.
 
-    Its arguments are the addresses that `_block_pointers` names, then the numbers in the head of `_BLOCK`.
+    Its one argument is the address of an array of int64, filled as `places` says.
     """
-    text = _complete(_block_text(flags), algorithm, dtype, ndims)
-    kinds = tuple(_kind(p, dtype) for p in _block_pointers(algorithm)) + ("int64",) * 14
-    return _build("block", text, kinds, algorithm, dtype, flags)
+    text = _BLOCK.replace("BODY", (_LOOP if flags is None else _LOOKAHEAD).strip())
+    return _build("block", text, algorithm, dtype, ndims, flags)
 
 
 @cache
 def step_function(algorithm: Algorithm, dtype: str, ndims: Ndims) -> Callable[..., int]:
-    """Return the one-sample function of an algorithm; its one argument is the address of the `frame_arguments`."""
-    text = _complete(_STEP, algorithm, dtype, ndims, framed=True)
-    return _build("step", text, ("int64*",), algorithm, dtype, None)
+    """Return the one-sample function of an algorithm; its one argument is as for `block_function`."""
+    return _build("step", _STEP, algorithm, dtype, ndims, None)
 
 
-@cache
-def frame_function(algorithm: Algorithm, dtype: str, ndims: Ndims, flags: Flags) -> Callable[..., int]:
-    """Return the function for a short block; its one argument is the address of the `frame_arguments`."""
-    text = _complete(_block_text(flags), algorithm, dtype, ndims) + _complete(
-        _FRAME, algorithm, dtype, ndims, framed=True
-    )
-    return _build("frame", text, ("int64*",), algorithm, dtype, flags)
-
-
-def _block_text(flags: Flags) -> str:
-    return _BLOCK.replace("BODY", (_LOOP if flags is None else _LOOKAHEAD).strip())
-
-
-def _block_pointers(algorithm: Algorithm) -> list[str]:
-    own = ["mu:real", "line", "w", "p:real", "dims:int64", *algorithm.state, *algorithm.scratch]
-    return [*own, "x", "d", "y", "e", "record", "stream"]
-
-
-def _kind(named: str, dtype: str) -> str:
-    """Return the pointer type of a name such as "mu:real"."""
-    kind = named.partition(":")[2]
-    return {"real": _REAL.get(dtype, dtype), "": dtype}.get(kind, kind) + "*"
-
-
-def _complete(text: str, algorithm: Algorithm, dtype: str, ndims: Ndims, framed: bool = False) -> str:
-    """Put the algorithm's arguments into a loop's text; framed: they come in one array, with copies of the state."""
-    pointers = ", ".join(p.partition(":")[0] + "_" for p in _block_pointers(algorithm))
+def _build(name: str, text: str, algorithm: Algorithm, dtype: str, ndims: Ndims, flags: Flags) -> Callable[..., int]:
+    """Put the algorithm's arguments into a loop's text and compile it."""
+    real = _REAL.get(dtype, dtype)
     like = {"": "TYPE(0)", "real": "ZERO", "int64": "0", "float64": "0.0"}
-    given = [a.partition(":") for a in frame_arguments(algorithm)]
-    unpack = [f"{a}_ = pointer(A[{i}], {like[kind]})" for i, (a, _, kind) in enumerate(given) if i > 2]
+    given = [a.partition(":") for a in _pointers(algorithm)]
+    unpack = [f"{n} = A[{i}]" for i, n in enumerate(NUMBERS)]
+    unpack += [f"{a}_ = pointer(A[{i}], {like[kind]})" for i, (a, _, kind) in enumerate(given, len(NUMBERS))]
     pieces = {
-        "BLOCK_POINTERS": [pointers.replace("record_", "y_")],
-        "POINTERS": [pointers],
-        "UNPACK": ["M, skip, T = A[0], A[1], A[2]", *unpack],
+        "UNPACK": unpack,
         "N_PARAMS": [str(len(algorithm.params) + bool(algorithm.gain))],
         "OTHER_PARAMS": [", ".join(f"p[{i}]" for i in range(1, len(algorithm.params))) or "p[-1]"],
         "MU_INDEX": [str(algorithm.params.index("mu") if "mu" in algorithm.params else 0)],
         "SAVE": [f"assign(saved_{s}, of_{s})" for s in algorithm.state],
         "RESTORE": [f"assign(of_{s}, saved_{s})" for s in algorithm.state],
         "FINITE": [" or ".join(["poison(w) != 0", *(f"poison(of_{s}) != 0" for s in algorithm.state)])],
-        "SAMPLE": ["sample_complex" if dtype in _REAL else "sample_real"],
+        "SAMPLE": ["sample_complex" if real != dtype else "sample_real"],
         "UPDATE": _update_lines(algorithm),
-        **_array_lines(algorithm, ndims, framed),
+        **_array_lines(algorithm, ndims),
     }
     for key, lines in pieces.items():
         text = _fill(text, key, lines)
-    return text
-
-
-def _build(
-    name: str, text: str, kinds: tuple[str, ...], algorithm: Algorithm, dtype: str, flags: Flags
-) -> Callable[..., int]:
-    """Compile a completed text."""
-    real = _REAL.get(dtype, dtype)
     inject: dict[str, Any] = {"np": np, **{k: getattr(vocabulary, k) for k in ("dot", "energy", "axpyc")}}
     inject |= {"ZERO": getattr(np, real)(0), "ONE": getattr(np, real)(1), "TYPE": getattr(np, dtype)}
     inject |= {"function": algorithm.function}
@@ -259,7 +232,7 @@ def _build(
         rest = ", ".join(["mu", *(f"p[{i}]" for i in range(len(algorithm.params) - 1))])
         text += f"\ndef gain(e, energy, mu, p):\n    return TYPE(function(e, energy, {rest}))\n"
         text = inspect.getsource(lookahead) + f"\nLEAKY, SKIP = {flags}\n" + text
-    return native(name, text + _HELPERS, kinds, inject)
+    return native(name, text + _HELPERS, ("int64*",), inject)
 
 
 def _update_lines(algorithm: Algorithm) -> list[str]:
@@ -275,7 +248,7 @@ def _update_lines(algorithm: Algorithm) -> list[str]:
     return [call_line, *(f"assign({t}, new_{t})" for t in targets)]
 
 
-def _array_lines(algorithm: Algorithm, ndims: Ndims, saved: bool) -> dict[str, list[str]]:
+def _array_lines(algorithm: Algorithm, ndims: Ndims) -> dict[str, list[str]]:
     """Return the lines that make arrays of addresses, and those that pick the ones of filter c."""
     arrays, rows, at = [], [], 0
     for name, ndim in zip((*algorithm.state, *algorithm.scratch), ndims[0] + ndims[1], strict=True):
@@ -284,7 +257,7 @@ def _array_lines(algorithm: Algorithm, ndims: Ndims, saved: bool) -> dict[str, l
         carried = name in algorithm.state
         arrays.append(f"ALL_{name} = carray({name}_, ({'channels, ' if carried else ''}{shape}))")
         rows.append(f"of_{name} = ALL_{name}[c]" if carried else f"of_{name} = ALL_{name}")
-        if saved and carried:
+        if carried:
             arrays.append(f"saved_{name} = carray(saved_{name}_, ({shape}))")
     return {"ARRAYS": arrays, "ROWS": rows}
 
