@@ -58,7 +58,7 @@ def check_block(name: str, value: Any, like: Tensor, shape: tuple[int | None, ..
             raise ValueError(f"{name} is on {value.device}, the filter on {like.device}: move one with .to(...)")
     else:
         raise TypeError(
-            f"{name} must be a NumPy array or a torch tensor, got {type(value).__name__}: convert it with numpy.asarray(...)"
+            f"{name} must be a NumPy array or a torch tensor, got {type(value).__name__}: use numpy.asarray(...)"
         )
     if kind not in known:
         raise TypeError(

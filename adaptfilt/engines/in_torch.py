@@ -37,7 +37,8 @@ def run(job: Job, engine: str) -> Result:
         params["mu"] = torch.as_tensor(job.mu, dtype=dtype.to_real(), device=device)
     stream = x if job.rows else torch.cat([job.samples[..., 1:], x], -1)
     T, M = d.shape[-1], job.samples.shape[-1]
-    whole = job.gradient or engine == "triton"  # which bounds its memory by itself
+    bounded = engine != "reference" and job.features is None  # those engines bound their memory themselves
+    whole = job.gradient or bounded
     length = max(T, 1) if whole else CHUNK
     length = max(length // job.every, 1) * job.every if job.every and not whole else length
     w, state = job.w.clone(), {k: v.clone() for k, v in job.state.items()}  # the graph outlives the filter's state

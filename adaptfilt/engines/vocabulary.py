@@ -4,7 +4,7 @@ An update function sees one sample of one filter: vectors `w`, `u` of M entries,
 In torch every value has the batch in front and a scalar keeps a last axis of one, (..., 1), so that the
 textbook's line ``w + mu * e * conj(u)`` is right for any number of filters at once.
 
-Two rules make the compiled loop free of allocations: `axpy`, `axpyc`, `add_rows`, `rank_one`, `push` and `solve` may overwrite
+Two rules keep the compiled loop free of allocations: `axpy`, `axpyc`, `add_rows`, `rank_one`, `push`, `solve` may overwrite
 the vector or matrix they return a new version of, so use what they return and not what went in;
 and an array given as `out` is scratch space which torch does not need.
 """
@@ -115,7 +115,7 @@ def frobenius(A: Tensor) -> Tensor:
 
 
 def push(rows: Tensor, new: Tensor) -> Tensor:
-    """Put `new` in front and drop the oldest entry (may overwrite rows): (..., K, M), (..., M) or (..., K), (..., 1)."""
+    """Put `new` in front, drop the oldest (may overwrite rows): (..., K, M), (..., M) or (..., K), (..., 1)."""
     if rows.ndim == new.ndim:
         return torch.cat([new, rows[..., :-1]], -1)
     return torch.cat([new.unsqueeze(-2), rows[..., :-1, :]], -2)
