@@ -18,7 +18,6 @@ from adaptfilt.taps import windows
 Array = np.ndarray[Any, np.dtype[Any]]
 DIVERGED = 3  # what a loop returns
 CHUNK = 32768  # samples a loop gets at a time: its copy of the stream stays in the second-level cache
-CHUNK_BOUND = 4096  # longest block of the short way through `Bound`
 CHUNK_FEATURES = 1 << 20  # entries of written-out regressors at a time
 MIN_RUN = 16  # lookahead pays from about so many samples between two records
 _DIVERGED = "the weights grew beyond the finite numbers: lower the step size; the state is as before the call"
@@ -94,7 +93,7 @@ def _block(
         for name, value in values.items():
             arguments[where[name]] = value.ctypes.data if isinstance(value, np.ndarray) else value
 
-    put(M=M, T=T, skip=job.skip, rows=rows, channels=channels, every=job.every)
+    put(M=M, T=T, length=T, skip=job.skip, rows=rows, channels=channels, every=job.every)
     put(x_row=_row(x), d_row=_row(d), y_row=_row(y), mu_row=_row(mu) if len(mu) > 1 else 0, mu_step=mu.shape[1] > 1)
     put(line=line, w=w, p=p, mu=mu, dims=dims, x=x, d=d, y=y, e=e, **dict(zip(job.state, states, strict=True)))
     if record is not None:
@@ -131,7 +130,7 @@ def _row(array: Array) -> int:
 
 
 class Bound:
-    """One filter's state bound to compiled code: single samples and short blocks, in place, at little cost a call.
+    """One filter's state bound to compiled code: single samples and blocks, in place, at little cost a call.
 
     Parameters
     ----------
@@ -144,13 +143,21 @@ class Bound:
         w, line, *states = (t.numpy() for t in (job.w, job.samples, *job.state.values()))
         mu, p = _numbers(job, 1, 1)
         scratch = [np.empty(shape, w.dtype) for shape in job.scratch]
-        stream, self._io = np.empty(CHUNK_BOUND + len(w), w.dtype), (c_double * 9)()
+        stream, self._io = np.empty(CHUNK + len(w), w.dtype), (c_double * 9)()
         copies = [np.empty_like(a) for a in (w, w, line, *states)]  # u and what to go back to
         dims = _dims([*(a.shape for a in states), *job.scratch])
         own = dict(zip(job.state, states, strict=True)) | dict(zip(job.algorithm.scratch, scratch, strict=True))
         own |= dict(zip(["u", "saved_w", "saved_line", *(f"saved_{k}" for k in job.state)], copies, strict=True))
         own |= {"line": line, "w": w, "p": p, "mu": mu, "dims": dims, "stream": stream}
-        numbers = {"M": len(w), "skip": int(job.skip), "framed": 1, "last": 1, "channels": 1, "io": addressof(self._io)}
+        numbers = {
+            "M": len(w),
+            "length": CHUNK,
+            "skip": int(job.skip),
+            "framed": 1,
+            "last": 1,
+            "channels": 1,
+            "io": addressof(self._io),
+        }
         numbers |= {name: a.ctypes.data for name, a in own.items()}
         where = places(job.algorithm)
         self._arguments = (c_int64 * len(where))(*(numbers.get(name, 0) for name in where))
@@ -176,16 +183,16 @@ class Bound:
         return self._bind(block_function(*self._code, self._flags))
 
     def takes(self, x: Any) -> bool:
-        """Say whether a signal can go in as it is: short, contiguous, in the filter's precision."""
+        """Say whether a signal can go in as it is: contiguous, in the filter's precision."""
         if type(x) is np.ndarray:
-            return x.dtype == self._dtype and x.ndim == 1 and 0 < len(x) <= CHUNK_BOUND and x.flags.c_contiguous
-        fits = type(x) is Tensor and x.dtype == self.w.dtype and x.ndim == 1 and 0 < len(x) <= CHUNK_BOUND
+            return x.dtype == self._dtype and x.ndim == 1 and len(x) > 0 and x.flags.c_contiguous
+        fits = type(x) is Tensor and x.dtype == self.w.dtype and x.ndim == 1 and len(x) > 0
         return (
             fits and x.is_contiguous() and x.device.type == "cpu" and not (x.requires_grad or x.is_conj() or x.is_neg())
         )
 
     def block(self, x: Any, d: Any) -> tuple[Any, Any, Any]:
-        """Adapt over a short block; return y, e and a copy of w."""
+        """Adapt over a block; return y, e and a copy of w."""
         T, M, arguments = len(x), len(self.w), self._arguments
         y: Any
         e: Any

@@ -27,49 +27,50 @@ def sample_complex(re, im):
     return TYPE(complex(re, im))
 """
 
-# u is a slice of the stream held newest first, or a row of ready regressors.
+# A part of a block, N samples; u is a slice of the stream held newest first, or a row of ready regressors.
 _LOOP = """
-        if rows:
-            stream = X[c * x_row : c * x_row + T * M]
-        else:
-            for n in range(T):
-                stream[T - 1 - n] = x[n]
-            for k in range(M - 1):
-                stream[T + k] = line[M - 1 - k]
-        for n in range(T):
-            start = n * M if rows else T - 1 - n
-            u = stream[start : start + M]
-            y = dot(w, u)
-            d = desired[n]
-            e = d - y
-            if e == e:
-                mu = MU[c * mu_row + n * mu_step]
-                UPDATE
-            Y[c * y_row + n] = y
-            E[c * y_row + n] = e
-            if every > 0 and (n + 1) % every == 0:
-                assign(RECORD[c * kept + (n // every) * M : c * kept + (n // every + 1) * M], w)
-        if not rows:
-            for k in range(M):
-                line[M - 1 - k] = stream[k]
+            if rows:
+                stream = x
+            else:
+                for n in range(N):
+                    stream[N - 1 - n] = x[n]
+                for k in range(M - 1):
+                    stream[N + k] = line[M - 1 - k]
+            for n in range(N):
+                start = n * M if rows else N - 1 - n
+                u = stream[start : start + M]
+                y = dot(w, u)
+                d = desired[n]
+                e = d - y
+                if e == e:
+                    mu = MU[at_mu + n * mu_step]
+                    UPDATE
+                Y[at_y + n] = y
+                E[at_y + n] = e
+                if every > 0 and (n + 1) % every == 0:
+                    assign(RECORD[at_record + (n // every) * M : at_record + (n // every + 1) * M], w)
+            if not rows:
+                for k in range(M):
+                    line[M - 1 - k] = stream[k]
 """
 
 _LOOKAHEAD = """
-        assign(stream[: M - 1], line[1:])
-        assign(stream[M - 1 :], x)
-        start = 0
-        while start < T:
-            stop = min(T, start + every) if every > 0 else T
-            mu = MU[c * mu_row + start : c * mu_row + stop] if mu_step else MU[c * mu_row : c * mu_row + 1]
-            lookahead(stream[start : stop + M - 1], desired[start:stop], mu, p[-1], (OTHER_PARAMS,), w,
-                      Y[c * y_row + start : c * y_row + stop], E[c * y_row + start : c * y_row + stop])
-            if every > 0 and stop - start == every:
-                assign(RECORD[c * kept + (start // every) * M : c * kept + (start // every + 1) * M], w)
-            start = stop
-        assign(line, stream[T - 1 :])
+            assign(stream[: M - 1], line[1:])
+            assign(stream[M - 1 :], x)
+            start = 0
+            while start < N:
+                stop = min(N, start + every) if every > 0 else N
+                mu = MU[at_mu + start : at_mu + stop] if mu_step else MU[at_mu : at_mu + 1]
+                lookahead(stream[start : stop + M - 1], desired[start:stop], mu, p[-1], (OTHER_PARAMS,), w,
+                          Y[at_y + start : at_y + stop], E[at_y + start : at_y + stop])
+                if every > 0 and stop - start == every:
+                    assign(RECORD[at_record + (start // every) * M : at_record + (start // every + 1) * M], w)
+                start = stop
+            assign(line, stream[N - 1 : N - 1 + M])
 """
 
-# Filters first to last - 1 over T samples; framed: of one filter, whose state goes back where the block fails.
+# Filters first to last - 1 over T samples, in parts of `length`, which bounds the copy of the stream;
+# framed: of one filter, whose state goes back where the block fails.
 _BLOCK = """
 def block(a_):
     A = carray(a_, (64,))
@@ -79,7 +80,7 @@ def block(a_):
     Y, E = carray(y_, (channels * y_row + T,)), carray(e_, (channels * y_row + T,))
     MU, RECORD = carray(mu_, (channels * mu_row + T,)), carray(record_, (channels * kept + T * M,))
     saved_w, saved_line, after = carray(saved_w_, (M,)), carray(saved_line_, (M,)), carray(after_, (M,))
-    stream, dims = carray(stream_, (T + M - 1,)), carray(dims_, (16,))
+    stream, dims = carray(stream_, (length + M - 1,)), carray(dims_, (16,))
     ARRAYS
     c, status = 0, 0
     w, line = W[c], LINE[c]
@@ -91,16 +92,22 @@ def block(a_):
     for c in range(first, last):
         w, line, p = W[c], LINE[c], P[c]
         ROWS
-        x, desired = X[c * x_row : c * x_row + T * (M if rows else 1)], D[c * d_row : c * d_row + T]
-        if poison(x) != 0:
-            status = 1
-            break
-        if not skip and poison(desired) != 0:
-            status = 2
-            break
-        BODY
-        if FINITE:
-            status = 3
+        for begin in range(0, T, length):
+            N, at_y, at_mu = min(length, T - begin), c * y_row + begin, c * mu_row + begin * mu_step
+            at_record, width = c * kept + begin // max(every, 1) * M, M if rows else 1
+            x = X[c * x_row + begin * width : c * x_row + (begin + N) * width]
+            desired = D[c * d_row + begin : c * d_row + begin + N]
+            if poison(x) != 0:
+                status = 1
+            elif not skip and poison(desired) != 0:
+                status = 2
+            if status:
+                break
+            BODY
+            if FINITE:
+                status = 3
+                break
+        if status:
             break
     if framed and status:
         assign(w, saved_w)
@@ -159,7 +166,7 @@ def step(a_):
     return 0
 """
 
-NUMBERS = ["M", "T", "skip", "rows", "framed", "first", "last", "channels"]
+NUMBERS = ["M", "T", "length", "skip", "rows", "framed", "first", "last", "channels"]
 NUMBERS += ["x_row", "d_row", "y_row", "mu_row", "mu_step", "every", "kept"]
 
 

@@ -4,8 +4,8 @@ An update function sees one sample of one filter: vectors `w`, `u` of M entries,
 In torch every value has the batch in front and a scalar keeps a last axis of one, (..., 1), so that the
 textbook's line ``w + mu * e * conj(u)`` is right for any number of filters at once.
 
-Two rules keep the compiled loop free of allocations: `axpy`, `axpyc`, `add_rows`, `rank_one`, `push`, `solve` may overwrite
-the vector or matrix they return a new version of, so use what they return and not what went in;
+Two rules keep the compiled loop free of allocations: `axpy`, `axpyc`, `add_rows`, `rank_one`, `push` and `solve` may
+overwrite the vector or matrix they return a new version of, so use what they return and not what went in;
 and an array given as `out` is scratch space which torch does not need.
 """
 
