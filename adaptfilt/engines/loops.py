@@ -56,7 +56,7 @@ _LOOP = """
 
 _LOOKAHEAD = """
             assign(stream[: M - 1], line[1:])
-            assign(stream[M - 1 :], x)
+            assign(stream[M - 1 : M - 1 + N], x)
             start = 0
             while start < N:
                 stop = min(N, start + every) if every > 0 else N
