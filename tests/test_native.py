@@ -41,6 +41,21 @@ def test_a_second_process_loads_the_code_without_numba_and_repairs_damage(tmp_pa
     assert run(tmp_path) == ["False", first[1]]
 
 
+def test_code_of_different_processes_does_not_mix(tmp_path: Path) -> None:
+    # Numba numbers functions from zero in every process: two object files may use one symbol for different code.
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    makers = ["af.LMS(2, 0.1)", "af.SignError(2, 0.1)", "af.LMF(2, 0.1)", "af.LMS(2, 0.1, leak=0.5)"]
+    line = "f = {}; f(np.ones(40, np.float32), np.ones(40, np.float32)); print(f.w.sum().item())\n"
+
+    def outputs(program: str) -> list[str]:
+        command = [sys.executable, "-c", "import numpy as np, adaptfilt as af\n" + program]
+        return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+
+    apart = [outputs(line.format(make))[0] for make in makers]
+    assert len(set(apart)) == len(makers)
+    assert outputs("".join(line.format(make) for make in makers)) == apart
+
+
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")

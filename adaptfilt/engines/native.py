@@ -13,7 +13,6 @@ import tempfile
 import threading
 import types
 from collections.abc import Callable, Mapping
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -184,15 +183,15 @@ def _load(path: Path) -> int | None:
     name, code = content[36 : 36 + size], content[36 + size :]
     if hashlib.sha256(code).digest() != content[:32]:
         return None
-    engine = _engine()
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    return engine.get_function_address(name.decode()) or None
+    linker = _linker()
+    linker.add_object_file(llvm.ObjectFileRef.from_data(code))
+    linker.finalize_object()
+    _keep.append(linker)
+    return linker.get_function_address(name.decode()) or None
 
 
-@cache
-def _engine() -> Any:
-    """Return this process's linker of object files."""
+def _linker() -> Any:
+    """Return a linker for one object file: two processes may have given two functions the same symbol."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine()
