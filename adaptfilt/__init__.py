@@ -19,8 +19,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from adaptfilt.checks import DivergenceError
+from adaptfilt.features import Polynomial, RandomFourier, Volterra
 from adaptfilt.filters.affine_projection import AffineProjection
 from adaptfilt.filters.base import AdaptiveFilter, Output
+from adaptfilt.filters.gradient import GradientFilter
 from adaptfilt.filters.linear import LinearFilter
 from adaptfilt.filters.lmf import LMF
 from adaptfilt.filters.lms import LMS
@@ -42,12 +44,16 @@ __all__ = [
     "AdaptiveFilter",
     "AffineProjection",
     "DivergenceError",
+    "GradientFilter",
     "LinearFilter",
     "Output",
+    "Polynomial",
+    "RandomFourier",
     "SignData",
     "SignError",
     "SignSign",
     "TapDelayLine",
+    "Volterra",
     "metrics",
     "plants",
     "plots",

@@ -1,5 +1,7 @@
 """How a stream is held: what every adaptive filter shares, and no algorithm's maths."""
 
+import copy
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -98,6 +100,15 @@ class AdaptiveFilter(nn.Module):
                 )
             )
         return super().to(device) if device is not None else self
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take over a state, as `torch.nn.Module.load_state_dict`; one that does not fit changes nothing."""
+        before = copy.deepcopy(self.state_dict())
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except Exception:
+            super().load_state_dict(before, assign=assign)
+            raise
 
     def _signals(self) -> list[Tensor]:
         """Return the tensors that have the dtype of the signals; parameters are real."""
