@@ -20,7 +20,7 @@ slow: .venv/test
 bench: .venv/test
 	$(PIP) -r benchmarks/requirements.txt
 	$(PIP) --no-deps --target build/adaptfilt-0.3 --upgrade adaptfilt==0.3
-	$(BIN)/python -m benchmarks.cpu --out docs/benchmarks.md --plot docs/pictures/benchmarks.png
+	$(BIN)/python -m benchmarks.cpu --out docs/benchmarks.md --plot docs/pictures/benchmarks.png --long
 
 .venv/demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -25,9 +25,7 @@ TRUE: dict[str, Any] = {"color": "0.75", "linewidth": 5, "solid_capstyle": "butt
 FOUND: dict[str, Any] = {"linewidth": 1.2, "zorder": 2}
 
 
-def coefficients(
-    history: Data, true: Data | None = None, *, every: int = 1, ax: "Axes | None" = None
-) -> "Axes":
+def coefficients(history: Data, true: Data | None = None, *, every: int = 1, ax: "Axes | None" = None) -> "Axes":
     """Coefficient convergence: each coefficient over time, with the true ones as wide grey lines behind.
 
     Parameters
@@ -112,9 +110,7 @@ def learning_curve(
     return _legend(ax)
 
 
-def impulse_response(
-    w: Data, true: Data | None = None, *, fs: float | None = None, ax: "Axes | None" = None
-) -> "Axes":
+def impulse_response(w: Data, true: Data | None = None, *, fs: float | None = None, ax: "Axes | None" = None) -> "Axes":
     """Impulse response of the estimate, and of the plant behind it; as stems up to 64 taps.
 
     Parameters
@@ -157,9 +153,7 @@ def impulse_response(
     return _legend(ax)
 
 
-def frequency_response(
-    w: Data, true: Data | None = None, *, fs: float = 1.0, ax: "Axes | None" = None
-) -> "Axes":
+def frequency_response(w: Data, true: Data | None = None, *, fs: float = 1.0, ax: "Axes | None" = None) -> "Axes":
     """Magnitude response in dB of the estimate, and of the plant behind it.
 
     Parameters

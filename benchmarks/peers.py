@@ -53,9 +53,7 @@ def padasip() -> Peer:
             "LMS": run(lambda p: pa.filters.FilterLMS(p.taps, p.mu, w="zeros")),
             "NLMS": run(lambda p: pa.filters.FilterNLMS(p.taps, p.mu, p.eps, w="zeros")),
             "RLS": run(lambda p: pa.filters.FilterRLS(p.taps, p.lam, p.delta, w="zeros")),
-            "AffineProjection": run(
-                lambda p: pa.filters.FilterAP(p.taps, p.mu, order=p.order, ifc=p.eps, w="zeros")
-            ),
+            "AffineProjection": run(lambda p: pa.filters.FilterAP(p.taps, p.mu, order=p.order, ifc=p.eps, w="zeros")),
         },
         note="takes a matrix of regressors, given as a view and not counted; keeps every weight vector; "
         "starts at random unless told `w='zeros'`",

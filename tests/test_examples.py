@@ -73,6 +73,12 @@ def test_saturating_plant(picture):
     assert last["MLP"] < last["NLMS"] - 10
 
 
+def test_loudspeaker(picture):
+    last = example("loudspeaker").main(picture, samples=20_000)
+    assert last["Volterra NLMS"] < last["NLMS"] - 5
+    assert last["MLP"] < last["NLMS"] - 5
+
+
 def test_every_example_has_a_test_and_a_picture():
     tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
     for path in (ROOT / "examples").glob("*.py"):

@@ -15,9 +15,7 @@ def test_mse_of_a_constant_modulus_is_its_level(dtype):
 
 def test_mse_takes_what_is_at_hand():
     assert metrics.mse_db([100, -100]) == 40.0
-    assert_allclose(
-        metrics.mse_db(np.array([-32768], np.int16)), 20 * np.log10(32768)
-    )  # abs overflows in int16
+    assert_allclose(metrics.mse_db(np.array([-32768], np.int16)), 20 * np.log10(32768))  # abs overflows in int16
     graph = torch.tensor([0.1, -0.1], requires_grad=True) * 1.0
     assert_allclose(metrics.mse_db(graph), -20.0, atol=1e-6)
     assert_allclose(metrics.mse_db(torch.tensor([0.1j, 0.1]).conj()), -20.0, atol=1e-6)

@@ -120,9 +120,7 @@ def test_correlations_are_the_sums_they_state(dtype):
     r, p = theory.autocorrelation(x, 25), theory.crosscorrelation(d, x, 25)
     assert r.dtype == p.dtype == dtype
     for k in range(25):
-        assert_allclose(
-            r[:, k], [sum(s[n] * np.conj(s[n - k]) for n in range(k, 20)) / 20 for s in x], atol=1e-14
-        )
+        assert_allclose(r[:, k], [sum(s[n] * np.conj(s[n - k]) for n in range(k, 20)) / 20 for s in x], atol=1e-14)
         assert_allclose(
             p[:, k],
             [sum(a[n] * np.conj(b[n - k]) for n in range(k, 20)) / 20 for a, b in zip(d, x, strict=True)],
@@ -140,9 +138,7 @@ def test_wiener_solution_is_least_squares(dtype):
     rng = np.random.default_rng(0)
     x = np.concatenate([np.zeros(4), signals.coloured(200, [1.0, -0.7], rng, dtype=dtype), np.zeros(4)])
     d = signals.white(208, rng, dtype=dtype)
-    u = np.stack(
-        [np.roll(x, k) for k in range(5)], axis=1
-    )  # zeros at both ends: the biased estimate is exact
+    u = np.stack([np.roll(x, k) for k in range(5)], axis=1)  # zeros at both ends: the biased estimate is exact
     expected = np.linalg.lstsq(u, d, rcond=None)[0]
     w = theory.wiener(theory.autocorrelation(x, 5), theory.crosscorrelation(d, x, 5))
     assert_allclose(w, expected, atol=1e-12)

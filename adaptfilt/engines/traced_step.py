@@ -1,8 +1,7 @@
 """Gradient descent on any module as one compiled loop: forward, loss, gradient and optimiser step of every mini-batch.
 
 The step is traced once from the module, the loss and the optimiser themselves into a list of tensor operations
-(`torch.fx`); `graph_loop` writes that list as source, and `native` compiles it with Numba or loads it from the cache.
-What changes between calls, the learning rates and everything the optimiser carries, is input to the loop.
+(`torch.fx`), which `tape` turns into a tape of elementary loops that one small compiled program plays. What changes between calls, the learning rates and everything the optimiser carries, is input to the loop.
 """
 
 import copy
