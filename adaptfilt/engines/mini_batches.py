@@ -1,7 +1,7 @@
 """How a block of samples is adapted on, mini-batch by mini-batch: in eager torch, or as a tape."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise, repeat
 from typing import Any
 
@@ -15,6 +15,7 @@ from adaptfilt.engines.tape import UnsupportedError
 from adaptfilt.engines.traced_step import CompiledSteps, NotBegunError
 from adaptfilt.taps import windows
 
+CHUNK_COMPILED = 1 << 16  # samples whose copy in double precision is made at a time
 Players = dict[Any, CompiledSteps | None]  # None: has no translation
 
 
@@ -72,19 +73,15 @@ class MiniBatches:
         for first, last in pairwise([0, *edges, len(fast)]):
             part = first * self._size, min(last * self._size, T)
             player = self._player(stream, d) if fast[first:last].any() else None
-            if player is None:
-                for y, kept in self._eager(stream, d, ok, *part, every):
-                    ys.append(y)
-                    record += kept
-            else:
-                y, rows = self._compiled(player, stream, d, *part, every)
+            adapted = self._eager(stream, d, ok, *part, every) if player is None else self._compiled(player, stream, d, *part, every)
+            for y, kept in adapted:
                 ys.append(y)
-                record += rows.unbind(1)
+                record += kept
         return torch.cat(ys, 1) if len(ys) != 1 else ys[0], record
 
     def _eager(
         self, stream: Tensor, d: Tensor, ok: Tensor | None, a: int, b: int, every: int
-    ) -> Iterator[tuple[Tensor, list[Tensor]]]:
+    ) -> Iterator[tuple[Tensor, Sequence[Tensor]]]:
         """Adapt on samples a to b in eager torch; give outputs and record part by part."""
         learner, size, axis = self._learner, self._size, int(self._learner.count is not None)
         length = max(CHUNK // size, 1) * size
@@ -110,11 +107,15 @@ class MiniBatches:
 
     def _compiled(
         self, player: CompiledSteps, stream: Tensor, d: Tensor, a: int, b: int, every: int
-    ) -> tuple[Tensor, Tensor]:
-        """Adapt on samples a to b, whole mini-batches, in the compiled loop."""
+    ) -> Iterator[tuple[Tensor, Sequence[Tensor]]]:
+        """Adapt on samples a to b, whole mini-batches, in the compiled loop; give outputs and record part by part."""
         self._learner.optimizer._opt_called = True  # type: ignore[attr-defined]  # what a scheduler looks for
-        x = self._part(stream, a, b)
-        return player.run(self._learner, x, d[:, a:b], first=a, every=every, scale=self._scale)
+        length = max(CHUNK_COMPILED // self._size, 1) * self._size
+        for start in range(a, b, length):
+            stop = min(start + length, b)
+            x = self._part(stream, start, stop)
+            y, rows = player.run(self._learner, x, d[:, start:stop], first=start, every=every, scale=self._scale)
+            yield y, rows.unbind(1)
 
     def _part(self, stream: Tensor, a: int, b: int) -> Tensor:
         """Return what holds the regressors of samples a to b."""
@@ -165,7 +166,7 @@ class MiniBatches:
         wanted = torch.randn(N, self._size, *d.shape[2:], generator=rng, dtype=d.dtype)
         part = x, wanted, 0, self._size, 0
         results = []
-        for run in (lambda: next(self._eager(*part[:2], None, *part[2:])), lambda: self._compiled(player, *part)):
+        for run in (lambda: next(self._eager(*part[:2], None, *part[2:])), lambda: next(self._compiled(player, *part))):
             restore = self._learner.snapshot()
             y, _ = run()
             results.append(torch.cat([y.reshape(N, -1), self._learner.vectors()], 1))

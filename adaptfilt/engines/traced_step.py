@@ -1,7 +1,8 @@
 """Gradient descent on any module as one compiled loop: forward, loss, gradient and optimiser step of every mini-batch.
 
 The step is traced once from the module, the loss and the optimiser themselves into a list of tensor operations
-(`torch.fx`), which `tape` turns into a tape of elementary loops that one small compiled program plays. What changes between calls, the learning rates and everything the optimiser carries, is input to the loop.
+(`torch.fx`), which `tape` turns into a tape of elementary loops that one small compiled program plays. What changes
+between calls, the learning rates and everything the optimiser carries, is input to the program.
 """
 
 import copy
@@ -22,6 +23,7 @@ from adaptfilt.engines.learner import Learner
 from adaptfilt.engines.stepper import kind
 from adaptfilt.engines.tape import Tape, UnsupportedError, program
 
+MIN_THREADED = 10**6  # instructions from which on several threads pay
 SINGLE = {"foreach": False, "fused": False}  # the optimiser's plain loop over the parameters
 DECOMPOSED = (  # into simpler operations, beyond torch's own list
     "_log_softmax", "_softmax", "clamp", "elu", "gelu", "hardtanh", "leaky_relu", "linalg_vector_norm",
@@ -212,13 +214,15 @@ class CompiledSteps:
         arrays = (x.double().contiguous().numpy(), d.double().contiguous().numpy(), y, record, w)
         sizes = (self._tape.ctypes.data, len(self._tape), first, T // self._block, every, *self._layout)
 
-        def play(c: int) -> None:
+        def play(models: range) -> None:
             unused = (c_int64 * 2)()
-            program()(addressof(unused), addressof(unused) + 8, *(a[c].ctypes.data for a in arrays), *sizes)
+            for c in models:
+                addresses = (a[c].ctypes.data for a in arrays)
+                program()(addressof(unused), addressof(unused) + 8, *addresses, *sizes)
 
-        threads = min(N, torch.get_num_threads())
-        with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
-            list((pool.map if pool else map)(play, range(N)))
+        threads = torch.get_num_threads() if N * T * len(self._tape) > MIN_THREADED else 1
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(play, (range(k, N, threads) for k in range(threads))))
         for part, t in zip(parts, tensors, strict=False):
             t.copy_(part[: max(t.numel() // part.shape[1], 1)].reshape(t.shape))
         return torch.from_numpy(y).to(d.dtype), torch.from_numpy(record).to(d.dtype)
