@@ -60,12 +60,13 @@ class Volterra(nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         """Return the products, (..., F), of regressors (..., M)."""
         _check_taps(u, self.taps)
-        products = [u]
+        products, last = [u], u
         for degree in range(2, self.order + 1):
-            last = products[-1]
             # A product whose first factor is u_k goes on with products of one degree less of entries from k on.
             starts = (last.shape[-1] - math.comb(self.taps - k + degree - 2, degree - 1) for k in range(self.taps))
-            products.append(torch.cat([u[..., k : k + 1] * last[..., start:] for k, start in enumerate(starts)], -1))
+            parts = [u[..., k : k + 1] * last[..., start:] for k, start in enumerate(starts)]
+            last = torch.cat(parts, -1) if degree < self.order else u
+            products += parts
         return torch.cat(products, -1)
 
     def extra_repr(self) -> str:

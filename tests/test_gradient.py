@@ -618,7 +618,7 @@ def test_complex_models() -> None:
 def test_description_and_empty_blocks() -> None:
     f = GradientFilter(mlp(), None, block_size=4)
     assert "taps=None, block_size=4" in repr(f)
-    assert "float64" in repr(f)
+    assert "float64, cpu, optimizer=SGD" in repr(f)
     assert f.taps is None
     empty = torch.zeros(0, TAPS, dtype=torch.float64)
     y, e, w = f(empty, torch.zeros(0, dtype=torch.float64), record_every=2)

@@ -11,7 +11,7 @@
 `in_torch`, `frozen`          blocks for the engines on tensors; filtering with fixed weights
 `native`, `numba_*`           Python source to machine code, and what the words mean there
 `learner`, `stepper`          a module with its loss and optimiser, and one step of it: `GradientFilter`
-`mini_batches`, `tape`,       the same steps over a block, in eager torch or as one compiled loop
-`traced_step`
+`mini_batches`,               the same steps over a block, in eager torch or as one compiled loop
+`traced_step`, `tape*`
 ============================  ======================================================================
 """

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from adaptfilt.engines.learner import CHUNK, Learner
 from adaptfilt.engines.stepper import Stepper
-from adaptfilt.engines.tape import UnsupportedError
+from adaptfilt.engines.tape_writer import UnsupportedError
 from adaptfilt.engines.traced_step import CompiledSteps, NotBegunError
 from adaptfilt.taps import windows
 
@@ -73,8 +73,8 @@ class MiniBatches:
         for first, last in pairwise([0, *edges, len(fast)]):
             part = first * self._size, min(last * self._size, T)
             player = self._player(stream, d) if fast[first:last].any() else None
-            adapted = self._eager(stream, d, ok, *part, every) if player is None else self._compiled(player, stream, d, *part, every)
-            for y, kept in adapted:
+            eager, compiled = self._eager(stream, d, ok, *part, every), self._compiled(player, stream, d, *part, every)
+            for y, kept in eager if player is None else compiled:
                 ys.append(y)
                 record += kept
         return torch.cat(ys, 1) if len(ys) != 1 else ys[0], record
@@ -106,7 +106,7 @@ class MiniBatches:
             yield y if axis else y.unsqueeze(0), kept
 
     def _compiled(
-        self, player: CompiledSteps, stream: Tensor, d: Tensor, a: int, b: int, every: int
+        self, player: Any, stream: Tensor, d: Tensor, a: int, b: int, every: int
     ) -> Iterator[tuple[Tensor, Sequence[Tensor]]]:
         """Adapt on samples a to b, whole mini-batches, in the compiled loop; give outputs and record part by part."""
         self._learner.optimizer._opt_called = True  # type: ignore[attr-defined]  # what a scheduler looks for
@@ -135,7 +135,7 @@ class MiniBatches:
         learner, width = self._learner, self._taps or stream.shape[-1]
         groups = [{k: v for k, v in g.items() if k not in ("params", "lr")} for g in learner.optimizer.param_groups]
         key = (
-            (width, *d.shape[2:]),
+            (self._size, width, *d.shape[2:]),
             tuple(m.training for m in learner.modules),
             tuple((p.dtype, p.requires_grad, *learner.optimizer.state.get(p, ())) for p in learner.parameters),
             repr(groups),
@@ -156,7 +156,8 @@ class MiniBatches:
                 del self._players[key]
                 raise
             except Exception as error:
-                warnings.warn(f"compile=True: the step runs uncompiled, {type(error).__name__}: {error}", stacklevel=2)
+                why = f"{type(error).__name__}: {error}".partition("\n")[0]
+                warnings.warn(f"compile=True: the step runs uncompiled, {why}", stacklevel=2)
         return self._players[key]
 
     def _agrees(self, player: CompiledSteps, stream: Tensor, d: Tensor) -> bool:

@@ -1,15 +1,14 @@
 """Gradient descent on any module as one compiled loop: forward, loss, gradient and optimiser step of every mini-batch.
 
 The step is traced once from the module, the loss and the optimiser themselves into a list of tensor operations
-(`torch.fx`), which `tape` turns into a tape of elementary loops that one small compiled program plays. What changes
-between calls, the learning rates and everything the optimiser carries, is input to the program.
+(`torch.fx`), which `tape_writer` turns into a tape of elementary loops that one small compiled program plays. What
+changes between calls, the learning rates and everything the optimiser carries, is input to the program.
 """
 
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from ctypes import addressof, c_int64
 from functools import cache
 from math import prod
@@ -21,7 +20,8 @@ from torch import Tensor, fx, nn
 
 from adaptfilt.engines.learner import Learner
 from adaptfilt.engines.stepper import kind
-from adaptfilt.engines.tape import Tape, UnsupportedError, program
+from adaptfilt.engines.tape import program
+from adaptfilt.engines.tape_writer import Tape, UnsupportedError
 
 MIN_THREADED = 10**6  # instructions from which on several threads pay
 SINGLE = {"foreach": False, "fused": False}  # the optimiser's plain loop over the parameters
@@ -220,9 +220,12 @@ class CompiledSteps:
                 addresses = (a[c].ctypes.data for a in arrays)
                 program()(addressof(unused), addressof(unused) + 8, *addresses, *sizes)
 
-        threads = torch.get_num_threads() if N * T * len(self._tape) > MIN_THREADED else 1
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(play, (range(k, N, threads) for k in range(threads))))
+        threads = min(N, torch.get_num_threads())
+        if threads == 1 or N * T * len(self._tape) < MIN_THREADED:
+            play(range(N))
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(play, (range(k, N, threads) for k in range(threads))))
         for part, t in zip(parts, tensors, strict=False):
             t.copy_(part[: max(t.numel() // part.shape[1], 1)].reshape(t.shape))
         return torch.from_numpy(y).to(d.dtype), torch.from_numpy(record).to(d.dtype)

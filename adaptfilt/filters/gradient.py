@@ -6,8 +6,9 @@ For a mini-batch of regressors U and desired outputs d, with parameters w:
 
 A linear layer with squared error and plain SGD is LMS with twice the learning rate for its step size, and runs on the
 LMS engines. Cost: forward and backward through the module and the optimiser's step, in eager torch 100 us and more
-whatever the module; `compile=True` plays the same operations in one compiled loop, 1 to 30 us for small modules.
-Take it where the plant is not linear in the weights, or where the loss, the model or the optimiser is one's own.
+whatever the module. `compile=True` plays the same operations in a compiled loop: a perceptron of 16-8-1 takes under
+1 us with SGD, 2 us with Adam. Take it where the plant is not linear in the weights, or where the loss, the model or
+the optimiser is one's own.
 
 Source: S. Haykin, *Neural Networks and Learning Machines*, 3rd ed., 2009, sec. 4.3 (on-line back-propagation).
 """
@@ -57,9 +58,11 @@ class GradientFilter(ModelFilter):
     block_size : int >= 1
         Samples in a mini-batch. The last one of a call may be shorter; y and e are those before its step.
     compile : bool
-        Play forward, gradient and step in one compiled loop on the CPU, without eager torch. The module must compute
-        from its input, parameters and buffers alone. What has no translation (convolutions, dropout) runs
-        uncompiled, with a warning.
+        Play forward, gradient and step of blocks in one compiled loop on the CPU, in double precision. The module
+        must compute from its input, parameters and buffers alone. What has no translation (complex numbers, dropout,
+        convolutions, LSTM, hooks of the optimiser) runs uncompiled, with a warning. It pays for small modules, from a
+        few thousand samples on: tracing takes 0.03 s, 0.4 s the first time in a process; the program that
+        plays is compiled in 4 s once on a machine.
     lr_scale : float > 0 or Tensor
         Factor on the learning rate; a tensor broadcasts over `batch`, a sweep in one call.
     batch : tuple of int

@@ -134,3 +134,7 @@ class ModelFilter(AdaptiveFilter):
 
     def _signals(self) -> list[Tensor]:
         return [*super()._signals(), *(t for t in (*self.model.parameters(), *self.model.buffers()) if t.is_complex())]
+
+    def extra_repr(self) -> str:
+        """Describe the filter in the module's repr."""
+        return f"{super().extra_repr()}, optimizer={type(self.optimizer).__name__}"
