@@ -116,7 +116,9 @@ def check_number(
         except RuntimeError:
             fits = False
         if not fits:
-            raise ValueError(f"{name} must broadcast over batch {batch}, got shape {tuple(tensor.shape)}")
+            raise ValueError(f"{name} must broadcast to shape {batch}, got {tuple(tensor.shape)}")
+        if tensor.numel() == 0:
+            return tensor
         least, most = tensor.detach().min().item(), tensor.detach().max().item()
         value = tensor
     else:

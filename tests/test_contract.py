@@ -358,6 +358,14 @@ def test_skipped_samples(cls: Any) -> None:
     same(np.flatnonzero(np.isnan(e)), [50, 70, 90])
     for n in (50, 70, 90):
         same(record[n], record[n - 1])
+    plain = cls.example(dtype=torch.float64, nonfinite="skip")
+    close(plain(x, d).e, e, torch.float64)
+    close(plain.w.detach(), record[-1], torch.float64)
+    halves = cls.example(dtype=torch.float64, nonfinite="skip")
+    for a, b in zip(x.tolist(), d.tolist(), strict=True):
+        y_n = halves.predict(a)
+        halves.adapt(b - y_n)
+    close(halves.w.detach(), record[-1], torch.float64)
     g = cls.example(dtype=torch.float64, nonfinite="skip")
     steps = [g.step(a, b) for a, b in zip(x.tolist(), d.tolist(), strict=True)]
     close([v for _, v in steps], e, torch.float64)
@@ -391,6 +399,10 @@ def test_bad_input(cls: Any) -> None:
         g.step("a", 1.0)
     with pytest.raises(TypeError, match="float"):
         g.step(1j, 1.0)
+    with pytest.raises(TypeError, match="both"):
+        g(x, torch.tensor(d))
+    with pytest.raises(TypeError, match="dtype"):
+        g.half()
     unchanged(g, before)
     with pytest.raises(ValueError, match=r"\(2, T\)"):
         f(x, d)

@@ -1,5 +1,7 @@
 """Gradients through a filter's adaptation, as a user of torch meets them; the engine's own are in test_block.py."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -66,6 +68,50 @@ def test_an_initial_solution_is_learned_through_the_first_block_only() -> None:
     assert w0.grad is not None
     assert not f(x, d).e.requires_grad
     assert f.reset()(x, d).e.requires_grad
+
+
+def test_a_saved_state_wins_over_initial_weights_that_are_learned() -> None:
+    x, d = data()
+
+    def make() -> af.LMS:
+        return af.LMS(4, 0.01, w0=torch.ones(4, dtype=torch.float64, requires_grad=True), dtype=torch.float64)
+
+    f, g = make(), make()
+    f(x, d)
+    g.load_state_dict(f.state_dict())
+    torch.testing.assert_close(g(x, d).y, f(x, d).y)
+    moved = make().to(torch.float32)
+    assert moved(x.float(), d.float()).e.requires_grad
+
+
+@pytest.mark.parametrize("cls", [af.NLMS, af.RLS, af.AffineProjection, af.SignData])
+def test_skipped_samples_leave_gradients_finite(cls: type) -> None:
+    x, d = data(20)
+    d[7] = torch.nan
+    x.requires_grad_()
+    cls.example(dtype=torch.float64, nonfinite="skip")(x, d).e.nansum().backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
+def test_a_learned_step_size_can_be_copied_and_frozen() -> None:
+    x, d = data()
+    a = torch.tensor(0.0, requires_grad=True)
+    f = copy.deepcopy(af.LMS(4, 0.1 * torch.sigmoid(a), dtype=torch.float64))
+    torch.testing.assert_close(f(x, d).y, af.LMS(4, 0.05, dtype=torch.float64)(x, d).y)
+    g = af.LMS(4, nn.Parameter(torch.tensor(0.1)), dtype=torch.float64)
+    g.mu = 0.05
+    torch.testing.assert_close(g(x, d).y, af.LMS(4, 0.05, dtype=torch.float64)(x, d).y)
+
+
+def test_a_filter_survives_inference_mode() -> None:
+    x, d = data()
+    for cls in (af.NLMS, af.RLS):
+        f = cls.example(dtype=torch.float64)
+        with torch.inference_mode():
+            f(x, d)
+            f.reset()
+        torch.testing.assert_close(f(x, d).y, cls.example(dtype=torch.float64)(x, d).y)
 
 
 def test_a_sweep_and_a_network_that_chooses_the_step_size() -> None:

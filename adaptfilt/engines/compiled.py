@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adaptfilt.checks import NUMPY, DivergenceError, check_finite, skip_nonfinite
+from adaptfilt.checks import NUMPY, DivergenceError, cast, check_finite, skip_nonfinite
 from adaptfilt.engines.algorithm import Job, Result
 from adaptfilt.engines.loops import block_function, places, step_function
 from adaptfilt.taps import windows
@@ -143,7 +143,7 @@ class Bound:
         w, line, *states = (t.numpy() for t in (job.w, job.samples, *job.state.values()))
         mu, p = _numbers(job, 1, 1)
         scratch = [np.empty(shape, w.dtype) for shape in job.scratch]
-        stream, self._io = np.empty(CHUNK + len(w), w.dtype), (c_double * 9)()
+        stream, self._io = np.empty(CHUNK + len(w), w.dtype), (c_double * 10)()
         copies = [np.empty_like(a) for a in (w, w, line, *states)]  # u and what to go back to
         dims = _dims([*(a.shape for a in states), *job.scratch])
         own = dict(zip(job.state, states, strict=True)) | dict(zip(job.algorithm.scratch, scratch, strict=True))
@@ -163,7 +163,7 @@ class Bound:
         self._arguments = (c_int64 * len(where))(*(numbers.get(name, 0) for name in where))
         self._length, self._after, self._first = where["T"], where["after"], where["x"]
         self._status, self._spare, self._kept = c_int64(), c_int64(), own
-        self._dtype, self._complex = w.dtype, job.w.is_complex()
+        self._dtype, self._complex, self._skip = w.dtype, job.w.is_complex(), job.skip
         ndims = tuple(a.ndim for a in states), tuple(map(len, job.scratch))
         self._flags = (bool(p[0, -1]), job.skip) if job.algorithm.gain is not None else None
         self._code = job.algorithm, w.dtype.name, ndims
@@ -184,6 +184,8 @@ class Bound:
 
     def takes(self, x: Any) -> bool:
         """Say whether a signal can go in as it is: contiguous, in the filter's precision."""
+        if self._skip:
+            return False
         if type(x) is np.ndarray:
             return x.dtype == self._dtype and x.ndim == 1 and len(x) > 0 and x.flags.c_contiguous
         fits = type(x) is Tensor and x.dtype == self.w.dtype and x.ndim == 1 and len(x) > 0
@@ -295,7 +297,10 @@ def _features(job: Job, x: Array, line: Array) -> Array:
 
 def _array(value: Any) -> Array:
     """Return a block as an array that shares its memory."""
-    return value if isinstance(value, np.ndarray) else value.detach().resolve_conj().resolve_neg().numpy()
+    if isinstance(value, np.ndarray):
+        return value
+    value = value.detach().resolve_conj().resolve_neg()
+    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
 
 
 def _refuse(job: Job, status: int) -> None:
@@ -303,5 +308,5 @@ def _refuse(job: Job, status: int) -> None:
     for name, value in (("x", job.x), ("d", job.d)):
         if not job.skip:
             check_finite(name, value)
-            check_finite(name, _array(value).astype(NUMPY[job.w.dtype]))
+            check_finite(name, cast(_array(value), job.w.dtype))
     raise DivergenceError(_DIVERGED)

@@ -124,12 +124,14 @@ def step(a_):
     A = carray(a_, (64,))
     UNPACK
     w, line, p = carray(w_, (M,)), carray(line_, (M,)), carray(p_, (N_PARAMS,))
-    u, io, saved = carray(u_, (M,)), carray(io_, (9,)), carray(saved_w_, (M,))
+    u, io, saved = carray(u_, (M,)), carray(io_, (10,)), carray(saved_w_, (M,))
     dims, channels, c = carray(dims_, (16,)), 1, 0
     ARRAYS
     ROWS
     x_n, d, mode = SAMPLE(io[0], io[1]), SAMPLE(io[2], io[3]), int(io[8])
     bad = x_n.real * ZERO + x_n.imag * ZERO != 0
+    if mode == 2 and io[9] != 0:
+        return 0
     if mode & 1:
         if bad and not skip:
             return 1
@@ -139,6 +141,7 @@ def step(a_):
         for k in range(M - 1):
             line[k] = line[k + 1]
         line[M - 1] = SAMPLE(0.0, 0.0) if bad else x_n
+        io[9] = 1.0 if bad else 0.0
     for k in range(M):
         u[k] = line[M - 1 - k]
     y = dot(w, u)

@@ -53,7 +53,8 @@ def run(
         y_n = dot(w, u_n)
         e_n = d_n - y_n
         values = {k: v[..., n : n + 1] if v.ndim and v.shape[-1] > 1 else v for k, v in params.items()}
-        seen = {**values, **state, "w": w, "u": u_n, "d": d_n, "y": y_n, "e": e_n}
+        known = torch.where(d_n.isnan(), y_n, d_n) if missing else d_n  # NaN must not get into the graph
+        seen = {**values, **state, "w": w, "u": u_n, "d": known, "y": y_n, "e": known - y_n}
         old = (w, *state.values())
         new = step(*[seen[k] for k in names])
         new = new if isinstance(new, tuple) else (new,)

@@ -101,6 +101,14 @@ class AdaptiveFilter(nn.Module):
             )
         return super().to(device) if device is not None else self
 
+    def half(self) -> Self:
+        """Refuse half precision."""
+        return self.to(torch.float16)
+
+    def bfloat16(self) -> Self:
+        """Refuse half precision."""
+        return self.to(torch.bfloat16)
+
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Take over a state, as `torch.nn.Module.load_state_dict`; one that does not fit changes nothing."""
         before = copy.deepcopy(self.state_dict())
@@ -123,6 +131,17 @@ class AdaptiveFilter(nn.Module):
         parts += [f"batch={self.batch}"] if self.batch else []
         parts += [str(self.dtype).removeprefix("torch."), str(self.device)]
         return ", ".join(parts + ([] if self.training else ["eval"]))
+
+
+def feature_count(features: nn.Module | None, line: TapDelayLine) -> int:
+    """Return how many numbers the weights combine: the features of a regressor, or its samples."""
+    if features is None:
+        return line.taps
+    with torch.no_grad():
+        out = features(torch.zeros(1, line.taps, dtype=line.samples.dtype, device=line.samples.device))
+    if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 1:
+        raise ValueError(f"features must map (1, {line.taps}) to (1, F), got {tuple(getattr(out, 'shape', ()))}")
+    return out.shape[-1]
 
 
 def as_blocks(batch: tuple[int, ...], x: Any, d: Any) -> tuple[Any, Any, bool]:

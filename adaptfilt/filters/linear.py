@@ -20,7 +20,7 @@ from adaptfilt.checks import (
 from adaptfilt.engines import compiled, in_torch
 from adaptfilt.engines.algorithm import Algorithm, Job
 from adaptfilt.engines.frozen import combine
-from adaptfilt.filters.base import AdaptiveFilter, Output, as_blocks, like_input
+from adaptfilt.filters.base import AdaptiveFilter, Output, as_blocks, feature_count, like_input
 
 ENGINES = ("auto", "reference", "compiled", "block", "triton")
 
@@ -47,6 +47,7 @@ class LinearFilter(AdaptiveFilter):
     algorithm: ClassVar[Algorithm]
     ranges: ClassVar[dict[str, dict[str, Any]]] = {}  # of each parameter, as keywords of `check_number`
     w: Tensor
+    _predicted_bad: Tensor | None  # where the last sample of `predict` was not finite
 
     def __init__(
         self,
@@ -67,22 +68,12 @@ class LinearFilter(AdaptiveFilter):
             raise ValueError(f'engine="{engine}" runs rank-one filters only: use "compiled" or "reference"')
         self.engine = engine
         self.features = features
-        size = self._feature_count()
+        size = feature_count(features, self.line)
         self.w0 = None if w0 is None else self._as_weights("w0", w0, size)
         self.register_buffer("w", torch.zeros(*self.batch, size, dtype=self.dtype, device=self.device))
         for name in self.algorithm.state:
             self.register_buffer(name, None)
         self._restart()
-
-    def _feature_count(self) -> int:
-        """Return how many weights there are."""
-        if self.features is None:
-            return self.taps
-        with torch.no_grad():
-            out = self.features(torch.zeros(1, self.taps, dtype=self.dtype, device=self.device))
-        if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 1:
-            raise ValueError(f"features must map (1, {self.taps}) to (1, F), got {tuple(getattr(out, 'shape', ()))}")
-        return out.shape[-1]
 
     def _initial_state(self) -> dict[str, Tensor]:
         """Return what the algorithm carries besides the weights, at the start."""
@@ -116,19 +107,28 @@ class LinearFilter(AdaptiveFilter):
     def _restart(self) -> None:
         with torch.no_grad():
             self.w.zero_() if self.w0 is None else self.w.copy_(self.w0)
-        self._buffers.update({k: v.to(self.device, self.dtype) for k, v in self._initial_state().items()})
-        self._at_start, self._bound_code = True, None
+            for name, value in self._initial_state().items():
+                old = self._buffers[name]
+                self._buffers[name] = value.to(self.device, self.dtype) if old is None else old.copy_(value)
+        self._fresh, self._bound_code, self._predicted_bad = True, None, None
+
+    def _start(self) -> Tensor:
+        """Return the weights to start from: w0 itself while they are still equal to it and it requires gradients."""
+        if self._fresh and self.w0 is not None and self.w0.requires_grad:
+            w0 = self.w0.to(self.device, self.dtype)
+            return w0 if torch.equal(w0, self.w) else self.w
+        return self.w
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Check a parameter's range; copy assigned weights into the state."""
         if name == "w" and "w" in self.__dict__.get("_buffers", ()):
             self.w.copy_(self._as_weights("w", value, self.w.shape[-1]).detach())
-            self._at_start = False
+            self._fresh = False
         elif name in self.ranges:
             value = check_number(name, value, self.batch, **self.ranges[name])
             self.__dict__["_bound_code"] = None
-            self.__dict__.pop(name, None)
-            self._buffers.pop(name, None)
+            for place in (self.__dict__, self._buffers, self._parameters):
+                place.pop(name, None)
             if isinstance(value, Tensor) and not value.requires_grad:
                 self.register_buffer(name, value.to(self.device, self.dtype.to_real()), persistent=False)
             else:
@@ -137,8 +137,9 @@ class LinearFilter(AdaptiveFilter):
             super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what points into this object's memory, for copies and pickles."""
-        return {**self.__dict__, "_bound_code": None}
+        """Leave out what points into this object's memory or graph, for copies and pickles."""
+        state = {k: v.detach() if isinstance(v, Tensor) and not v.is_leaf else v for k, v in self.__dict__.items()}
+        return {**state, "_bound_code": None}
 
     def _as_weights(self, name: str, value: Any, size: int) -> Tensor:
         """Check weights the user gives."""
@@ -187,7 +188,7 @@ class LinearFilter(AdaptiveFilter):
         steps = None if mu is None else self._check_steps(mu, d)
         if not self.training:
             return self._only_filter(x, d, rows, every)
-        start = self.w0 if self._at_start and self.w0 is not None and self.w0.requires_grad else self.w
+        start = self._start()
         gradient = self._wants_gradient((x, d, steps, start))
         job = Job(
             self.algorithm, x, d, start, self.line.samples, self._state(), self._params(), steps, every, rows,
@@ -208,7 +209,7 @@ class LinearFilter(AdaptiveFilter):
             self.line.samples.copy_(torch.as_tensor(samples).reshape(self.line.samples.shape))
             for name, value in state.items():
                 self._buffers[name].copy_(torch.as_tensor(value))  # type: ignore[union-attr]
-        self._at_start = False
+        self._fresh = False
 
     def filter(self, x: Block) -> Any:
         """Filter a block without adapting; the stream goes on.
@@ -250,6 +251,8 @@ class LinearFilter(AdaptiveFilter):
         check_block("d", d, like, (*batch, None))
         rows = getattr(x, "ndim", 0) == d.ndim + 1 and x.shape[-1] == F
         check_block("x", x, like, (*batch, None, F) if rows else (*batch, None))
+        if isinstance(x, Tensor) != isinstance(d, Tensor):
+            raise TypeError(f"x and d must both be arrays or both tensors, got {type(x).__name__}, {type(d).__name__}")
         if x.shape[len(batch)] != d.shape[-1]:
             raise ValueError(f"x and d must have the same length, got {x.shape[len(batch)]} and {d.shape[-1]} samples")
         return rows
@@ -319,6 +322,7 @@ class LinearFilter(AdaptiveFilter):
         if bound is not None:
             return bound.predict(x)
         x, _, number = as_blocks(self.batch, x, x)
+        self._predicted_bad = ~torch.isfinite(as_tensor(x, self.dtype, self.device))
         with torch.no_grad():
             y = self.filter(x)
         return y.item() if number else y[..., 0]
@@ -338,10 +342,12 @@ class LinearFilter(AdaptiveFilter):
             return
         block, _, _ = as_blocks(self.batch, e, e)
         check_block("e", block, self.line.samples, (*self.batch, 1))
-        if self.nonfinite == "skip":
-            block = skip_nonfinite(block, block)[1]
-        else:
+        block = as_tensor(block, self.dtype, self.device)
+        if self.nonfinite == "raise":
             check_finite("e", block)
+        else:  # nor does it adapt on a sample that `predict` passed over
+            bad = torch.zeros_like(block, dtype=torch.bool) if self._predicted_bad is None else self._predicted_bad
+            block = torch.where(bad | ~torch.isfinite(block), torch.nan, block)
         with torch.no_grad():
             u = self.line.samples.flip(-1).unsqueeze(-2)
             u = u if self.features is None else self.features(u).to(self.dtype)
