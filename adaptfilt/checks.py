@@ -71,6 +71,12 @@ def check_block(name: str, value: Any, like: Tensor, shape: tuple[int | None, ..
         raise ValueError(f"{name} must have shape ({wanted}{',' * (len(shape) == 1)}), got {tuple(value.shape)}")
 
 
+def check_same_kind(x: Any, d: Any) -> None:
+    """Refuse an array with a tensor: it would not be clear what to return."""
+    if isinstance(x, Tensor) != isinstance(d, Tensor):
+        raise TypeError(f"x and d must both be arrays or both tensors, got {type(x).__name__} and {type(d).__name__}")
+
+
 def check_finite(name: str, value: Block) -> None:
     """Refuse NaN and infinity, saying where the first one is."""
     ok = np.isfinite(value) if isinstance(value, np.ndarray) else torch.isfinite(value)

@@ -23,7 +23,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, Optimizer
 
-from adaptfilt.checks import DTYPES, Block, as_tensor, check_block, check_finite, check_number, positive_int
+from adaptfilt.checks import (
+    DTYPES,
+    Block,
+    as_tensor,
+    check_block,
+    check_finite,
+    check_number,
+    positive_int,
+)
 from adaptfilt.engines.mini_batches import MiniBatches, Players
 from adaptfilt.engines.stepper import Stepper
 from adaptfilt.filters.base import Output, like_input
@@ -118,6 +126,7 @@ class GradientFilter(ModelFilter):
         self.lr_scale = check_number("lr_scale", lr_scale, self.batch, above=True)
         self._players: Players = {}
         self._last: Tensor | None = None
+        self._predicted_bad = torch.zeros(self._count, dtype=torch.bool)
 
     @classmethod
     def example(cls, **common: Any) -> Self:
@@ -309,7 +318,10 @@ class GradientFilter(ModelFilter):
         -------
         float, complex, array or tensor
         """
-        return self._single(self.filter(self._sample("x", x)))
+        sample = self._sample("x", x)
+        y = self.filter(sample)
+        self._predicted_bad = ~torch.isfinite(torch.as_tensor(sample)).reshape(self._count, -1).all(-1)
+        return self._single(y)
 
     @torch.inference_mode(False)
     def adapt(self, e: Any) -> None:
@@ -328,6 +340,9 @@ class GradientFilter(ModelFilter):
         outputs = () if block.ndim <= len(self.batch) + 1 else y.shape[2:]
         check_block("e", block, self.line.samples, (*self.batch, 1, *outputs))
         wanted = y + self._own("e", block).reshape(y.shape)
+        if self.nonfinite == "skip":  # nor does it adapt on a sample that `predict` passed over
+            bad = self._predicted_bad.to(y.device).reshape(-1, *[1] * (y.ndim - 1))
+            wanted = torch.where(bad, torch.nan, wanted)
         with self._learner.adapting():
             self._adapt(stream, wanted, _good(wanted) if self.nonfinite == "skip" else None, 0)
 

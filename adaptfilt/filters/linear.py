@@ -14,6 +14,7 @@ from adaptfilt.checks import (
     check_block,
     check_finite,
     check_number,
+    check_same_kind,
     positive_int,
     skip_nonfinite,
 )
@@ -251,8 +252,7 @@ class LinearFilter(AdaptiveFilter):
         check_block("d", d, like, (*batch, None))
         rows = getattr(x, "ndim", 0) == d.ndim + 1 and x.shape[-1] == F
         check_block("x", x, like, (*batch, None, F) if rows else (*batch, None))
-        if isinstance(x, Tensor) != isinstance(d, Tensor):
-            raise TypeError(f"x and d must both be arrays or both tensors, got {type(x).__name__}, {type(d).__name__}")
+        check_same_kind(x, d)
         if x.shape[len(batch)] != d.shape[-1]:
             raise ValueError(f"x and d must have the same length, got {x.shape[len(batch)]} and {d.shape[-1]} samples")
         return rows
