@@ -99,6 +99,15 @@ def skip_nonfinite(x: Any, d: Any) -> tuple[Any, Any]:
     return torch.where(ok_t, x, 0), torch.where(good_t & torch.isfinite(d), d, torch.nan)
 
 
+def admit(x: Any, d: Any, skip: bool) -> tuple[Any, Any]:
+    """Return a block whose samples are finite or, with skip, marked as `skip_nonfinite` does; refuse it otherwise."""
+    if skip:
+        return skip_nonfinite(x, d)
+    check_finite("x", x)
+    check_finite("d", d)
+    return x, d
+
+
 def check_number(
     name: str,
     value: Any,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adaptfilt.checks import DivergenceError, as_tensor, check_finite, skip_nonfinite
+from adaptfilt.checks import DivergenceError, admit, as_tensor
 from adaptfilt.engines import reference
 from adaptfilt.engines.algorithm import Job, Result
 from adaptfilt.taps import windows
@@ -27,11 +27,7 @@ def run(job: Job, engine: str) -> Result:
     """
     dtype, device = job.w.dtype, job.w.device
     x, d = as_tensor(job.x, dtype, device), as_tensor(job.d, dtype, device)
-    if job.skip:
-        x, d = skip_nonfinite(x, d)
-    else:
-        check_finite("x", x)
-        check_finite("d", d)
+    x, d = admit(x, d, job.skip)
     params = {k: _param(v, dtype.to_real(), device) for k, v in job.params.items()}
     if job.mu is not None:
         params["mu"] = torch.as_tensor(job.mu, dtype=dtype.to_real(), device=device)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from adaptfilt.checks import (
     Block,
+    admit,
     as_tensor,
     check_block,
     check_finite,
@@ -233,11 +234,7 @@ class LinearFilter(AdaptiveFilter):
 
     def _only_filter(self, x: Block, d: Block, rows: bool, every: int) -> Output:
         """Filter with fixed weights and return the errors all the same."""
-        if self.nonfinite == "skip":
-            x, d = skip_nonfinite(x, d)
-        else:
-            check_finite("x", x)
-            check_finite("d", d)
+        x, d = admit(x, d, self.nonfinite == "skip")
         y, samples = combine(x, self.w, self.line.samples, self.features, rows)
         self.line.samples.copy_(samples)
         e = as_tensor(d, self.dtype, self.device) - y
