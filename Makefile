@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test bench slow clean
+.PHONY: demo test bench slow fuzz mutate clean
 
 demo: .venv/demo
 	$(BIN)/python -m adaptfilt demo --out demo.png
@@ -16,6 +16,12 @@ test: .venv/test
 
 slow: .venv/test
 	$(BIN)/pytest -m "slow or not slow"
+
+fuzz: .venv/test
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzzer.py $(or $(SEQUENCES),100000) $(if $(SEED),--seed $(SEED))
+
+mutate: .venv/test
+	$(BIN)/python tests/mutate.py $(or $(MUTANTS),60) $(if $(SEED),--seed $(SEED))
 
 bench: .venv/test
 	$(PIP) -r benchmarks/requirements.txt

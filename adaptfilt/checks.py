@@ -50,17 +50,20 @@ def as_dtype(dtype: Any) -> torch.dtype:
 def check_block(name: str, value: Any, like: Tensor, shape: tuple[int | None, ...]) -> None:
     """Check type, device and shape of a block; None in shape stands for any size."""
     if isinstance(value, np.ndarray):
-        kind, known = value.dtype.kind, "fc"
+        kind = value.dtype.kind
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(f'{name} is a masked array: fill it, as with {name}.filled(nan) and nonfinite="skip"')
     elif isinstance(value, Tensor):
         kind = "c" if value.is_complex() else "f" if value.is_floating_point() else "i"
-        known = "fc"
+        if value.layout != torch.strided or value.is_nested:
+            raise TypeError(f"{name} must be a dense tensor, got {value.layout}")
         if value.device != like.device:
             raise ValueError(f"{name} is on {value.device}, the filter on {like.device}: move one with .to(...)")
     else:
         raise TypeError(
             f"{name} must be a NumPy array or a torch tensor, got {type(value).__name__}: use numpy.asarray(...)"
         )
-    if kind not in known:
+    if kind not in "fc":
         raise TypeError(
             f"{name} must hold floats, got {value.dtype}: scale it to floats first, for 16-bit audio {name} / 32768.0"
         )
@@ -90,13 +93,17 @@ def check_finite(name: str, value: Block) -> None:
 
 def skip_nonfinite(x: Any, d: Any) -> tuple[Any, Any]:
     """Return x with zeros and d with NaN wherever either is not finite."""
+    good = finite_samples(x, x.ndim > d.ndim)
     if isinstance(x, np.ndarray):
-        ok = np.isfinite(x)
-        good = ok if ok.ndim == d.ndim else ok.all(-1)
-        return np.where(ok, x, 0).astype(x.dtype), np.where(good & np.isfinite(d), d, np.nan).astype(d.dtype)
-    ok_t = torch.isfinite(x)
-    good_t = ok_t if ok_t.ndim == d.ndim else ok_t.all(-1)
-    return torch.where(ok_t, x, 0), torch.where(good_t & torch.isfinite(d), d, torch.nan)
+        x = np.where(np.isfinite(x), x, 0).astype(x.dtype)
+        return x, np.where(good & np.isfinite(d), d, np.nan).astype(d.dtype)
+    return torch.where(torch.isfinite(x), x, 0), torch.where(good & torch.isfinite(d), d, torch.nan)
+
+
+def finite_samples(x: Any, rows: bool) -> Any:
+    """Return which samples of a block are finite, (*batch, T); with rows, regressors."""
+    ok = np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
+    return ok.all(-1) if rows else ok
 
 
 def admit(x: Any, d: Any, skip: bool) -> tuple[Any, Any]:
@@ -123,7 +130,9 @@ def check_number(
     With `above`, low itself is out; from `stable` on, and at 0, a warning says that the filter does not converge.
     """
     if isinstance(value, Tensor | np.ndarray):
-        tensor = torch.as_tensor(value)
+        if isinstance(value, np.ma.MaskedArray) or (isinstance(value, Tensor) and value.layout != torch.strided):
+            raise TypeError(f"{name} must be a dense array or tensor, got {type(value).__name__}")
+        tensor = torch.as_tensor(np.array(value, copy=None, order="C") if isinstance(value, np.ndarray) else value)
         if not tensor.is_floating_point():
             raise TypeError(f"{name} must be a float or a tensor of floats, got {tensor.dtype}")
         try:
@@ -138,8 +147,10 @@ def check_number(
         value = tensor
     else:
         try:
+            if isinstance(value, bool | np.bool_ | str | bytes | bytearray):
+                raise TypeError
             value = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise TypeError(f"{name} must be a float or a tensor, got {value!r}") from None
         least = most = value
     low_ok = least > low if above else least >= low
@@ -166,7 +177,8 @@ def cast(value: Any, dtype: torch.dtype) -> Any:
 def as_tensor(value: Block, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return a block as a tensor of the filter's precision and device."""
     if isinstance(value, np.ndarray):
-        return torch.from_numpy(
-            np.array(value, NUMPY[dtype], copy=None if value.flags.writeable else True, order="C")
-        ).to(device)
+        with np.errstate(over="ignore"):
+            own = np.array(value, NUMPY[dtype], copy=None, order="C")
+        misplaced = own.ctypes.data % own.itemsize or min(own.strides, default=0) < 0  # to torch, not to NumPy
+        return torch.from_numpy(own.copy() if misplaced or not own.flags.writeable else own).to(device)
     return value.to(dtype)

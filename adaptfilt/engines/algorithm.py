@@ -1,7 +1,7 @@
 """What an engine is given: an algorithm, which is one function and the names of its arguments, and a block to run."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ SAMPLE = ("w", "u", "d", "y", "e")  # names an engine supplies at every sample
 class Algorithm:
     """A gain function (rank-one filters) or an update function (any other), read by the names of its arguments.
 
-    A gain is ``gain(e, energy, mu, ...)``: what follows the energy are parameters of the filter, mu first.
+    A gain is ``gain(e, energy, mu, ...)``, in any order: `e` and `energy` are the sample's, all else are parameters.
     An update is ``update(w, ..., u, e, ...) -> w, ...``: among its arguments `w`, `u`, `d`, `y`, `e` are the sample's,
     those named in `state` are carried and returned in that order after w, those with a default of None are
     scratch arrays, and all others are parameters of the filter.
@@ -28,6 +28,11 @@ class Algorithm:
         Names of what the algorithm carries besides w.
     linear : bool
         The gain is proportional to e, as for LMS and NLMS.
+
+    Raises
+    ------
+    ValueError
+        If it is not exactly one function, or its arguments do not fit.
     """
 
     gain: Callable[..., Any] | None = None
@@ -35,12 +40,31 @@ class Algorithm:
     state: tuple[str, ...] = ()
     linear: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse a function whose arguments cannot be told by their names."""
+        if (self.gain is None) == (self.update is None):
+            raise ValueError("an Algorithm takes a gain or an update, and not both")
+        for argument in inspect.signature(self.function).parameters.values():
+            if argument.kind is not argument.POSITIONAL_OR_KEYWORD or argument.default not in (argument.empty, None):
+                raise ValueError(f"{argument} of {self.function.__name__}: arguments are plain names; scratch is =None")
+        needed = ("e", "mu") if self.gain else ("w", *self.state)
+        missing = [k for k in needed if k not in self.arguments]
+        if missing or len({"w", *self.state}) != len(self.state) + 1:
+            names = ", ".join(self.arguments)
+            raise ValueError(f"{self.function.__name__}({names}) must take {', '.join(needed)}, each once")
+        if self.gain and (self.state or self.scratch or "leak" in self.params):
+            raise ValueError(f"{self.function.__name__}: a gain has no state and no scratch, and leak is not its own")
+
     @property
     def function(self) -> Callable[..., Any]:
         """The one function."""
         function = self.gain or self.update
         assert function is not None
         return function
+
+    def __call__(self, values: Mapping[str, Any]) -> Any:
+        """Call the function, taking its arguments by name."""
+        return self.function(*[values[k] for k in self.arguments])
 
     @cached_property
     def arguments(self) -> tuple[str, ...]:
@@ -78,8 +102,9 @@ class Job:
         Step size that replaces the filter's for this block.
     every : int
         Keep the weights after every so many samples; 0: never.
-    rows, skip, gradient : bool
-        x holds ready regressors; samples that are not finite are passed over; the block is to be differentiable.
+    rows, skip, gradient, errors : bool
+        x holds ready regressors; samples that are not finite are passed over; the block is to be differentiable; d
+        holds the errors to adapt on, measured elsewhere.
     features : callable or None
         Map from regressors (..., M) to what the weights combine, (..., F).
     scratch : tuple of tuple of int
@@ -98,16 +123,17 @@ class Job:
     rows: bool = False
     skip: bool = False
     gradient: bool = False
+    errors: bool = False
     features: Callable[[Tensor], Tensor] | None = None
     scratch: tuple[tuple[int, ...], ...] = ()
 
 
 class Result(NamedTuple):
-    """What an engine returns: outputs, and the state after the block as new tensors or arrays."""
+    """What an engine returns; those on tensors give the state after the block too, the compiled one has written it."""
 
     y: Any
     e: Any
     w: Any
     record: Any
-    samples: Any
-    state: dict[str, Any]
+    samples: Any = None
+    state: Any = None

@@ -1,31 +1,38 @@
-"""The compiled engine: any algorithm's one function inside a sample loop, at C speed on the CPU."""
+"""The compiled engine: any algorithm's one function inside a sample loop, at C speed on the CPU.
 
-from collections.abc import Callable
+Compiled code writes into the filter's own tensors. A call owns all else that it needs (`Workspace`), and checks where
+those tensors lie before it starts: torch may have moved them since the last one.
+"""
+
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import addressof, c_char, c_double, c_int64, c_void_p
+from ctypes import PYFUNCTYPE, addressof, c_char, c_double, c_int32, c_int64, c_void_p, cast
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from adaptfilt.checks import NUMPY, DivergenceError, cast, check_finite, skip_nonfinite
+from adaptfilt.checks import NUMPY, DivergenceError, check_finite, skip_nonfinite
+from adaptfilt.checks import cast as into_precision
+from adaptfilt.engines import loops
+from adaptfilt.engines.adapters import block_function, sample_function
 from adaptfilt.engines.algorithm import Job, Result
-from adaptfilt.engines.loops import block_function, places, step_function
 from adaptfilt.taps import windows
 
-Array = np.ndarray[Any, np.dtype[Any]]
-DIVERGED = 3  # what a loop returns
-CHUNK = 32768  # samples a loop gets at a time: its copy of the stream stays in the second-level cache
-CHUNK_FEATURES = 1 << 20  # entries of written-out regressors at a time
+PART = 32768  # samples a loop gets at a time: its copy of the stream stays in the second-level cache
+PART_FEATURES = 1 << 20  # entries of written-out regressors at a time
 MIN_RUN = 16  # lookahead pays from about so many samples between two records
-_DIVERGED = "the weights grew beyond the finite numbers: lower the step size; the state is as before the call"
 MIN_THREADED = 100_000  # multiply-adds from which on a second thread pays
+_CALL = len(loops.Call._fields)
+_BEGIN, _FIRST = loops.BEGIN, loops.Call._fields.index("first")
+_DIVERGED = "the weights grew beyond the finite numbers: lower the step size; the state is as before the call"
 
 
-def run(job: Job) -> Result:
-    """Adapt over a block on the CPU, on copies of the state.
+def run(job: Job, workspace: "Workspace") -> Result:
+    """Adapt over a block on the CPU; the job's w, samples and state change in place, or not at all.
 
     Raises
     ------
@@ -34,268 +41,265 @@ def run(job: Job) -> Result:
     DivergenceError
         If the weights or the state become infinite.
     """
-    batch, T, F = job.w.shape[:-1], job.d.shape[-1], job.w.shape[-1]
-    channels, dtype = batch.numel(), NUMPY[job.w.dtype]
-    x = _array(job.x).reshape(channels, *job.x.shape[len(batch) :])
-    d = _array(job.d).reshape(channels, T)
-    w, line, *states = (
-        _array(t).reshape(channels, *t.shape[len(batch) :]).copy() for t in (job.w, job.samples, *job.state.values())
-    )
-    y, e = np.empty((channels, T), dtype), np.empty((channels, T), dtype)
-    record = np.empty((channels, T // job.every, F), dtype) if job.every else None
-    mu, p = _numbers(job, channels, T)
-
-    length = CHUNK if job.features is None else max(1, CHUNK_FEATURES // (channels * F))
-    length = max(length // job.every, 1) * job.every if job.every else length
-    for start in range(0, T, length):
-        part = slice(start, start + length)
-        with np.errstate(over="ignore"):
-            x_part, d_part = x[:, part].astype(dtype, copy=False), d[:, part].astype(dtype, copy=False)
-        if job.skip:
-            x_part, d_part = skip_nonfinite(x_part, d_part)
-        if job.features is not None and not job.rows:
-            x_part = _features(job, x_part, line)
-        mu_part = mu[:, part] if mu.shape[1] > 1 else mu
-        kept = record[:, start // job.every : (start + length) // job.every] if record is not None else None
-        status = _block(job, x_part, d_part, w, line, states, mu_part, p, y[:, part], e[:, part], kept)
-        if status:
-            _refuse(job, status)
-    kept = record.reshape(*batch, *record.shape[1:]) if record is not None else None
-    state = {k: a.reshape(t.shape) for (k, t), a in zip(job.state.items(), states, strict=True)}
-    return Result(y.reshape(*batch, T), e.reshape(*batch, T), w.reshape(job.w.shape), kept, line, state)
+    shape, F = job.d.shape, job.w.shape[-1]
+    tensors = isinstance(job.x, Tensor)
+    empty: Any = partial(torch.empty, dtype=job.w.dtype) if tensors else partial(np.empty, dtype=NUMPY[job.w.dtype])
+    y, e = empty(shape), empty(shape)
+    record = empty((*shape[:-1], shape[-1] // job.every, F)) if job.every else None
+    if shape[-1]:
+        workspace.block(job, y, e, record)
+    return Result(y, e, job.w.clone() if tensors else job.w.numpy().copy(), record)
 
 
-def _block(
-    job: Job,
-    x: Array,
-    d: Array,
-    w: Array,
-    line: Array,
-    states: list[Array],
-    mu: Array,
-    p: Array,
-    y: Array,
-    e: Array,
-    record: Array | None,
-) -> int:
-    """Run the loop over one part, rows of a batch over threads; w, line and states change in place."""
-    (channels, T), M = d.shape, w.shape[-1]
-    rows = job.rows or job.features is not None
-    x, d, mu = (v if v.strides[-1] == v.itemsize and not rows else np.ascontiguousarray(v) for v in (x, d, mu))
-    fast = job.algorithm.gain is not None and not rows and T > 1 and (not job.every or job.every >= MIN_RUN)
-    ndims = tuple(a.ndim - 1 for a in states), tuple(map(len, job.scratch))
-    function = block_function(job.algorithm, w.dtype.name, ndims, (bool(p[:, -1].any()), job.skip) if fast else None)
-    dims = _dims([*(a.shape[1:] for a in states), *job.scratch])
-    where = places(job.algorithm)
-    arguments = np.zeros(len(where), np.int64)
-
-    def put(**values: Any) -> None:
-        for name, value in values.items():
-            arguments[where[name]] = value.ctypes.data if isinstance(value, np.ndarray) else value
-
-    put(M=M, T=T, length=T, skip=job.skip, rows=rows, channels=channels, every=job.every)
-    put(x_row=_row(x), d_row=_row(d), y_row=_row(y), mu_row=_row(mu) if len(mu) > 1 else 0, mu_step=mu.shape[1] > 1)
-    put(line=line, w=w, p=p, mu=mu, dims=dims, x=x, d=d, y=y, e=e, **dict(zip(job.state, states, strict=True)))
-    if record is not None:
-        put(record=record, kept=_row(record))
-
-    def part(first: int, last: int) -> int:
-        own = arguments.copy()
-        scratch = [np.empty(shape, w.dtype) for shape in job.scratch]
-        stream = np.empty(1 if rows else T + M - 1, w.dtype)
-        for name, value in (("stream", stream), *zip(job.algorithm.scratch, scratch, strict=True)):
-            own[where[name]] = value.ctypes.data
-        own[where["first"]], own[where["last"]] = first, last
-        return call(function, own.ctypes.data)
-
-    threads = min(channels, torch.get_num_threads())
-    if threads == 1 or channels * T * M < MIN_THREADED:
-        return part(0, channels)
-    edges = [channels * i // threads for i in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        return max(pool.map(part, edges[:-1], edges[1:]))
-
-
-def call(function: Callable[..., int], *arguments: Any) -> int:
-    """Call a native function and return its result."""
-    result, spare = c_int64(), c_int64()
-    if function(addressof(result), addressof(spare), *arguments):
-        raise RuntimeError("the update function raised an exception inside the compiled loop")
-    return result.value
-
-
-def _row(array: Array) -> int:
-    """Return how many entries apart the rows are."""
-    return array.strides[0] // array.itemsize
-
-
-class Bound:
-    """One filter's state bound to compiled code: single samples and blocks, in place, at little cost a call.
+class Workspace:
+    """What one call needs to run compiled code on a filter: where its state lies, scratch, and what to go back to.
 
     Parameters
     ----------
     job : Job
-        Its x, d and mu are not read; w, samples and state are changed by every call. The batch is empty.
+        Its signals are not read. Its w, samples and state are contiguous, on the CPU.
+
+    Attributes
+    ----------
+    places : list of int
+        Addresses of w, samples and the state, for which all this holds.
+    params : dict
+        The parameters that were set last.
     """
 
     def __init__(self, job: Job) -> None:
-        self.w, self.samples = job.w, job.samples
-        w, line, *states = (t.numpy() for t in (job.w, job.samples, *job.state.values()))
-        mu, p = _numbers(job, 1, 1)
-        scratch = [np.empty(shape, w.dtype) for shape in job.scratch]
-        stream, self._io = np.empty(CHUNK + len(w), w.dtype), (c_double * 10)()
-        copies = [np.empty_like(a) for a in (w, w, line, *states)]  # u and what to go back to
-        dims = _dims([*(a.shape for a in states), *job.scratch])
-        own = dict(zip(job.state, states, strict=True)) | dict(zip(job.algorithm.scratch, scratch, strict=True))
-        own |= dict(zip(["u", "saved_w", "saved_line", *(f"saved_{k}" for k in job.state)], copies, strict=True))
-        own |= {"line": line, "w": w, "p": p, "mu": mu, "dims": dims, "stream": stream}
-        numbers = {
-            "M": len(w),
-            "length": CHUNK,
-            "skip": int(job.skip),
-            "framed": 1,
-            "last": 1,
-            "channels": 1,
-            "io": addressof(self._io),
-        }
-        numbers |= {name: a.ctypes.data for name, a in own.items()}
-        where = places(job.algorithm)
-        self._arguments = (c_int64 * len(where))(*(numbers.get(name, 0) for name in where))
-        self._length, self._after, self._first = where["T"], where["after"], where["x"]
-        self._status, self._spare, self._kept = c_int64(), c_int64(), own
-        self._dtype, self._complex, self._skip = w.dtype, job.w.is_complex(), job.skip
-        ndims = tuple(a.ndim for a in states), tuple(map(len, job.scratch))
-        self._flags = (bool(p[0, -1]), job.skip) if job.algorithm.gain is not None else None
-        self._code = job.algorithm, w.dtype.name, ndims
+        batch, self._kind, self._dtype = job.w.shape[:-1], job.w.dtype, NUMPY[job.w.dtype]
+        self._carried = [t.detach() for t in (job.w, job.samples, *job.state.values())]
+        self._kept = [torch.empty_like(t) for t in self._carried]
+        self.places = [t.data_ptr() for t in self._carried]
+        self._filters, self._shapes = batch.numel(), [t.shape[len(batch) :] for t in self._carried]
+        self._p = np.empty((self._filters, max(len(job.params), 1)), NUMPY[job.w.dtype.to_real()])
+        self._mu = np.empty(1, self._p.dtype)
+        self._p_at, self._mu_address = self._p.ctypes.data, self._mu.ctypes.data
+        self._code = job.algorithm, self._dtype.name, (tuple(map(len, self._shapes)), tuple(map(len, job.scratch)))
+        self._room = self._new_room(job)
+        self._arguments = self._new_arguments(self._room)
+        self._blocks: dict[Any, Callable[..., int]] = {}
+        self._io, self._status, self._complex = (c_double * loops.IO)(), c_int64(), self._kind.is_complex
+        self.set_parameters(job.params, job.skip)
 
-    def _bind(self, function: Callable[..., int]) -> Callable[[], int]:
-        """Return the function with its arguments fixed."""
-        return partial(function, *(c_void_p(addressof(v)) for v in (self._status, self._spare, self._arguments)))
+    def _new_room(self, job: Job) -> list[Any]:
+        """Return scratch arrays for the update function, and for the stream."""
+        return [np.empty(shape, self._dtype) for shape in (*job.scratch, (PART + job.samples.shape[-1],))]
+
+    def _new_arguments(self, room: list[Any]) -> Any:
+        """Return the numbers compiled code gets: room for a `Call`, then the places the adapter `memory` reads."""
+        numbers = [0] * _CALL
+        for t, kept, shape in zip(self._carried, self._kept, self._shapes, strict=True):
+            numbers += [t.data_ptr(), kept.data_ptr(), t.nbytes // self._filters, *shape]
+        numbers += [self._p_at, self._p.strides[0], self._p.shape[1]]
+        for array in room:
+            numbers += [array.ctypes.data, *array.shape]
+        return (c_int64 * len(numbers))(*numbers)
+
+    def set_parameters(self, params: dict[str, Any], skip: bool) -> None:
+        """Take over the parameters."""
+        self.params, self._skip, values = params, skip, list(params.values())
+        batch = (*self._carried[0].shape[:-1],)
+        for column, value in zip(self._p.T, values, strict=False):
+            column[:] = value.detach().expand(batch).reshape(-1).numpy() if isinstance(value, Tensor) else value
+        self._mu_at = list(params).index("mu") if "mu" in params else 0
+        self._leaky = self._code[0].gain is not None and bool(self._p[:, -1].any())
+        if "_sample" in self.__dict__:
+            self._one[0][2:4] = (skip, self._mu_at)
+
+    # Blocks
+
+    def block(self, job: Job, y: Any, e: Any, record: Any) -> None:
+        """Adapt over a block and fill y, e and the record, all contiguous."""
+        T, size, rows = job.d.shape[-1], self._dtype.itemsize, job.rows or job.features is not None
+        every = job.every if job.every <= PART else 0  # a longer run is kept here, part by part
+        function, arguments = self._block_function(job, rows, T, every), self._arguments
+        y_at, e_at, out_row = _address(y), _address(e), T * size
+        record_at, record_row = (0, 0) if record is None else (_address(record), record.nbytes // self._filters)
+        _mu, mu_at, mu_row, mu_step = self._steps(job)
+        arguments[_BEGIN] = 0
+        try:
+            if self._filters > 1 or job.features is not None:
+                torch._foreach_copy_(self._kept, self._carried)
+                arguments[_BEGIN] = loops.KEPT
+            for start, stop, x, d in self._parts(job):
+                (x, x_at, x_row), (d, d_at, d_row), at = self._place(x), self._place(d), start * size
+                row = start // every * job.w.shape[-1] * size if every else 0
+                arguments[:_CALL] = (
+                    arguments[_BEGIN], stop - start, 0, self._filters, rows, job.skip, every, x_at, x_row, d_at, d_row,
+                    y_at + at, e_at + at, out_row, mu_at + start * mu_step, mu_row, stop - start if mu_step else 1,
+                    record_at + row, record_row,
+                )  # fmt: skip
+                status = self._call(function, job, stop - start)
+                if status:
+                    _refuse(job, status)
+                if job.every > PART and stop % job.every == 0:
+                    record[..., stop // job.every - 1, :] = job.w if isinstance(record, Tensor) else job.w.numpy()
+        except BaseException:
+            if arguments[_BEGIN] == loops.KEPT:
+                torch._foreach_copy_(self._carried, self._kept)
+            raise
+
+    def _block_function(self, job: Job, rows: bool, T: int, every: int) -> Callable[..., int]:
+        """Return the code for this block."""
+        ahead = job.algorithm.gain is not None and not rows and T > 1 and (not every or every >= MIN_RUN)
+        flags = (self._leaky, job.skip) if ahead else None
+        if flags not in self._blocks:
+            self._blocks[flags] = block_function(*self._code, flags)
+        return self._blocks[flags]
+
+    def _steps(self, job: Job) -> tuple[Any, int, int, int]:
+        """Return the step sizes, their address, and the bytes to the next filter's and the next sample's."""
+        if job.mu is None:
+            return self._p, self._p_at + self._mu_at * self._p.itemsize, self._p.strides[0], 0
+        if isinstance(job.mu, float):
+            self._mu[0] = job.mu
+            return self._mu, self._mu_address, 0, 0
+        mu = job.mu.detach().numpy().astype(self._p.dtype)
+        if mu.ndim > 1:
+            mu = np.broadcast_to(mu, (*job.w.shape[:-1], mu.shape[-1])).reshape(self._filters, -1)
+        mu = np.ascontiguousarray(mu)
+        many = mu.ndim and mu.shape[-1] > 1
+        return mu, mu.ctypes.data, mu.strides[0] if mu.ndim > 1 else 0, mu.itemsize if many else 0
+
+    def _parts(self, job: Job) -> Iterator[tuple[int, int, Any, Any]]:
+        """Cut a block in the parts that a loop takes at once; one ends where a record does."""
+        T, every, length = job.d.shape[-1], job.every, PART
+        if job.features is not None:
+            length = max(min(PART, PART_FEATURES // job.w.numel()), 1)
+        elif length >= T and not job.skip:
+            yield 0, T, job.x, job.d
+            return
+        x, d = _array(job.x), _array(job.d)
+        x, d = x.reshape(self._filters, T, *x.shape[d.ndim :]), d.reshape(self._filters, T)
+        if 0 < every <= length:
+            length = length // every * every
+        edges = {*range(0, T, length), *(range(0, T, every) if every > length else ()), T}
+        for start, stop in pairwise(sorted(edges)):
+            x_part, d_part = x[:, start:stop], d[:, start:stop]
+            if job.skip:
+                x_part, d_part = skip_nonfinite(x_part, d_part)
+            if job.features is not None and not job.rows:
+                x_part = _features(job, x_part)
+            yield start, stop, x_part, d_part
+
+    def _place(self, v: Any) -> tuple[Any, int, int]:
+        """Return a signal in the filter's precision, its address, and its bytes a filter; rows are contiguous."""
+        if isinstance(v, Tensor):
+            if v.requires_grad or v.dtype != self._kind or not v.is_contiguous() or v.is_conj() or v.is_neg():
+                v = v.detach().to(self._kind).resolve_conj().resolve_neg().contiguous()
+            return v, v.data_ptr(), v.nbytes // self._filters
+        if v.dtype != self._dtype:
+            with np.errstate(over="ignore"):
+                v = v.astype(self._dtype, order="C")
+        elif not v.flags.c_contiguous:
+            if v.ndim == 2 and v.strides[1] == v.itemsize:
+                return v, v.ctypes.data, v.strides[0]
+            v = np.ascontiguousarray(v)
+        return v, _address(v), v.nbytes // self._filters
+
+    def _call(self, function: Callable[..., int], job: Job, samples: int) -> int:
+        """Run the loop over one part, the filters of a batch over threads."""
+        threads = min(self._filters, torch.get_num_threads())
+        if threads == 1 or self._filters * samples * job.w.shape[-1] < MIN_THREADED:
+            return call(function, self._arguments)
+        edges = [self._filters * i // threads for i in range(threads + 1)]
+
+        def share(first: int, last: int) -> int:
+            room = self._new_room(job)
+            own = self._new_arguments(room)
+            own[:_CALL] = self._arguments[:_CALL]
+            own[_FIRST], own[_FIRST + 1] = first, last
+            return call(function, own)
+
+        with ThreadPoolExecutor(threads) as pool:
+            return max(pool.map(share, edges[:-1], edges[1:]))
+
+    # Single samples
 
     @cached_property
-    def _one(self) -> Callable[[], int]:
-        """The code for one sample."""
-        return self._bind(step_function(*self._code))
-
-    @cached_property
-    def _many(self) -> Callable[[], int]:
-        """The code for a block."""
-        return self._bind(block_function(*self._code, self._flags))
-
-    def takes(self, x: Any) -> bool:
-        """Say whether a signal can go in as it is: contiguous, in the filter's precision."""
-        if self._skip:
-            return False
-        if type(x) is np.ndarray:
-            return x.dtype == self._dtype and x.ndim == 1 and len(x) > 0 and x.flags.c_contiguous
-        fits = type(x) is Tensor and x.dtype == self.w.dtype and x.ndim == 1 and len(x) > 0
-        return (
-            fits and x.is_contiguous() and x.device.type == "cpu" and not (x.requires_grad or x.is_conj() or x.is_neg())
-        )
-
-    def block(self, x: Any, d: Any) -> tuple[Any, Any, Any]:
-        """Adapt over a block; return y, e and a copy of w."""
-        T, M, arguments = len(x), len(self.w), self._arguments
-        y: Any
-        e: Any
-        w: Any
-        if type(x) is np.ndarray:
-            out = np.empty(2 * T + M, self._dtype)
-            y, e, w, start = out[:T], out[T : 2 * T], out[2 * T :], _address(out)
-            step = T * out.itemsize
-            addresses, after = [_address(x), _address(d), start, start + step], start + 2 * step
-        else:
-            y, e, w = torch.empty_like(x), torch.empty_like(x), torch.empty_like(self.w)
-            *addresses, after = [t.data_ptr() for t in (x, d, y, e, w)]
-        arguments[self._length], arguments[self._after] = T, after
-        arguments[self._first : self._first + 4] = addresses  # type: ignore[assignment]
-        self._many()
-        if self._status.value == DIVERGED:
-            raise DivergenceError(_DIVERGED)
-        if self._status.value:
-            check_finite("x", x)
-            check_finite("d", d)
-        return y, e, w
+    def _sample(self) -> Callable[[], int]:
+        """The code for one sample, bound to its arguments; it keeps the GIL, so that threads take turns."""
+        u = np.empty(self._shapes[0], self._dtype)
+        own, spare, function = self._new_arguments(self._room), c_int64(), sample_function(*self._code)
+        own[:4] = (addressof(self._io), u.ctypes.data, self._skip, self._mu_at)
+        self._one = own, spare, u
+        native: Any = PYFUNCTYPE(c_int32, *[c_void_p] * 3)(cast(function, c_void_p).value)  # type: ignore
+        return partial(native, *(c_void_p(addressof(v)) for v in (self._status, spare, own)))
 
     def step(self, x: Any, d: Any) -> tuple[Any, Any]:
         """Predict and adapt; return y and e."""
         io = self._io
-        self._run(3, x, d)
-        if self._complex:
-            return complex(io[4], io[5]), complex(io[6], io[7])
-        return io[4], io[6]
+        self._take(loops.STEP, x, d)
+        return (complex(io[4], io[5]), complex(io[6], io[7])) if self._complex else (io[4], io[6])
 
     def predict(self, x: Any) -> Any:
         """Take x in and return y."""
-        self._run(1, x, 0.0)
+        self._take(loops.PREDICT, x, 0.0)
         return complex(self._io[4], self._io[5]) if self._complex else self._io[4]
 
     def adapt(self, e: Any) -> None:
         """Adapt on an error."""
-        self._run(2, 0.0, e)
+        self._take(loops.ADAPT, 0.0, e)
 
-    def _run(self, mode: int, x: Any, d: Any) -> None:
+    @property
+    def passed_over(self) -> bool:
+        """Whether the newest sample was not finite."""
+        return self._io[loops.PASSED_OVER] != 0
+
+    @passed_over.setter
+    def passed_over(self, value: bool) -> None:
+        self._io[loops.PASSED_OVER] = value
+
+    def _take(self, mode: int, x: Any, d: Any) -> None:
+        """Run the code for one sample."""
         io = self._io
-        try:
-            if self._complex:
-                x, d = complex(x), complex(d)
-                io[0], io[1], io[2], io[3] = x.real, x.imag, d.real, d.imag
-            else:
-                io[0] = x
-                io[2] = d
-        except TypeError:
-            kind = "number" if self._complex else "float (this filter is real)"
-            raise TypeError(f"a sample must be a {kind}, got {type(x).__name__} and {type(d).__name__}") from None
+        if self._complex:
+            x, d = _number("x", x, complex), _number("e" if mode == loops.ADAPT else "d", d, complex)
+            io[0], io[1], io[2], io[3] = x.real, x.imag, d.real, d.imag
+        else:
+            io[0] = x if type(x) is float else _number("x", x, float)
+            io[2] = d if type(d) is float else _number("e" if mode == loops.ADAPT else "d", d, float)
         io[8] = mode
-        self._one()
+        self._sample()
         status = self._status.value
-        if status == DIVERGED:
+        if status == loops.DIVERGED:
             raise DivergenceError(_DIVERGED)
         if status:
-            name, value = ("x", x) if status == 1 else ("e" if mode == 2 else "d", d)
+            name, value = ("x", x) if status == loops.BAD_X else ("e" if mode == loops.ADAPT else "d", d)
             raise ValueError(f'{name} must be finite, got {value} (nonfinite="skip" passes over such samples)')
 
 
+def _number(name: str, value: Any, kind: type) -> Any:
+    """Return one sample as a float or a complex number; text and truth values are none."""
+    wanted = "number" if kind is complex else "float (this filter is real)"
+    try:
+        if not isinstance(value, bool | np.bool_ | str | bytes | bytearray):
+            return kind(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be finite, got {value!r}") from None
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    raise TypeError(f"{name} must be a {wanted}, got {value!r}")
+
+
+def call(function: Callable[..., int], arguments: Any) -> int:
+    """Call a native function and return its result."""
+    result, spare = c_int64(), c_int64()
+    if function(addressof(result), addressof(spare), addressof(arguments)):
+        raise RuntimeError("the update function raised an exception inside the compiled loop")
+    return result.value
+
+
 def _address(array: Any) -> int:
-    """Return where an array's data lie; the short way works where the array can be written."""
-    return addressof(c_char.from_buffer(array)) if array.flags.writeable else array.ctypes.data
+    """Return where the data lie; the short way works where an array can be written."""
+    if isinstance(array, Tensor):
+        return array.data_ptr()
+    return addressof(c_char.from_buffer(array)) if array.flags.writeable and array.size else array.ctypes.data
 
 
-def _dims(shapes: list[tuple[int, ...]]) -> Array:
-    """Return the sizes of all state and scratch arrays of one filter, one after the other."""
-    sizes = [n for shape in shapes for n in shape]
-    return np.array(sizes + [0] * (16 - len(sizes)), np.int64)
-
-
-def _numbers(job: Job, channels: int, T: int) -> tuple[Array, Array]:
-    """Return the step sizes, (channels or 1, T or 1), and all parameters, (channels, N), in the filter's precision."""
-    batch, real = job.w.shape[:-1], NUMPY[job.w.dtype.to_real()]
-    values = list(job.params.values())
-    if any(isinstance(v, Tensor) for v in values):
-        columns = [torch.as_tensor(v).detach().expand(batch).reshape(channels).numpy().astype(real) for v in values]
-        p = np.ascontiguousarray(np.stack(columns, -1))
-    else:
-        p = np.array([values] * channels, real)
-    if job.mu is None:
-        index = list(job.params).index("mu") if "mu" in job.params else 0
-        return np.ascontiguousarray(p[:, index : index + 1]), p
-    mu = torch.as_tensor(job.mu).detach().numpy().astype(real, copy=False)
-    if mu.ndim > 1:
-        return np.broadcast_to(mu, (*batch, mu.shape[-1])).reshape(channels, mu.shape[-1]), p
-    return mu.reshape(1, -1), p
-
-
-def _features(job: Job, x: Array, line: Array) -> Array:
-    """Return the features of a block, (channels, T, F), and take the block into the line."""
-    assert job.features is not None
-    stream = np.concatenate([line[:, 1:], x], -1)
-    line[:] = stream[:, -line.shape[1] :]
-    with torch.no_grad():
-        u = job.features(windows(torch.from_numpy(stream), line.shape[1]))
-    return np.ascontiguousarray(u.to(job.w.dtype).numpy())
-
-
-def _array(value: Any) -> Array:
+def _array(value: Any) -> Any:
     """Return a block as an array that shares its memory."""
     if isinstance(value, np.ndarray):
         return value
@@ -303,10 +307,21 @@ def _array(value: Any) -> Array:
     return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
 
 
+def _features(job: Job, x: Any) -> Any:
+    """Return the features of a part, (filters, T, F), and take the part into the line."""
+    assert job.features is not None
+    line = job.samples.view(len(x), -1)
+    stream = torch.cat([line[:, 1:], torch.from_numpy(np.ascontiguousarray(x)).to(job.w.dtype)], -1)
+    with torch.no_grad():
+        u = job.features(windows(stream, line.shape[1]))
+    line.copy_(stream[:, -line.shape[1] :])
+    return u.to(job.w.dtype).contiguous().numpy()
+
+
 def _refuse(job: Job, status: int) -> None:
-    """Raise the error a loop reports."""
-    for name, value in (("x", job.x), ("d", job.d)):
-        if not job.skip:
+    """Raise the error that a loop reports."""
+    if status != loops.DIVERGED:
+        for name, value in (("x", job.x), ("d", job.d)):
             check_finite(name, value)
-            check_finite(name, cast(_array(value), job.w.dtype))
+            check_finite(name, into_precision(_array(value), job.w.dtype))
     raise DivergenceError(_DIVERGED)

@@ -50,7 +50,8 @@ def run(job: Job, engine: str) -> Result:
         raise DivergenceError(
             "the weights grew beyond the finite numbers: lower the step size; the state is as before the call"
         )
-    ys, es, records = zip(*parts, strict=True) if parts else ((d,), (d,), (w.unsqueeze(-2)[..., :0, :],))
+    nothing = torch.zeros_like(d), torch.zeros_like(d), w.unsqueeze(-2)[..., :0, :]
+    ys, es, records = zip(*(parts or [nothing]), strict=True)
     record = _join(records, -2) if job.every else None
     samples = job.samples if job.rows or not T else stream[..., -M:]
     return Result(_join(ys, -1), _join(es, -1), w, record, samples, state)
@@ -66,7 +67,7 @@ def _engine(name: str) -> Callable[..., tuple[Tensor, Tensor, Tensor, dict[str, 
 
 def _reference(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[str, Tensor]) -> Any:
     u = _regressors(job, x)
-    return reference.run(job.algorithm, u, d, w, state, params, job.every or None)
+    return reference.run(job.algorithm, u, d, w, state, params, job.every or None, job.errors)
 
 
 def _block(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[str, Tensor]) -> Any:
@@ -75,7 +76,7 @@ def _block(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[s
     leak, rows = params.pop("leak"), job.rows or job.features is not None
     x = _regressors(job, x) if rows else x
     y, e, w, record = block.run(
-        job.algorithm.function,
+        lambda e, energy, **values: job.algorithm({"e": e, "energy": energy, **values}),
         x,
         d,
         w,

@@ -18,11 +18,12 @@ Sources: J. Benesty and P. Duhamel, "A fast exact least mean square adaptive alg
 1992, for the outputs of several samples at once; M. van Herk, "A fast algorithm for local minimum and maximum filters
 on rectangular and octagonal kernels", Pattern Recognition Letters, 1992, for suffix and prefix.
 
-This is source for Numba, in the words of `vectors`. `gain`, `LEAKY` and `SKIP` are put in before it is compiled. Fast
-arithmetic must not go beyond contraction: reassociation would draw a gain's division into the chain from one error to
-the next. All functions but `lookahead` are to be inlined by force.
+It is written in the words of `vectors`, for Numba; uncompiled it runs on NumPy arrays, slowly. Fast arithmetic must not
+go beyond contraction: reassociation would draw a gain's division into the chain from one error to the next. All
+functions but `lookahead` are to be inlined by force.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,30 +44,28 @@ from adaptfilt.engines.vectors import (
     zeros,
 )
 
-LEAKY = True  # leak may differ from 0
-SKIP = True  # d may hold NaN: at such a sample the weights stay as they are
+Gain = Callable[..., Any]
 
 
-def gain(e: Any, energy: Any, mu: Any, p: Any) -> Any:
-    """Return the gain; a stand-in for the filter's."""
-    return mu / (p[0] + energy) * e
-
-
-def lookahead(x: Any, d: Any, mu: Any, leak: Any, p: Any, w: Any, y: Any, e: Any) -> None:
+def lookahead(gain: Gain, x: Any, d: Any, mu: Any, leak: Any, skip: Any, p: Any, w: Any, y: Any, e: Any) -> None:
     """Adapt one filter over one block.
 
     Parameters
     ----------
+    gain : callable
+        ``gain(e, energy, mu, p)``
     x : array, (T + M - 1,)
         The last M - 1 samples and the block, oldest first; float32, float64, complex64 or complex128, as d, w, y, e.
     d : array, (T,)
         Desired signal, T >= 1.
     mu : array, (T,) or (1,)
         Step sizes, real in the same precision, as `leak` and `p`.
-    leak : float
-        Leakage.
-    p : array or tuple
-        Further parameters of the gain; a tuple stays in registers.
+    leak : float or None
+        Leakage; None, known when this is compiled, if nothing leaks.
+    skip : True or None
+        True: d may hold NaN, and at such a sample the weights stay as they are.
+    p : tuple
+        The gain's parameters; a tuple stays in registers.
     w : array, (M,)
         Weights, newest sample first; changed in place.
     y, e : array, (T,)
@@ -80,7 +79,8 @@ def lookahead(x: Any, d: Any, mu: Any, leak: Any, p: Any, w: Any, y: Any, e: Any
     Examples
     --------
     >>> x, w, y, e = np.array([0.0, 1.0, 2.0, -1.0]), np.zeros(2), np.zeros(3), np.zeros(3)
-    >>> lookahead(x, np.array([1.0, 3.0, 3.0]), np.array([1.0]), 0.0, (0.0,), w, y, e)
+    >>> nlms = lambda e, energy, mu, p: mu / (p[0] + energy) * e
+    >>> lookahead(nlms, x, np.array([1.0, 3.0, 3.0]), np.array([1.0]), None, None, (0.0,), w, y, e)
     >>> y.round(3), w.round(3)
     (array([ 0.,  2., -1.]), array([0.6, 1.8]))
     """
@@ -109,12 +109,12 @@ def lookahead(x: Any, d: Any, mu: Any, leak: Any, p: Any, w: Any, y: Any, e: Any
     groups = (T + 7) // 8
     for group in range(-2, groups + 1):
         n = 8 * group
-        low = fade(splat(keep), base) + high
+        low = fade(leak, splat(keep), base) + high
         if group > -2:
-            base = sweep(v, M, c, keep, h, n)
+            base = sweep(v, M, c, leak, keep, h, n)
         if 0 <= group < groups:
             now = after(r, 128 * (group & 3))
-            high, keep = recurse(low, min(T - n, 8), n, now, desired, steps, step, leak, p, c, one, outputs)
+            high, keep = recurse(gain, low, min(T - n, 8), n, now, desired, steps, step, leak, skip, p, c, one, outputs)
         if group < groups - 2:
             slot, head = lags(after(r, 128 * (group + 2 & 3)), h, n + 16, M, blocks, slot, head)
 
@@ -204,24 +204,26 @@ def lags(r: Any, h: Any, n: int, M: int, blocks: Any, slot: int, head: Any) -> A
     return slot, head
 
 
-def fade(a: Any, v: Any) -> Any:
+def fade(leak: Any, a: Any, v: Any) -> Any:
     """Return a v, or v where nothing leaks."""
-    return a * v if LEAKY else v
+    if leak is None:
+        return v
+    return a * v
 
 
-def sweep(w: Any, M: int, c: Any, keep: Any, h: Any, n: int) -> Any:
+def sweep(w: Any, M: int, c: Any, leak: Any, keep: Any, h: Any, n: int) -> Any:
     """Make the updates of the samples n - 8 to n - 1, of gains c, and return the outputs n + 8 to n + 15 after them."""
     keep = splat(keep)
     f = splat(c[0]), splat(c[1]), splat(c[2]), splat(c[3]), splat(c[4]), splat(c[5]), splat(c[6]), splat(c[7])
     z = zeros(h)
     a = z, z, z, z, z, z, z, z
     for k in range(0, M - 7, 8):
-        v = update(fade(keep, load(w, k)), f, h, at(n - 8 + k))
+        v = update(fade(leak, keep, load(w, k)), f, h, at(n - 8 + k))
         store(w, k, v)
         a = dots(a, v, h, at(n + 8 + k))
     if M % 8:
         k = M // 8 * 8
-        v = load(c, 16) * update(fade(keep, load(w, k)), f, h, at(n - 8 + k))
+        v = load(c, 16) * update(fade(leak, keep, load(w, k)), f, h, at(n - 8 + k))
         store(w, k, v)
         a = dots(a, v, h, at(n + 8 + k))
     return sums(a)
@@ -250,8 +252,9 @@ def dots(a: Any, v: Any, h: Any, i: int) -> Any:
 
 
 def recurse(
-    low: Any, count: int, n: int, r: Any, d: Any, mu: Any, step: int, leak: Any, p: Any, c: Any, one: Any, y: Any
-) -> tuple[Any, Any]:
+    gain: Gain, low: Any, count: int, n: int, r: Any, d: Any, mu: Any, step: int, leak: Any, skip: Any, p: Any,
+    c: Any, one: Any, y: Any,
+) -> tuple[Any, Any]:  # fmt: skip
     """Run the recursion over up to eight samples from n on; return what they add to the next eight outputs, and fade.
 
     `low` holds the outputs as they would be without this group's updates. All terms of an output but the last are in
@@ -262,22 +265,23 @@ def recurse(
     for i in range(8):
         if i < count:
             y[n + i] = lane(low, i)
-            e = d[n + i] - fade(a, ready)
+            e = d[n + i] - fade(leak, a, ready)
             if i > 0:
                 e -= g * lag
             ready = lane(low, (i + 1) & 7)
             mu_n = mu[(n + i) * step]
-            a = one - mu_n * leak
+            if leak is not None:
+                a = one - mu_n * leak
             c[i] = gain(e, r[16 * i].real, mu_n, p)
-            if SKIP and d[n + i] != d[n + i]:
+            if skip is not None and d[n + i] != d[n + i]:
                 a, c[i] = one, zero
             g, lag = c[i], r[16 * i + 1]
-            low = fade(splat(a), low) + splat(g) * load(r, 15 * i)
-            high = fade(splat(a), high) + splat(g) * load(r, 15 * i + 8)
+            low = fade(leak, splat(a), low) + splat(g) * load(r, 15 * i)
+            high = fade(leak, splat(a), high) + splat(g) * load(r, 15 * i + 8)
             c[8 + i] = a
         else:
             c[i], c[8 + i] = zero, one
-    if LEAKY:
+    if leak is not None:
         for i in range(7, -1, -1):
             c[i] *= keep
             keep *= c[8 + i]

@@ -1,282 +1,194 @@
-"""The sample loops of the compiled engine, as text completed with the names of an algorithm's arguments.
+"""The sample loops of the compiled engine. They run on arrays once compiled, and on tensors uncompiled, step by step.
 
-`native` compiles them. They change the state they are given in place and return 0, or the reason to discard it:
-1 where x is not finite, 2 where d is not, 3 where the weights or the state are no longer finite.
+Memory comes as addresses in one array of integers, since compiled code is called without Numba. Its first entries are
+a `Call`; the adapter `memory(a, c, kept)` makes the arrays of filter c of the others, or those to go back to. A loop
+changes the state in place and returns OK, or why the state must go back. `adapters` says what step and memory are.
 """
 
-import inspect
 from collections.abc import Callable
-from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from adaptfilt.engines import lookahead, vocabulary
-from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.native import native
+from adaptfilt.engines.memory import all_finite, array, assign, assign_all, finite, number
+from adaptfilt.engines.vocabulary import dot
 
-_REAL = {"complex64": "float32", "complex128": "float64"}
-Flags = tuple[bool, bool] | None  # leaky and skip
-Ndims = tuple[tuple[int, ...], tuple[int, ...]]  # of the state and scratch arrays of one filter
+OK, BAD_X, BAD_D, DIVERGED = 0, 1, 2, 3  # what a loop returns
+PREDICT, ADAPT, STEP = 1, 2, 3  # what `sample` does; STEP is both
+BEGIN, KEPT = 0, 2  # where a call's `begin` stands, and what it is from the copy on
+X, D, Y, E, MODE, PASSED_OVER, IO = 0, 2, 4, 6, 8, 9, 10  # a sample's numbers, real and imaginary part; their count
 
-_HELPERS = """
-def sample_real(re, im):
-    return TYPE(re)
 
-def sample_complex(re, im):
-    return TYPE(complex(re, im))
-"""
+class Call(NamedTuple):
+    """Numbers and addresses of one call; a row is the distance from one filter's data to the next one's, in bytes."""
 
-# A part of a block, N samples; u is a slice of the stream held newest first, or a row of ready regressors.
-_LOOP = """
-            if rows:
-                stream = x
-            else:
-                for n in range(N):
-                    stream[N - 1 - n] = x[n]
-                for k in range(M - 1):
-                    stream[N + k] = line[M - 1 - k]
-            for n in range(N):
-                start = n * M if rows else N - 1 - n
-                u = stream[start : start + M]
-                y = dot(w, u)
-                d = desired[n]
-                e = d - y
-                if e == e:
-                    mu = MU[at_mu + n * mu_step]
-                    UPDATE
-                Y[at_y + n] = y
-                E[at_y + n] = e
-                if every > 0 and (n + 1) % every == 0:
-                    assign(RECORD[at_record + (n // every) * M : at_record + (n // every + 1) * M], w)
-            if not rows:
-                for k in range(M):
-                    line[M - 1 - k] = stream[k]
-"""
+    begin: int  # 0: the first thing is to copy the one filter's state; KEPT: there is a copy to go back to
+    samples: int  # of the part, T
+    first: int  # the filters first to last - 1 are run
+    last: int
+    rows: int  # 1 where x holds ready regressors, one after the other
+    skip: int  # 1 where d may be NaN: nothing adapts there
+    every: int  # keep the weights after every so many samples; 0: never
+    x: int
+    x_row: int
+    d: int
+    d_row: int
+    y: int
+    e: int
+    out_row: int
+    mu: int
+    mu_row: int
+    mu_count: int  # 1, or one a sample
+    record: int
+    record_row: int
 
-_LOOKAHEAD = """
-            assign(stream[: M - 1], line[1:])
-            assign(stream[M - 1 : M - 1 + N], x)
-            start = 0
-            while start < N:
-                stop = min(N, start + every) if every > 0 else N
-                mu = MU[at_mu + start : at_mu + stop] if mu_step else MU[at_mu : at_mu + 1]
-                lookahead(stream[start : stop + M - 1], desired[start:stop], mu, p[-1], (OTHER_PARAMS,), w,
-                          Y[at_y + start : at_y + stop], E[at_y + start : at_y + stop])
-                if every > 0 and stop - start == every:
-                    assign(RECORD[at_record + (start // every) * M : at_record + (start // every + 1) * M], w)
-                start = stop
-            assign(line, stream[N - 1 : N - 1 + M])
-"""
 
-# Filters first to last - 1 over T samples, in parts of `length`, which bounds the copy of the stream;
-# framed: of one filter, whose state goes back where the block fails.
-_BLOCK = """
-def block(a_):
-    A = carray(a_, (64,))
-    UNPACK
-    W, LINE, P = carray(w_, (channels, M)), carray(line_, (channels, M)), carray(p_, (channels, N_PARAMS))
-    X, D = carray(x_, (channels * x_row + T * M,)), carray(d_, (channels * d_row + T,))
-    Y, E = carray(y_, (channels * y_row + T,)), carray(e_, (channels * y_row + T,))
-    MU, RECORD = carray(mu_, (channels * mu_row + T,)), carray(record_, (channels * kept + T * M,))
-    saved_w, saved_line, after = carray(saved_w_, (M,)), carray(saved_line_, (M,)), carray(after_, (M,))
-    stream, dims = carray(stream_, (length + M - 1,)), carray(dims_, (16,))
-    ARRAYS
-    c, status = 0, 0
-    w, line = W[c], LINE[c]
-    ROWS
-    if framed:
-        assign(saved_w, w)
-        assign(saved_line, line)
-        SAVE
-    for c in range(first, last):
-        w, line, p = W[c], LINE[c], P[c]
-        ROWS
-        for begin in range(0, T, length):
-            N, at_y, at_mu = min(length, T - begin), c * y_row + begin, c * mu_row + begin * mu_step
-            at_record, width = c * kept + begin // max(every, 1) * M, M if rows else 1
-            x = X[c * x_row + begin * width : c * x_row + (begin + N) * width]
-            desired = D[c * d_row + begin : c * d_row + begin + N]
-            if poison(x) != 0:
-                status = 1
-            elif not skip and poison(desired) != 0:
-                status = 2
-            if status:
-                break
-            BODY
-            if FINITE:
-                status = 3
-                break
-        if status:
-            break
-    if framed and status:
-        assign(w, saved_w)
-        assign(line, saved_line)
-        RESTORE
-    if framed:
-        assign(after, w)
-    return status
-"""
+class Filter(NamedTuple):
+    """The arrays of one filter."""
 
-# One sample; mode 1: take x in and predict; 2: adapt, d being the error; 3: both, d being the desired sample.
-_STEP = """
-def step(a_):
-    A = carray(a_, (64,))
-    UNPACK
-    w, line, p = carray(w_, (M,)), carray(line_, (M,)), carray(p_, (N_PARAMS,))
-    u, io, saved = carray(u_, (M,)), carray(io_, (10,)), carray(saved_w_, (M,))
-    dims, channels, c = carray(dims_, (16,)), 1, 0
-    ARRAYS
-    ROWS
-    x_n, d, mode = SAMPLE(io[0], io[1]), SAMPLE(io[2], io[3]), int(io[8])
-    bad = x_n.real * ZERO + x_n.imag * ZERO != 0
-    if mode == 2 and io[9] != 0:
-        return 0
-    if mode & 1:
-        if bad and not skip:
-            return 1
-        if mode & 2 and not skip and d.real * ZERO + d.imag * ZERO != 0:
-            return 2
-        oldest = line[0]
+    w: Any  # (M,)
+    line: Any  # the newest samples, oldest first
+    own: Any  # tuple of what the algorithm carries besides
+    p: Any  # its parameters; the leakage of a rank-one filter is last
+    scratch: Any  # tuple of the update function's scratch arrays
+    stream: Any  # (T + M - 1,), room for [history, part]
+
+
+class Part(NamedTuple):
+    """The signals of one filter over one part of a block."""
+
+    x: Any  # (T,) or, with rows, (T M,)
+    d: Any
+    y: Any
+    e: Any
+    mu: Any  # (1,) or (T,)
+    record: Any  # (T // every M,)
+
+
+Step = Callable[..., Any]
+Memory = Callable[..., Filter]
+Run = Callable[..., None]
+
+
+def block(run: Run, step: Step, memory: Memory, a: Any, call: Call, like: Any) -> int:
+    """Adapt over one part of a block; run is `one_by_one` or `look_ahead`, like a signal and a real number."""
+    if call.begin != KEPT:
+        keep(memory(a, 0, 0), memory(a, 0, 1))
+        a[BEGIN] = KEPT
+    for c in range(call.first, call.last):
+        own = memory(a, c, 0)
+        part = part_of(c, call, len(own.w), like)
+        if not finite(part.x):
+            return BAD_X
+        if call.skip == 0 and not finite(part.d):
+            return BAD_D
+        run(step, own, part, call)
+        if not (finite(own.w) and all_finite(own.own)):
+            return DIVERGED
+    return OK
+
+
+def keep(own: Filter, kept: Filter) -> None:
+    """Copy the state to the arrays to go back to, or back from them."""
+    assign(kept.w, own.w)
+    assign(kept.line, own.line)
+    assign_all(kept.own, own.own)
+
+
+def part_of(c: int, call: Call, M: int, like: Any) -> Part:
+    """Return the signals of filter c."""
+    T, signal, real = call.samples, like[0], like[1]
+    width = M if call.rows != 0 else 1
+    kept = T // call.every * M if call.every > 0 else 0
+    return Part(
+        array(call.x + c * call.x_row, (T * width,), signal),
+        array(call.d + c * call.d_row, (T,), signal),
+        array(call.y + c * call.out_row, (T,), signal),
+        array(call.e + c * call.out_row, (T,), signal),
+        array(call.mu + c * call.mu_row, (call.mu_count,), real),
+        array(call.record + c * call.record_row, (kept,), signal),
+    )
+
+
+def one_by_one(step: Step, own: Filter, part: Part, call: Call) -> None:
+    """Run any algorithm sample by sample: u is a slice of the stream held newest first, or a row of regressors."""
+    w, M, T, every = own.w, len(own.w), call.samples, call.every
+    moving = min(call.mu_count - 1, 1)
+    stream = part.x if call.rows != 0 else newest_first(own, part.x)
+    for n in range(T):
+        start = n * M if call.rows != 0 else T - 1 - n
+        u = stream[start : start + M]
+        y = dot(w, u)
+        d = part.d[n]
+        e = d - y
+        if e == e:
+            step(w, u, d, y, e, part.mu[n * moving], own)
+        part.y[n] = y
+        part.e[n] = e
+        if every > 0 and (n + 1) % every == 0:
+            assign(part.record[n // every * M : (n // every + 1) * M], w)
+    if call.rows == 0:
+        for k in range(len(own.line)):
+            own.line[M - 1 - k] = stream[k]
+
+
+def newest_first(own: Filter, x: Any) -> Any:
+    """Return [history, part] read backwards."""
+    T, M, stream = len(x), len(own.w), own.stream
+    for n in range(T):
+        stream[T - 1 - n] = x[n]
+    for k in range(M - 1):
+        stream[T + k] = own.line[M - 1 - k]
+    return stream
+
+
+def look_ahead(step: Step, own: Filter, part: Part, call: Call) -> None:
+    """Run a rank-one filter several samples a pass: step(stream, d, mu, own, w, y, e) is `lookahead` with the gain."""
+    M, T, every, stream = len(own.w), call.samples, call.every, own.stream
+    assign(stream[: M - 1], own.line[1:])
+    assign(stream[M - 1 : M - 1 + T], part.x)
+    start = 0
+    while start < T:
+        stop = min(T, start + every) if every > 0 else T
+        mu = part.mu[start:stop] if call.mu_count > 1 else part.mu
+        step(stream[start : stop + M - 1], part.d[start:stop], mu, own, part.y[start:stop], part.e[start:stop])
+        if every > 0 and stop - start == every:
+            assign(part.record[start // every * M : (start // every + 1) * M], own.w)
+        start = stop
+    assign(own.line, stream[T - 1 : T - 1 + M])
+
+
+def sample(step: Step, memory: Memory, a: Any, io: Any, u: Any, skip: int, mu_at: int, like: Any) -> int:
+    """Take one sample of one filter: x and d come in and y and e go out in io; to ADAPT, d is the error itself."""
+    own, kept, mode = memory(a, 0, 0), memory(a, 0, 1), int(io[MODE])
+    w, line, M = own.w, own.line, len(own.w)
+    x, d = number(io[X], io[X + 1], like[0]), number(io[D], io[D + 1], like[0])
+    if mode == ADAPT:
+        if io[PASSED_OVER] != 0:
+            return OK
+    else:
+        bad = not finite(x)
+        if bad and skip == 0:
+            return BAD_X
+        if mode == STEP and skip == 0 and not finite(d):
+            return BAD_D
+        io[PASSED_OVER] = 1.0 if bad else 0.0
+    keep(own, kept)
+    if mode != ADAPT:
         for k in range(M - 1):
             line[k] = line[k + 1]
-        line[M - 1] = SAMPLE(0.0, 0.0) if bad else x_n
-        io[9] = 1.0 if bad else 0.0
+        line[M - 1] = number(0.0, 0.0, like[0]) if io[PASSED_OVER] != 0 else x
     for k in range(M):
         u[k] = line[M - 1 - k]
     y = dot(w, u)
-    e = d if mode == 2 else d - y
-    if bad or (skip and e.real * ZERO + e.imag * ZERO != 0):
-        e = SAMPLE(np.nan, np.nan)
-    io[4], io[5], io[6], io[7] = y.real, y.imag, e.real, e.imag
-    if mode == 1 or (skip and e.real * ZERO + e.imag * ZERO != 0):
-        return 0
-    if mode == 2 and e.real * ZERO + e.imag * ZERO != 0:
-        return 2
-    d = e + y if mode == 2 else d
-    mu = p[MU_INDEX]
-    assign(saved, w)
-    SAVE
-    UPDATE
-    if FINITE:
-        assign(w, saved)
-        RESTORE
-        if mode & 1:
-            for k in range(M - 1, 0, -1):
-                line[k] = line[k - 1]
-            line[0] = oldest
-        return 3
-    return 0
-"""
-
-NUMBERS = ["M", "T", "length", "skip", "rows", "framed", "first", "last", "channels"]
-NUMBERS += ["x_row", "d_row", "y_row", "mu_row", "mu_step", "every", "kept"]
-
-
-@cache
-def places(algorithm: Algorithm) -> dict[str, int]:
-    """Return where in the one array that compiled code gets each number and each address stands."""
-    return {name.partition(":")[0]: i for i, name in enumerate([*NUMBERS, *_pointers(algorithm)])}
-
-
-def _pointers(algorithm: Algorithm) -> list[str]:
-    """Return the names of all addresses, with the type they point to where it is not the filter's."""
-    own = [
-        "line",
-        "w",
-        "p:real",
-        "mu:real",
-        "dims:int64",
-        "io:float64",
-        "stream",
-        "u",
-        "after",
-        "saved_w",
-        "saved_line",
-    ]
-    saved = [f"saved_{s}" for s in algorithm.state]
-    return [*own, *algorithm.state, *saved, *algorithm.scratch, "x", "d", "y", "e", "record"]
-
-
-@cache
-def block_function(algorithm: Algorithm, dtype: str, ndims: Ndims, flags: Flags) -> Callable[..., int]:
-    """Return the block loop of an algorithm: with lookahead where its flags are given, leaky and skip.
-
-    Its one argument is the address of an array of int64, filled as `places` says.
-    """
-    text = _BLOCK.replace("BODY", (_LOOP if flags is None else _LOOKAHEAD).strip())
-    return _build("block", text, algorithm, dtype, ndims, flags)
-
-
-@cache
-def step_function(algorithm: Algorithm, dtype: str, ndims: Ndims) -> Callable[..., int]:
-    """Return the one-sample function of an algorithm; its one argument is as for `block_function`."""
-    return _build("step", _STEP, algorithm, dtype, ndims, None)
-
-
-def _build(name: str, text: str, algorithm: Algorithm, dtype: str, ndims: Ndims, flags: Flags) -> Callable[..., int]:
-    """Put the algorithm's arguments into a loop's text and compile it."""
-    real = _REAL.get(dtype, dtype)
-    like = {"": "TYPE(0)", "real": "ZERO", "int64": "0", "float64": "0.0"}
-    given = [a.partition(":") for a in _pointers(algorithm)]
-    unpack = [f"{n} = A[{i}]" for i, n in enumerate(NUMBERS)]
-    unpack += [f"{a}_ = pointer(A[{i}], {like[kind]})" for i, (a, _, kind) in enumerate(given, len(NUMBERS))]
-    pieces = {
-        "UNPACK": unpack,
-        "N_PARAMS": [str(len(algorithm.params) + bool(algorithm.gain))],
-        "OTHER_PARAMS": [", ".join(f"p[{i}]" for i in range(1, len(algorithm.params))) or "p[-1]"],
-        "MU_INDEX": [str(algorithm.params.index("mu") if "mu" in algorithm.params else 0)],
-        "SAVE": [f"assign(saved_{s}, of_{s})" for s in algorithm.state],
-        "RESTORE": [f"assign(of_{s}, saved_{s})" for s in algorithm.state],
-        "FINITE": [" or ".join(["poison(w) != 0", *(f"poison(of_{s}) != 0" for s in algorithm.state)])],
-        "SAMPLE": ["sample_complex" if real != dtype else "sample_real"],
-        "UPDATE": _update_lines(algorithm),
-        **_array_lines(algorithm, ndims),
-    }
-    for key, lines in pieces.items():
-        text = _fill(text, key, lines)
-    inject: dict[str, Any] = {"np": np, **{k: getattr(vocabulary, k) for k in ("dot", "energy", "axpyc")}}
-    inject |= {"ZERO": getattr(np, real)(0), "ONE": getattr(np, real)(1), "TYPE": getattr(np, dtype)}
-    inject |= {"function": algorithm.function}
-    if flags is not None:
-        rest = ", ".join(["mu", *(f"p[{i}]" for i in range(len(algorithm.params) - 1))])
-        text += f"\ndef gain(e, energy, mu, p):\n    return TYPE(function(e, energy, {rest}))\n"
-        text = inspect.getsource(lookahead) + f"\nLEAKY, SKIP = {flags}\n" + text
-    return native(name, text + _HELPERS, ("int64*",), inject)
-
-
-def _update_lines(algorithm: Algorithm) -> list[str]:
-    """Return the lines that adapt the weights at one sample."""
-    values = {k: f"p[{i}]" for i, k in enumerate(algorithm.params)} | {"mu": "mu"}
-    if algorithm.gain:
-        rest = ", ".join(values[k] for k in algorithm.params)
-        return [f"axpyc(TYPE(function(e, energy(u), {rest})), u, w, ONE - mu * p[-1])"]
-    values |= {k: f"of_{k}" for k in algorithm.state}
-    given = [values.get(k, k) for k in algorithm.arguments] + [f"{k}=of_{k}" for k in algorithm.scratch]
-    targets = ["w", *(f"of_{k}" for k in algorithm.state)]
-    call_line = f"{', '.join('new_' + t for t in targets)} = function({', '.join(given)})"
-    return [call_line, *(f"assign({t}, new_{t})" for t in targets)]
-
-
-def _array_lines(algorithm: Algorithm, ndims: Ndims) -> dict[str, list[str]]:
-    """Return the lines that make arrays of addresses, and those that pick the ones of filter c."""
-    arrays, rows, at = [], [], 0
-    for name, ndim in zip((*algorithm.state, *algorithm.scratch), ndims[0] + ndims[1], strict=True):
-        shape = "".join(f"dims[{i}], " for i in range(at, at + ndim))
-        at += ndim
-        carried = name in algorithm.state
-        arrays.append(f"ALL_{name} = carray({name}_, ({'channels, ' if carried else ''}{shape}))")
-        rows.append(f"of_{name} = ALL_{name}[c]" if carried else f"of_{name} = ALL_{name}")
-        if carried:
-            arrays.append(f"saved_{name} = carray(saved_{name}_, ({shape}))")
-    return {"ARRAYS": arrays, "ROWS": rows}
-
-
-def _fill(text: str, key: str, lines: list[str]) -> str:
-    """Replace key by the lines, all with the indentation of the line that holds it."""
-    done = []
-    for line in text.split("\n"):
-        indent = " " * (len(line) - len(line.lstrip()))
-        first, *others = lines or ["pass"]
-        done += [line.replace(key, first), *(indent + other for other in others)] if key in line else [line]
-    return "\n".join(done)
+    e = d if mode == ADAPT else d - y
+    known = io[PASSED_OVER] == 0 and finite(e)
+    io[Y], io[Y + 1] = y.real, y.imag
+    io[E], io[E + 1] = (e.real, e.imag) if known else (np.nan, np.nan)
+    if mode == PREDICT or not known:
+        return OK if mode == PREDICT or skip != 0 else BAD_D
+    step(w, u, e + y if mode == ADAPT else d, y, e, own.p[mu_at], own)
+    if finite(w) and all_finite(own.own):
+        return OK
+    keep(kept, own)
+    return DIVERGED

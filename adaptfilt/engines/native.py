@@ -19,13 +19,14 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from adaptfilt.engines import vectors, vocabulary
+from adaptfilt.engines import memory, vectors, vocabulary
 
 # Multiply-adds may be contracted; sums are reordered only inside the vocabulary's words, NaN and infinity honoured.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 _CTYPES = {"pointer": ctypes.c_void_p, "int64": ctypes.c_int64, "float64": ctypes.c_double}
 _RELEASE = "NRT_MemInfo_call_dtor"  # Numba's call when an array's owner goes
-_TRANSLATED = (vocabulary.__name__, vectors.__name__, "adaptfilt.engines.numba_")
+_TRANSLATED = (vocabulary.__name__, vectors.__name__, memory.__name__, "adaptfilt.engines.numba_")
+_SOURCES = ("loops", "lookahead", "numba_memory", "numba_vectors", "numba_vocabulary")
 _lock = threading.Lock()
 _keep: list[Any] = []  # compiled code must outlive every address handed out
 
@@ -71,7 +72,7 @@ def _fingerprint(name: str, source: str, arguments: tuple[str, ...], inject: Map
         name,
         source,
         repr(arguments),
-        *((here / f"numba_{words}.py").read_text() for words in ("vectors", "vocabulary")),
+        *((here / f"{file}.py").read_text() for file in _SOURCES),
         version("numba"),
         version("llvmlite"),
         version("numpy"),
@@ -102,17 +103,9 @@ def _compile(name: str, source: str, arguments: tuple[str, ...], inject: Mapping
     """Compile with Numba and, where it stands without Numba's runtime, keep the object file."""
     import numba
 
-    from adaptfilt.engines import numba_vectors  # noqa: F401 (teaches Numba the vectors)
-    from adaptfilt.engines.numba_vocabulary import assign, pointer, poison
+    from adaptfilt.engines import numba_memory, numba_vectors, numba_vocabulary  # noqa: F401 (teach Numba the words)
 
-    namespace: dict[str, Any] = {
-        "__name__": name,
-        "assign": assign,
-        "pointer": pointer,
-        "poison": poison,
-        "carray": numba.carray,
-        **inject,
-    }
+    namespace: dict[str, Any] = {"__name__": name, "carray": numba.carray, **inject}
     exec(compile(source, f"<adaptfilt {name}>", "exec"), namespace)
     kinds = [
         numba.types.CPointer(getattr(numba.types, a[:-1])) if a.endswith("*") else getattr(numba.types, a)
@@ -128,20 +121,30 @@ def _compile(name: str, source: str, arguments: tuple[str, ...], inject: Mapping
     return compiled.library.get_pointer_to_function(entry)
 
 
+def compiled(function: Any, **how: Any) -> Any:
+    """Return a function for Numba, with all it calls."""
+    import numba
+
+    return numba.njit(**how, **_OPTIONS)(_with_compiled_globals(function, {}))
+
+
 def _with_compiled_globals(function: Any, done: dict[Any, Any]) -> Any:
     """Return the function with the Python functions it calls compiled, each once; Numba knows the vocabulary."""
     import numba
 
-    names = dict(function.__globals__)
+    names, here = dict(function.__globals__), function.__module__
     for key in _names(function.__code__):
         value = names.get(key)
         if inspect.isfunction(value) and value is not function and not _known(value):
             if value not in done:
-                inline = value.__name__ not in ("block", "lookahead")
-                done[value] = numba.njit(forceinline=inline, **_OPTIONS)(_with_compiled_globals(value, done))
+                # Calls within a module, and those of the loops, are written out before types are found: each function
+                # that Numba compiles by itself is optimised again with all that it calls.
+                written_out = value.__module__ in (here, "adaptfilt.engines.loops")
+                how: Any = {"inline": "always"} if written_out else {"forceinline": value.__name__ != "lookahead"}
+                done[value] = numba.njit(**how, **_OPTIONS)(_with_compiled_globals(value, done))
             names[key] = done[value]
     new = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
-    new.__module__ = function.__module__
+    new.__module__ = here
     return new
 
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 from adaptfilt.engines import vocabulary
+from adaptfilt.engines.memory import assign
 
 _FAST: Any = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}}  # NaN and infinity stay honoured
 
@@ -22,71 +23,6 @@ def _is_complex(t: Any) -> bool:
 def _word(function: Any) -> Any:
     """Return the overload decorator of one word of the vocabulary."""
     return overload(function, jit_options=_FAST, strict=False)
-
-
-@intrinsic
-def pointer(typing: Any, address: Any, like: Any) -> Any:
-    """Return an integer address as a pointer to values like the second argument."""
-
-    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(like)(address, like), code
-
-
-def assign(target: Any, value: Any) -> None:
-    """Copy value into target unless it is the same memory: loops, as slices bring checks that need Python."""
-
-
-@_word(assign)
-def _assign(target: Any, value: Any) -> Any:
-    if target.ndim == 1:
-
-        def assign(target: Any, value: Any) -> None:
-            if target.ctypes.data != value.ctypes.data:
-                for i in range(len(target)):
-                    target[i] = value[i]
-    else:
-        word = assign_word
-
-        def assign(target: Any, value: Any) -> None:
-            if target.ctypes.data != value.ctypes.data:
-                for i in range(target.shape[0]):
-                    word(target[i], value[i])
-
-    return assign
-
-
-assign_word = assign
-
-
-def poison(values: Any) -> None:
-    """Return 0 where all values are finite, NaN elsewhere."""
-
-
-@_word(poison)
-def _poison(values: Any) -> Any:
-    if values.ndim == 1:
-
-        def poison(values: Any) -> Any:
-            zero = values.real.dtype.type(0)
-            total = zero
-            for v in values:
-                total += v.real * zero + v.imag * zero
-            return total
-    else:
-        word = poison_word
-
-        def poison(values: Any) -> Any:
-            total = values.real.dtype.type(0)
-            for row in values:
-                total += word(row)
-            return total
-
-    return poison
-
-
-poison_word = poison
 
 
 @_word(vocabulary.dot)

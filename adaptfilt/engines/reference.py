@@ -17,6 +17,7 @@ def run(
     state: Mapping[str, Tensor],
     params: Mapping[str, Tensor],
     record_every: int | None = None,
+    errors: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor], Tensor | None]:
     """Adapt over a block, sample by sample.
 
@@ -36,6 +37,8 @@ def run(
         Step size and the like; a size of T on the last axis is a value a sample.
     record_every : int >= 1, optional
         Keep the weights after every so many samples.
+    errors : bool
+        d holds the errors themselves: they go into the update as they are.
 
     Returns
     -------
@@ -44,19 +47,18 @@ def run(
     state : dict of str to Tensor
     record : Tensor [shape=(*batch, T // record_every, M)] or None
     """
-    step = rank_one_update(algorithm.gain) if algorithm.gain is not None else algorithm.function
-    names = algorithm.arguments if algorithm.gain is None else ("w", "u", "e", "leak", *algorithm.params)
+    step = algorithm if algorithm.gain is None else rank_one_update(algorithm)
     state, ys, es, record = dict(state), [], [], []
     missing = bool(d.isnan().any())
     for n in range(d.shape[-1]):
         u_n, d_n = u[..., n, :], d[..., n : n + 1]
         y_n = dot(w, u_n)
-        e_n = d_n - y_n
+        e_n = d_n if errors else d_n - y_n
         values = {k: v[..., n : n + 1] if v.ndim and v.shape[-1] > 1 else v for k, v in params.items()}
-        known = torch.where(d_n.isnan(), y_n, d_n) if missing else d_n  # NaN must not get into the graph
-        seen = {**values, **state, "w": w, "u": u_n, "d": known, "y": y_n, "e": known - y_n}
+        e = torch.where(e_n.isnan(), 0, e_n) if missing else e_n  # NaN must not get into the graph
+        seen = {**values, **state, "w": w, "u": u_n, "d": y_n + e if errors or missing else d_n, "y": y_n, "e": e}
         old = (w, *state.values())
-        new = step(*[seen[k] for k in names])
+        new = step(seen)
         new = new if isinstance(new, tuple) else (new,)
         if missing:
             new = tuple(_keep(e_n.isnan(), a, b) for a, b in zip(old, new, strict=True))
@@ -71,11 +73,12 @@ def run(
     return torch.cat(ys, -1), torch.cat(es, -1), w, state, recorded
 
 
-def rank_one_update(gain: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Return the update ``(1 - mu leak) w + gain(...) conj(u)`` of a gain function whose first parameter is mu."""
+def rank_one_update(gain: Algorithm) -> Callable[[Mapping[str, Tensor]], Tensor]:
+    """Return the update ``(1 - mu leak) w + g conj(u)`` of a gain."""
 
-    def update(w: Tensor, u: Tensor, e: Tensor, leak: Tensor, mu: Tensor, *rest: Tensor) -> Tensor:
-        return axpyc(gain(e, energy(u), mu, *rest), u, w, 1 - mu * leak)
+    def update(seen: Mapping[str, Tensor]) -> Tensor:
+        g = gain({**seen, "energy": energy(seen["u"])})
+        return axpyc(g, seen["u"], seen["w"], 1 - seen["mu"] * seen["leak"])
 
     return update
 

@@ -14,7 +14,6 @@ ch. 6.
 
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from adaptfilt.checks import positive_int
@@ -75,8 +74,8 @@ class AffineProjection(LinearFilter):
         super().__init__(taps, {"mu": mu, "order": order, "eps": eps}, **common)
 
     def _initial_state(self) -> dict[str, Tensor]:
-        K, M = self.order, self.w.shape[-1]
-        return {"U": torch.zeros(*self.batch, K, M), "D": torch.zeros(*self.batch, K)}
+        K, M = self.order, self._weights
+        return {"U": self.w.new_zeros(*self.batch, K, M), "D": self.w.new_zeros(*self.batch, K)}
 
     def _scratch(self) -> tuple[tuple[int, ...], ...]:
         return (self.order, self.order), (self.order,)

@@ -1,8 +1,11 @@
 """How a stream is held: what every adaptive filter shares, and no algorithm's maths."""
 
 import copy
+import os
 from collections.abc import Mapping
+from threading import RLock
 from typing import Any, ClassVar, NamedTuple, Self
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -10,6 +13,18 @@ from torch import Tensor, nn
 
 from adaptfilt.checks import as_batch, as_dtype
 from adaptfilt.taps import TapDelayLine
+
+_living: WeakSet[Any] = WeakSet()
+
+
+def _free_locks() -> None:
+    """Free in a forked process what threads of the parent held: they do not exist here."""
+    for f in _living:
+        f._lock._at_fork_reinit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_locks)
 
 
 class Output(NamedTuple):
@@ -48,6 +63,8 @@ class AdaptiveFilter(nn.Module):
     """
 
     line: TapDelayLine
+    passed_over: Tensor  # where the newest sample was not finite
+    _lock: Any  # held by a call that adapts or filters a block: calls from several threads run one after the other
     _shown: ClassVar[tuple[str, ...]] = ()  # names of the parameters shown in the repr
 
     def __init__(
@@ -60,11 +77,31 @@ class AdaptiveFilter(nn.Module):
         nonfinite: str = "raise",
     ) -> None:
         super().__init__()
-        if nonfinite not in ("raise", "skip"):
-            raise ValueError(f'nonfinite must be "raise" or "skip", got {nonfinite!r}')
+        self._lock = RLock()
+        _living.add(self)
         self.nonfinite = nonfinite
         self.batch = as_batch(batch)
         self.line = TapDelayLine(taps, batch=self.batch, dtype=as_dtype(dtype), device=device)
+        self.register_buffer("passed_over", torch.zeros(self.batch, dtype=torch.bool, device=device))
+        self._fixed: tuple[str, ...] = ("batch", "taps", "dtype", "device", "history", "line")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse what sizes memory or does not exist as a choice."""
+        if name in self.__dict__.get("_fixed", ()):
+            raise TypeError(f"{name} is read-only: make a new {type(self).__name__} for another one")
+        if name == "nonfinite" and value not in ("raise", "skip"):
+            raise ValueError(f'nonfinite must be "raise" or "skip", got {value!r}')
+        super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the lock, for copies and pickles."""
+        return {**self.__dict__, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make a lock of one's own."""
+        super().__setstate__(state)
+        self.__dict__["_lock"] = RLock()
+        _living.add(self)
 
     @property
     def taps(self) -> int:

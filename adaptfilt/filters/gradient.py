@@ -138,7 +138,7 @@ class GradientFilter(ModelFilter):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out compiled code, for copies and pickles."""
-        return {**self.__dict__, "_players": {}}
+        return {**super().__getstate__(), "_players": {}}
 
     @torch.inference_mode(False)
     def forward(self, x: Block, d: Block, *, record_every: int | None = None) -> Output:

@@ -68,7 +68,7 @@ def run_lms(
         skip=True,
         features=add_one,
     )
-    result = compiled.run(job)
+    result = compiled.run(job, compiled.Workspace(job))
     learner.assign(torch.as_tensor(result.w))
     learner.optimizer._opt_called = True  # type: ignore[attr-defined]  # what a scheduler looks for
     return torch.as_tensor(result.y).unsqueeze(2), list(torch.as_tensor(result.record).unbind(1)) if every else []

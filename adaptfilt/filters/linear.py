@@ -12,10 +12,12 @@ from adaptfilt.checks import (
     Block,
     admit,
     as_tensor,
+    cast,
     check_block,
     check_finite,
     check_number,
     check_same_kind,
+    finite_samples,
     positive_int,
     skip_nonfinite,
 )
@@ -49,7 +51,11 @@ class LinearFilter(AdaptiveFilter):
     algorithm: ClassVar[Algorithm]
     ranges: ClassVar[dict[str, dict[str, Any]]] = {}  # of each parameter, as keywords of `check_number`
     w: Tensor
-    _predicted_bad: Tensor | None  # where the last sample of `predict` was not finite
+    _given: dict[str, Any] | None  # the parameters, where they are numbers
+    _free: list[compiled.Workspace]  # those that no call is using
+    _alone: bool  # compiled code takes single samples
+    _skips: bool
+    _fresh: bool  # nothing has been adapted since the start
 
     def __init__(
         self,
@@ -64,18 +70,18 @@ class LinearFilter(AdaptiveFilter):
         super().__init__(taps, **common)
         for name, value in params.items():
             setattr(self, name, value)
-        if engine not in ENGINES:
-            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
-        if engine in ("block", "triton") and self.algorithm.gain is None:
-            raise ValueError(f'engine="{engine}" runs rank-one filters only: use "compiled" or "reference"')
         self.engine = engine
+        if features is not None and not isinstance(features, nn.Module):
+            raise TypeError(f"features must be a torch module, got {features!r}")
         self.features = features
-        size = feature_count(features, self.line)
+        self._weights = size = feature_count(features, self.line)
         self.w0 = None if w0 is None else self._as_weights("w0", w0, size)
         self.register_buffer("w", torch.zeros(*self.batch, size, dtype=self.dtype, device=self.device))
         for name in self.algorithm.state:
             self.register_buffer(name, None)
         self._restart()
+        self._forget()
+        self._fixed = (*self._fixed, "features", *(k for k in params if k not in self.ranges))
 
     def _initial_state(self) -> dict[str, Tensor]:
         """Return what the algorithm carries besides the weights, at the start."""
@@ -83,7 +89,7 @@ class LinearFilter(AdaptiveFilter):
 
     def _scratch(self) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the update function's scratch arrays."""
-        return ((self.w.shape[-1],),) * len(self.algorithm.scratch)
+        return ((self._weights,),) * len(self.algorithm.scratch)
 
     def _state(self) -> dict[str, Tensor]:
         return {k: getattr(self, k) for k in self.algorithm.state}
@@ -98,21 +104,36 @@ class LinearFilter(AdaptiveFilter):
         return self.algorithm.params + (("leak",) if self.algorithm.gain else ())
 
     def _params(self) -> dict[str, Any]:
-        return {k: getattr(self, k) for k in self._param_names}
+        """Return the parameters: the same dictionary as the last time, unless they may have changed since."""
+        params = self.__dict__["_given"]
+        if params is None:
+            params = {k: getattr(self, k) for k in self._param_names}
+            if not any(isinstance(v, Tensor) for v in params.values()):  # one may be written to at any time
+                self.__dict__["_given"] = params
+        return params
 
     def reset(self) -> Self:
         """Return to the start: initial weights and state, empty delay line."""
-        self.line.reset()
-        self._restart()
+        with self._lock:
+            self._restart()
         return self
 
     def _restart(self) -> None:
         with torch.no_grad():
-            self.w.zero_() if self.w0 is None else self.w.copy_(self.w0)
-            for name, value in self._initial_state().items():
-                old = self._buffers[name]
-                self._buffers[name] = value.to(self.device, self.dtype) if old is None else old.copy_(value)
-        self._fresh, self._bound_code, self._predicted_bad = True, None, None
+            start = {k: v.to(self.device, self.dtype) for k, v in self._initial_state().items()}
+            for name, value in start.items():
+                if self._buffers[name] is None:
+                    self._buffers[name] = value.clone(memory_format=torch.contiguous_format)
+            w = torch.zeros_like(self.w) if self.w0 is None else self.w0.to(self.device, self.dtype)
+            self._commit(w, torch.zeros_like(self.line.samples), start)
+            self.passed_over.zero_()
+        self._fresh = True
+
+    def _forget(self) -> None:
+        """Make anew what follows from the filter's attributes."""
+        learned = self.w0 is not None and self.w0.requires_grad
+        alone = not self.batch and self.engine in ("auto", "compiled") and self.features is None and not learned
+        self.__dict__.update(_given=None, _free=[], _skips=self.nonfinite == "skip", _alone=alone)
 
     def _start(self) -> Tensor:
         """Return the weights to start from: w0 itself while they are still equal to it and it requires gradients."""
@@ -122,32 +143,52 @@ class LinearFilter(AdaptiveFilter):
         return self.w
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Check a parameter's range; copy assigned weights into the state."""
-        if name == "w" and "w" in self.__dict__.get("_buffers", ()):
-            self.w.copy_(self._as_weights("w", value, self.w.shape[-1]).detach())
-            self._fresh = False
-        elif name in self.ranges:
+        """Check what is assigned; weights and state are copied into place."""
+        if name in self.ranges:
             value = check_number(name, value, self.batch, **self.ranges[name])
-            self.__dict__["_bound_code"] = None
             for place in (self.__dict__, self._buffers, self._parameters):
                 place.pop(name, None)
             if isinstance(value, Tensor) and not value.requires_grad:
-                self.register_buffer(name, value.to(self.device, self.dtype.to_real()), persistent=False)
+                self.register_buffer(name, value.to(self.device, self.dtype.to_real(), copy=True), persistent=False)
             else:
                 super().__setattr__(name, value)
+            self.__dict__["_given"] = None
+        elif name in ("w", *self.algorithm.state) and self._buffers.get(name) is not None:
+            own: Any = self._buffers[name]
+            with self._lock, torch.no_grad():
+                own.copy_(self._as_state(name, value, own.shape))
+            self._fresh = False
+        elif name == "w0" and value is not None and "w" in self._buffers:
+            super().__setattr__(name, self._as_weights(name, value, self.w.shape[-1]))
         else:
+            if name == "engine":
+                self._check_engine(value)
             super().__setattr__(name, value)
+            if name in ("engine", "nonfinite", "w0") and "_free" in self.__dict__:
+                self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what points into this object's memory or graph, for copies and pickles."""
         state = {k: v.detach() if isinstance(v, Tensor) and not v.is_leaf else v for k, v in self.__dict__.items()}
-        return {**state, "_bound_code": None}
+        self.__dict__["_free"] = []  # a pickle may move the state into shared memory
+        return {**super().__getstate__(), **state, "_free": [], "_given": None, "_lock": None}
 
     def _as_weights(self, name: str, value: Any, size: int) -> Tensor:
-        """Check weights the user gives."""
-        check_block(name, value, self.line.samples, (*self.batch, size))
+        """Check weights the user gives; what is to be learned stays the caller's, all else is copied."""
+        w = self._as_state(name, value, (*self.batch, size))
+        return value if isinstance(value, Tensor) and value.requires_grad else w.clone()
+
+    def _as_state(self, name: str, value: Any, shape: tuple[int, ...]) -> Tensor:
+        """Check weights or state the user gives."""
+        check_block(name, value, self.line.samples, tuple(shape))
         check_finite(name, value)
-        return value if isinstance(value, nn.Parameter) else as_tensor(value, self.dtype, self.device)
+        return as_tensor(value, self.dtype, self.device)
+
+    def _check_engine(self, engine: Any) -> None:
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+        if engine in ("block", "triton") and self.algorithm.gain is None:
+            raise ValueError(f'engine="{engine}" runs rank-one filters only: use "compiled" or "reference"')
 
     def forward(self, x: Block, d: Block, *, mu: Any = None, record_every: int | None = None) -> Output:
         """Adapt over a block, going on from the last one; in `eval` mode only filter.
@@ -177,41 +218,82 @@ class LinearFilter(AdaptiveFilter):
             If the weights become infinite. In all cases the state is the one before the call.
         """
         if torch.compiler.is_compiling():  # compiled already: torch.compile goes round it
-            return torch.compiler.disable(self._forward)(x, d, mu, record_every)
-        return self._forward(x, d, mu, record_every)
+            return torch.compiler.disable(self.forward)(x, d, mu=mu, record_every=record_every)
+        with self._lock:
+            return self._forward(x, d, mu, record_every)
 
     def _forward(self, x: Block, d: Block, mu: Any, record_every: int | None) -> Output:
-        if mu is None and record_every is None and self.training:
-            bound = self._bound()
-            if bound is not None and bound.takes(x) and bound.takes(d) and type(x) is type(d) and len(x) == len(d):
-                return Output(*bound.block(x, d))
         rows = self._check_pair(x, d)
-        every = 0 if record_every is None else positive_int("record_every", record_every)
+        every = 0 if record_every is None else min(positive_int("record_every", record_every), d.shape[-1] + 1)
         steps = None if mu is None else self._check_steps(mu, d)
         if not self.training:
             return self._only_filter(x, d, rows, every)
         start = self._start()
         gradient = self._wants_gradient((x, d, steps, start))
-        job = Job(
-            self.algorithm, x, d, start, self.line.samples, self._state(), self._params(), steps, every, rows,
-            self.nonfinite == "skip", gradient, self.features, self._scratch(),
-        )  # fmt: skip
+        job = self._job(x, d, start, mu=steps, every=every, rows=rows, gradient=gradient)
         engine = self._choose_engine(rows, gradient, every)
-        result = compiled.run(job) if engine == "compiled" else in_torch.run(job, engine)
-        self._commit(result.w, result.samples, result.state)
-        w = torch.as_tensor(result.w if result.record is None else result.record)
-        return Output(
-            like_input(result.y, x), like_input(result.e, x), like_input(w if gradient else w.detach().clone(), x)
-        )
+        if engine == "compiled":
+            workspace = self._workspace()
+            try:
+                result = compiled.run(job, workspace)
+            finally:
+                self._free.append(workspace)
+        else:
+            result = in_torch.run(job, engine)
+            self._commit(result.w, result.samples, result.state)
+        self.__dict__["_fresh"] = False
+        if job.skip and d.shape[-1]:
+            self.passed_over.copy_(torch.as_tensor(~finite_samples(x, rows)[..., -1]))
+        w = result.w if result.record is None else result.record
+        if engine == "compiled":
+            return Output(result.y, result.e, w)
+        w = w if gradient else w.detach().clone()
+        return Output(like_input(result.y, x), like_input(result.e, x), like_input(w, x))
+
+    def _job(self, x: Any = None, d: Any = None, w: Tensor | None = None, **block: Any) -> Job:
+        """Return a block for an engine; without signals, what a workspace is made for."""
+        return Job(
+            self.algorithm, x, d, self.w if w is None else w, self.line.samples, self._state(), self._params(),
+            skip=self._skips, features=self.features, scratch=self._scratch(), **block,
+        )  # fmt: skip
+
+    def _workspace(self) -> compiled.Workspace:
+        """Return a workspace that no call is using, for the state where it lies and the parameters as they are now."""
+        buffers: Any = self._buffers
+        line: Any = self._modules["line"]
+        free, workspace = self._free, None
+        try:
+            workspace = free.pop()
+        except IndexError:
+            with self._lock:  # wait for the call of another thread
+                workspace = free.pop() if free else None
+        places = [buffers["w"].data_ptr(), line._buffers["samples"].data_ptr()]
+        places += [buffers[k].data_ptr() for k in self.algorithm.state]
+        if workspace is None or workspace.places != places:
+            self._lay_out()
+            workspace = compiled.Workspace(self._job())
+        if self._given is None or workspace.params is not self._given:
+            workspace.set_parameters(self._params(), self._skips)
+        return workspace
+
+    def _lay_out(self) -> None:
+        """Refuse state of another shape, put in place behind the filter's back, and lay it out without gaps."""
+        shapes = {"w": (*self.batch, self._weights)} | {k: tuple(v.shape) for k, v in self._initial_state().items()}
+        for name, shape in shapes.items():
+            tensor = self._buffers[name]
+            assert tensor is not None
+            if tensor.shape != shape or tensor.dtype != self.dtype:
+                raise ValueError(
+                    f"{name} must have shape {shape}, {self.dtype}, got {tuple(tensor.shape)}, {tensor.dtype}"
+                )
+            tensor.data = tensor.data.contiguous()
+        self.line.samples.data = self.line.samples.data.contiguous()
 
     def _commit(self, w: Any, samples: Any, state: dict[str, Any]) -> None:
-        """Take over the state after a block."""
+        """Take over the state after a block: in one call, so that an interrupt finds all of it old or all of it new."""
+        old = [self.w, self.line.samples, *(getattr(self, k) for k in state)]
         with torch.no_grad():
-            self.w.copy_(torch.as_tensor(w))
-            self.line.samples.copy_(torch.as_tensor(samples).reshape(self.line.samples.shape))
-            for name, value in state.items():
-                self._buffers[name].copy_(torch.as_tensor(value))  # type: ignore[union-attr]
-        self._fresh = False
+            torch._foreach_copy_(old, [v.detach() for v in (w, samples, *state.values())])
 
     def filter(self, x: Block) -> Any:
         """Filter a block without adapting; the stream goes on.
@@ -225,23 +307,30 @@ class LinearFilter(AdaptiveFilter):
         array or Tensor [shape=(*batch, T)]
         """
         check_block("x", x, self.line.samples, (*self.batch, None))
+        with self._lock:
+            return self._held(x, False)
+
+    def _held(self, x: Block, rows: bool) -> Any:
+        """Filter a block with weights that stand still."""
+        given = x
         if self.nonfinite == "skip":
             x = skip_nonfinite(x, x)[0]
         check_finite("x", x)
-        y, samples = combine(x, self.w, self.line.samples, self.features, rows=False)
+        y, samples = combine(x, self.w, self.line.samples, self.features, rows)
         self.line.samples.copy_(samples)
+        if self.nonfinite == "skip" and x.shape[len(self.batch)]:
+            self.passed_over.copy_(torch.as_tensor(~finite_samples(given, rows)[..., -1]))
         return like_input(y, x)
 
     def _only_filter(self, x: Block, d: Block, rows: bool, every: int) -> Output:
         """Filter with fixed weights and return the errors all the same."""
-        x, d = admit(x, d, self.nonfinite == "skip")
-        y, samples = combine(x, self.w, self.line.samples, self.features, rows)
-        self.line.samples.copy_(samples)
-        e = as_tensor(d, self.dtype, self.device) - y
+        given, (_, d) = x, admit(x, d, self.nonfinite == "skip")
+        y = self._held(given, rows)
+        e = cast(d, self.dtype) - y
         w = self.w.clone()
         if every:
             w = w.unsqueeze(-2).repeat_interleave(d.shape[-1] // every, -2)
-        return Output(like_input(y, x), like_input(e, x), like_input(w, x))
+        return Output(y, e, like_input(w, x))
 
     def _check_pair(self, x: Any, d: Any) -> bool:
         """Check the types and shapes of a block and say whether x holds ready regressors."""
@@ -296,13 +385,19 @@ class LinearFilter(AdaptiveFilter):
         -------
         y, e : float or complex; with a batch, as x
         """
-        bound = self._bound()
-        if bound is not None and self.training:
-            return bound.step(x, d)
-        x, d, number = as_blocks(self.batch, x, d)
-        with torch.no_grad():
-            y, e, _ = self(x, d)
-        return (y.item(), e.item()) if number else (y[..., 0], e[..., 0])
+        workspace = self._single() if self.training else None
+        if workspace is None:
+            x, d, number = as_blocks(self.batch, x, d)
+            with torch.no_grad():
+                y, e, _ = self(x, d)
+            return (y.item(), e.item()) if number else (y[..., 0], e[..., 0])
+        try:
+            out = workspace.step(x, d)
+            if self._skips:
+                self.passed_over.fill_(workspace.passed_over)
+            return out
+        finally:
+            self._free.append(workspace)
 
     def predict(self, x: Any) -> Any:
         """Take one sample in and return the output; `adapt` then takes the error.
@@ -315,14 +410,19 @@ class LinearFilter(AdaptiveFilter):
         -------
         float or complex; with a batch, as x
         """
-        bound = self._bound()
-        if bound is not None:
-            return bound.predict(x)
-        x, _, number = as_blocks(self.batch, x, x)
-        self._predicted_bad = ~torch.isfinite(as_tensor(x, self.dtype, self.device))
-        with torch.no_grad():
-            y = self.filter(x)
-        return y.item() if number else y[..., 0]
+        workspace = self._single()
+        if workspace is None:
+            x, _, number = as_blocks(self.batch, x, x)
+            with torch.no_grad():
+                y = self.filter(x)
+            return y.item() if number else y[..., 0]
+        try:
+            y = workspace.predict(x)
+            if self._skips:
+                self.passed_over.fill_(workspace.passed_over)
+            return y
+        finally:
+            self._free.append(workspace)
 
     def adapt(self, e: Any) -> None:
         """Adapt on the error of the last `predict`, measured elsewhere: e need not be d - y.
@@ -333,62 +433,31 @@ class LinearFilter(AdaptiveFilter):
         """
         if not self.training:
             return
-        bound = self._bound()
-        if bound is not None:
-            bound.adapt(e)
+        workspace = self._single()
+        if workspace is None:
+            with self._lock, torch.no_grad():
+                self._adapt_on(e)
             return
+        try:
+            workspace.passed_over = self._skips and bool(self.passed_over)
+            workspace.adapt(e)
+        finally:
+            self._free.append(workspace)
+
+    def _adapt_on(self, e: Any) -> None:
+        """Adapt on an error by means of the reference engine."""
         block, _, _ = as_blocks(self.batch, e, e)
         check_block("e", block, self.line.samples, (*self.batch, 1))
         block = as_tensor(block, self.dtype, self.device)
         if self.nonfinite == "raise":
             check_finite("e", block)
         else:  # nor does it adapt on a sample that `predict` passed over
-            bad = torch.zeros_like(block, dtype=torch.bool) if self._predicted_bad is None else self._predicted_bad
-            block = torch.where(bad | ~torch.isfinite(block), torch.nan, block)
-        with torch.no_grad():
-            u = self.line.samples.flip(-1).unsqueeze(-2)
-            u = u if self.features is None else self.features(u).to(self.dtype)
-            d = as_tensor(block, self.dtype, self.device) + (u @ self.w.unsqueeze(-1)).squeeze(-1)
-            job = Job(
-                self.algorithm, u, d, self.w, self.line.samples, self._state(), self._params(), rows=True,
-                skip=self.nonfinite == "skip", scratch=self._scratch(),
-            )  # fmt: skip
-            result = in_torch.run(job, "reference")
+            block = torch.where(self.passed_over.unsqueeze(-1) | ~torch.isfinite(block), torch.nan, block)
+        u = self.line.samples.flip(-1).unsqueeze(-2)
+        u = u if self.features is None else self.features(u).to(self.dtype)
+        result = in_torch.run(self._job(u, block, rows=True, errors=True), "reference")
         self._commit(result.w, result.samples, result.state)
 
-    def _bound(self) -> compiled.Bound | None:
-        """Return the compiled code bound to this filter's memory, where there can be one."""
-        bound = self._bound_code
-        if (
-            bound is not None
-            and bound.w is self._buffers["w"]
-            and bound.samples is self._modules["line"]._buffers["samples"]
-        ):
-            return bound
-        params = self._params()
-        one_on_cpu = not self.batch and self.device.type == "cpu" and self.engine in ("auto", "compiled")
-        learned = self.w0 is not None and self.w0.requires_grad
-        if (
-            not one_on_cpu
-            or learned
-            or self.features is not None
-            or any(isinstance(v, Tensor) for v in params.values())
-        ):
-            return None
-        skip = self.nonfinite == "skip"
-        state, scratch = self._state(), self._scratch()
-        bound = compiled.Bound(
-            Job(
-                self.algorithm,
-                None,
-                None,
-                self.w,
-                self.line.samples,
-                state,
-                params,
-                skip=skip,
-                scratch=scratch,
-            )
-        )
-        self.__dict__["_bound_code"] = bound
-        return bound
+    def _single(self) -> compiled.Workspace | None:
+        """Return a workspace for one sample, or None where compiled code does not take it."""
+        return self._workspace() if self._alone and self.w.is_cpu else None

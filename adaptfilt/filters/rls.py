@@ -104,10 +104,10 @@ class RLS(LinearFilter):
     @property
     def bound(self) -> Any:
         """Trace of P from which on only the excited direction forgets."""
-        return WIND_UP * self.w.shape[-1] / self.delta
+        return WIND_UP * self._weights / self.delta
 
     def _initial_state(self) -> dict[str, Tensor]:
-        M = self.w.shape[-1]
+        M = self._weights
         scale = torch.as_tensor(self.delta, dtype=torch.float64, device=self.device).detach() ** -0.5
         return {"S": scale.expand(self.batch)[..., None, None] * torch.eye(M, dtype=torch.float64, device=self.device)}
 

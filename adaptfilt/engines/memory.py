@@ -1,0 +1,47 @@
+"""The words of the loops besides an algorithm's: arrays at an address, copies, checks; `numba_memory` compiles them.
+
+Here an array is a tensor on the same memory, so that a loop can be run and stepped through uncompiled.
+"""
+
+import math
+from ctypes import c_char
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def array(address: int, shape: tuple[int, ...], like: Any) -> Any:
+    """Return the array of numbers of like's type that stands at an address."""
+    count = math.prod(shape)
+    if count == 0:
+        return torch.from_numpy(np.empty(shape, like.dtype))
+    return torch.from_numpy(
+        np.frombuffer((c_char * (count * like.itemsize)).from_address(address), like.dtype)
+    ).reshape(shape)
+
+
+def number(real: float, imag: float, like: Any) -> Any:
+    """Return a number of like's type."""
+    return torch.from_numpy(np.array([complex(real, imag) if np.iscomplexobj(like) else real], like.dtype))
+
+
+def assign(target: Any, value: Any) -> None:
+    """Copy value into target unless it is the same memory."""
+    target.copy_(value)
+
+
+def assign_all(targets: tuple[Any, ...], values: tuple[Any, ...]) -> None:
+    """Copy every value into its target."""
+    for target, value in zip(targets, values, strict=True):
+        assign(target, value)
+
+
+def finite(values: Any) -> bool:
+    """Say whether a number, or all of an array, is finite."""
+    return bool(torch.isfinite(values).all())
+
+
+def all_finite(arrays: tuple[Any, ...]) -> bool:
+    """Say whether all arrays are finite."""
+    return all(finite(values) for values in arrays)

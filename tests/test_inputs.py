@@ -1,0 +1,160 @@
+"""Arrays from memory-mapped files and buffers, as they come: at any address, of any byte order, step and owner."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from apart import apart
+from fuzzer import FILTERS, shifted
+
+import adaptfilt as af
+from adaptfilt.checks import NUMPY
+
+DTYPES = {str(t).removeprefix("torch."): t for t in NUMPY}
+SLOW = [pytest.param(t, marks=pytest.mark.slow) for t in ("float32", "complex64")]
+LINEAR = [c for c in FILTERS if issubclass(c, af.LinearFilter)]
+FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "at half its size": lambda x: shifted(x, x.itemsize // 2),
+    "at an odd address": lambda x: shifted(x, 1),
+    "a field of packed records": lambda x: _packed(x),
+    "of the other byte order": lambda x: x.astype(x.dtype.newbyteorder()),
+    "backwards": lambda x: x[..., ::-1].copy()[..., ::-1],
+    "of extended precision": lambda x: x.astype(np.clongdouble if x.dtype.kind == "c" else np.longdouble),
+    "read-only": lambda x: _read_only(x),
+}
+
+
+def _packed(x: np.ndarray) -> np.ndarray:
+    records = np.zeros(x.shape, [("skew", "u1"), ("x", x.dtype)])
+    records["x"] = x
+    return records["x"]
+
+
+def _read_only(x: np.ndarray) -> np.ndarray:
+    x.setflags(write=False)
+    return x
+
+
+def use(f: Any, form: Callable[[np.ndarray], np.ndarray]) -> list[Any]:
+    """Put an array in by every way there is, and return all that comes out."""
+    rng, kind = np.random.default_rng(0), NUMPY[f.dtype]
+
+    def block(*shape: int) -> np.ndarray:
+        x = rng.standard_normal(shape)
+        return form((0.3 * (x + 1j * rng.standard_normal(shape) if f.dtype.is_complex else x)).astype(kind))
+
+    out: list[Any] = []
+    for T in (1, 2, 7, 300):
+        out += f(block(*f.batch, T), block(*f.batch, T))
+        out += [f.filter(block(*f.batch, T))]
+    if f.batch:
+        out += [*f.step(block(*f.batch), block(*f.batch)), f.predict(block(*f.batch))]
+        f.adapt(block(*f.batch))
+    f.w = block(*f.w.shape)
+    out += f(block(*f.batch, 64), block(*f.batch, 64))
+    if isinstance(f, af.LinearFilter):
+        out += f(block(*f.batch, 9, f.taps), block(*f.batch, 9))
+        if "mu" in f.ranges:
+            steps = form((0.01 * rng.random((*f.batch, 64))).astype(np.zeros(0, kind).real.dtype))
+            out += f(block(*f.batch, 64), block(*f.batch, 64), mu=steps)
+    return [np.array(v) for v in out]
+
+
+def compare(name: str, dtype: str, form: str) -> None:
+    cls: Any = getattr(af, name)
+    for batch in ((), (3,)):
+        for engine in ("auto", "reference", "block") if issubclass(cls, af.LinearFilter) else (None,):
+            if engine == "block" and cls.algorithm.gain is None:
+                continue
+            common: Any = {"batch": batch, "dtype": DTYPES[dtype]} | ({"engine": engine} if engine else {})
+            got, want = use(cls.example(**common), FORMS[form]), use(cls.example(**common), lambda x: x)
+            for a, b in zip(got, want, strict=True):
+                tolerance = 1e-5 if DTYPES[dtype].to_real() == torch.float32 else 1e-12
+                assert a.dtype == b.dtype
+                np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def compare_all(dtype: str, form: str) -> None:
+    failed = {}
+    for cls in FILTERS:
+        try:
+            compare(cls.__name__, dtype, form)
+        except Exception as error:
+            failed[cls.__name__] = f"{type(error).__name__}: {str(error).strip()[:150]}"
+    assert not failed, failed
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128", *SLOW])
+@pytest.mark.parametrize("form", FORMS)
+def test_arrays_of_every_form(dtype: str, form: str) -> None:
+    apart(__file__, "compare_all", dtype, form)
+
+
+@pytest.mark.parametrize("engine", ["auto", "reference", "block"])
+def test_a_block_is_never_given_back(engine: str) -> None:
+    """Of an empty block too the outputs are new tensors, and plain ones."""
+    x = torch.nn.Parameter(torch.zeros(0), requires_grad=False)
+    y, e, _ = af.NLMS.example(engine=engine)(x, x)
+    assert type(y) is type(e) is torch.Tensor
+    assert y is not e
+
+
+@pytest.mark.parametrize("batch", [(), (1,)], ids=["one", "batch"])
+@pytest.mark.parametrize("cls", FILTERS, ids=lambda c: c.__name__)
+def test_an_error_that_is_taken_in_is_not_rounded_against_the_output(cls: Any, batch: tuple[int, ...]) -> None:
+    """However large y is, adapt(0) leaves w alone, and a small error moves it as it does in a small output."""
+
+    def after(w_3: float, e: float) -> np.ndarray:
+        f = cls.example(dtype=torch.float64, batch=batch)
+        f.w = np.array([0, 0, 0, w_3]).reshape(f.w.shape)
+        for v in (1e6 / 3, 1 / 3, 0.7, 1.1):  # into a single tap weight the large one, so that y is w_3 1e6 / 3
+            f.predict(np.full(batch, v) if batch else v)
+        f.adapt(np.full(batch, e) if batch else e)
+        return f.w.detach().numpy().reshape(-1)
+
+    np.testing.assert_array_equal(after(1.0, 0.0), [0, 0, 0, 1])
+    if cls in LINEAR and cls is not af.AffineProjection:  # which brings in its older errors
+        np.testing.assert_allclose(after(1.0, 1e-8)[:3], after(0.0, 1e-8)[:3], rtol=1e-6)
+
+
+STATES: dict[str, tuple[Callable[[], Any], str, Callable[[], torch.Tensor]]] = {
+    "too large a factor": (lambda: af.RLS(4), "S", lambda: torch.eye(400)),
+    "too small a factor": (lambda: af.RLS(4), "S", lambda: torch.eye(2)),
+    "half precision": (lambda: af.RLS(4), "S", lambda: torch.eye(4, dtype=torch.float16)),
+    "too many regressors": (lambda: af.AffineProjection(4, order=2), "U", lambda: torch.zeros(300, 4)),
+    "complex weights": (lambda: af.NLMS(4), "w", lambda: torch.zeros(4, dtype=torch.complex64)),
+}
+
+
+def misfit(case: str) -> None:
+    make, name, value = STATES[case]
+    f, x = make(), np.ones(200)
+    try:
+        setattr(f, name, value())
+        for _ in range(50):
+            f(x, x)
+            f.step(1.0, 1.0)
+    except (ValueError, TypeError):
+        return
+    raise AssertionError(f"{name}: {case} is accepted")
+
+
+@pytest.mark.parametrize("case", STATES)
+def test_an_assigned_state_that_does_not_fit_is_refused(case: str) -> None:
+    apart(__file__, "misfit", case)
+
+
+@pytest.mark.parametrize("value", [torch.zeros(2, 7), np.zeros(3), np.full((3, 2), np.nan)], ids=lambda v: str(v.shape))
+@pytest.mark.parametrize("cls", FILTERS, ids=lambda c: c.__name__)
+def test_a_refused_sample_leaves_no_mark(cls: Any, value: Any) -> None:
+    """The next `adapt` does not see what `predict` refused."""
+    f, g = (cls.example(dtype=torch.float64, batch=2, nonfinite="skip") for _ in range(2))
+    for h in (f, g):
+        h.predict(np.array([0.5, -1.0]))
+    with pytest.raises(ValueError, match="x must have shape"):
+        f.predict(value)
+    for h in (f, g):
+        h.adapt(np.array([0.1, 0.2]))
+    np.testing.assert_array_equal(f.w.detach(), g.w.detach())
