@@ -74,6 +74,16 @@ def check_block(name: str, value: Any, like: Tensor, shape: tuple[int | None, ..
         raise ValueError(f"{name} must have shape ({wanted}{',' * (len(shape) == 1)}), got {tuple(value.shape)}")
 
 
+def plainly_fit(x: Any, d: Any, like: Tensor, batch: tuple[int, ...]) -> bool:
+    """Say at a glance whether x and d are real arrays, or tensors like the filter's, (*batch, T) both."""
+    if type(x) is np.ndarray:
+        same = type(d) is np.ndarray and x.dtype.kind == "f" and d.dtype.kind == "f"
+    else:
+        same = type(x) is Tensor and type(d) is Tensor and x.dtype == like.dtype and d.dtype == like.dtype
+        same = same and x.device == like.device and d.device == like.device and x.layout == d.layout == like.layout
+    return same and x.shape == d.shape and x.ndim > 0 and x.shape[:-1] == batch
+
+
 def check_same_kind(x: Any, d: Any) -> None:
     """Refuse an array with a tensor: it would not be clear what to return."""
     if isinstance(x, Tensor) != isinstance(d, Tensor):

@@ -84,7 +84,7 @@ class Algorithm:
         return tuple(k for k in self.arguments if k not in known)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Job:
     """One block for an engine: the algorithm, the signals and the state before it.
 

@@ -17,7 +17,8 @@ The adjoint is the same recursion backwards in time. With v' the adjoint of w', 
 
 Blocks are taken in chunks, and a chunk's weights are found again from those before it: for the backward pass the
 graph keeps about eight numbers a sample of a filter, and the M weights at most once in 16 samples (for one filter
-of 64 taps in 4096); the working memory is bounded both ways. Gradients are of the first order only.
+of 64 taps in 4096); the working memory is bounded both ways. A gradient of a gradient, and forward mode, leave the derivatives of the
+same recursion to torch, which keeps all of it.
 
 The block form of LMS: J. Benesty, P. Duhamel, "A fast exact least mean square adaptive algorithm", IEEE Trans.
 Signal Processing 40(12), 1992. The same algebra for the delta rule: S. Yang et al., "Parallelizing linear
@@ -49,7 +50,7 @@ def run(
     rows: bool = False,
     record_every: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Adapt a rank-one filter over a block of samples; every tensor is differentiable, once.
+    """Adapt a rank-one filter over a block of samples; every tensor is differentiable.
 
     Parameters
     ----------
@@ -117,7 +118,10 @@ def run(
         decay = cut.series(torch.where(active, 1 - values["mu"] * leaks, 1), 1)
     tensors = cut.stream(x), cut.series(torch.where(active, d, 0)), w, decay, *args
     with torch.autocast(d.device.type, enabled=False):
-        y, ends = _Recursion.apply(phi, cut, linear, *tensors)
+        if any(unpack_dual(v).tangent is not None for v in tensors if v is not None):  # torch follows every operation
+            y, ends, _ = _adapt(phi, cut, *tensors)
+        else:
+            y, ends = _Recursion.apply(phi, cut, linear, *tensors)
     ends = (ends if rows else ends.flip(-1)).reshape(*batch, -1, cut.taps)
     y, d = cut.joined(y).reshape(*batch, samples), d.reshape(*batch, samples)
     return y, d - y, ends[..., -1, :], ends[..., : samples // record_every, :] if record_every else None
@@ -211,6 +215,10 @@ class _WindowSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         return _WindowSum.apply(pad(grads[0], (0, 0, ctx.width - 1, ctx.width - 1)), ctx.width), None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return _WindowSum.apply(tangents[0], ctx.width)
 
 
 def _correlations(x: Tensor, taps: int, size: int) -> Tensor:

@@ -43,9 +43,10 @@ def run(job: Job, workspace: "Workspace") -> Result:
     """
     shape, F = job.d.shape, job.w.shape[-1]
     tensors = isinstance(job.x, Tensor)
-    empty: Any = partial(torch.empty, dtype=job.w.dtype) if tensors else partial(np.empty, dtype=NUMPY[job.w.dtype])
-    y, e = empty(shape), empty(shape)
-    record = empty((*shape[:-1], shape[-1] // job.every, F)) if job.every else None
+    like: Any = torch.empty if tensors else np.empty
+    kind: Any = job.w.dtype if tensors else NUMPY[job.w.dtype]
+    y, e = like(shape, dtype=kind), like(shape, dtype=kind)
+    record = like((*shape[:-1], shape[-1] // job.every, F), dtype=kind) if job.every else None
     if shape[-1]:
         workspace.block(job, y, e, record)
     return Result(y, e, job.w.clone() if tensors else job.w.numpy().copy(), record)
@@ -201,9 +202,9 @@ class Workspace:
 
     def _call(self, function: Callable[..., int], job: Job, samples: int) -> int:
         """Run the loop over one part, the filters of a batch over threads."""
-        threads = min(self._filters, torch.get_num_threads())
-        if threads == 1 or self._filters * samples * job.w.shape[-1] < MIN_THREADED:
+        if self._filters == 1 or self._filters * samples * job.w.shape[-1] < MIN_THREADED:
             return call(function, self._arguments)
+        threads = min(self._filters, torch.get_num_threads())
         edges = [self._filters * i // threads for i in range(threads + 1)]
 
         def share(first: int, last: int) -> int:

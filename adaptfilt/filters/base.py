@@ -148,12 +148,13 @@ class AdaptiveFilter(nn.Module):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Take over a state, as `torch.nn.Module.load_state_dict`; one that does not fit changes nothing."""
-        before = copy.deepcopy(self.state_dict())
-        try:
-            return super().load_state_dict(state_dict, strict, assign)
-        except Exception:
-            super().load_state_dict(before, assign=assign)
-            raise
+        with self._lock:
+            before = copy.deepcopy(self.state_dict())
+            try:
+                return super().load_state_dict(state_dict, strict, assign)
+            except BaseException:
+                super().load_state_dict(before, assign=assign)
+                raise
 
     def _signals(self) -> list[Tensor]:
         """Return the tensors that have the dtype of the signals; parameters are real."""

@@ -18,11 +18,13 @@ from adaptfilt.checks import (
     check_number,
     check_same_kind,
     finite_samples,
+    plainly_fit,
     positive_int,
     skip_nonfinite,
 )
 from adaptfilt.engines import compiled, in_torch
 from adaptfilt.engines.algorithm import Algorithm, Job
+from adaptfilt.engines.choose import choose, tracked
 from adaptfilt.engines.frozen import combine
 from adaptfilt.filters.base import AdaptiveFilter, Output, as_blocks, feature_count, like_input
 
@@ -131,27 +133,32 @@ class LinearFilter(AdaptiveFilter):
 
     def _forget(self) -> None:
         """Make anew what follows from the filter's attributes."""
-        learned = self.w0 is not None and self.w0.requires_grad
+        learned = self.w0 is not None and (self.w0.requires_grad or tracked(self.w0))
         alone = not self.batch and self.engine in ("auto", "compiled") and self.features is None and not learned
         self.__dict__.update(_given=None, _free=[], _skips=self.nonfinite == "skip", _alone=alone)
 
     def _start(self) -> Tensor:
         """Return the weights to start from: w0 itself while they are still equal to it and it requires gradients."""
-        if self._fresh and self.w0 is not None and self.w0.requires_grad:
+        w: Any = self._buffers["w"]
+        if self._fresh and self.w0 is not None and (self.w0.requires_grad or tracked(self.w0)):
             w0 = self.w0.to(self.device, self.dtype)
-            return w0 if torch.equal(w0, self.w) else self.w
-        return self.w
+            return w0 if torch.equal(w0, w) else w
+        return w
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Check what is assigned; weights and state are copied into place."""
         if name in self.ranges:
             value = check_number(name, value, self.batch, **self.ranges[name])
-            for place in (self.__dict__, self._buffers, self._parameters):
-                place.pop(name, None)
             if isinstance(value, Tensor) and not value.requires_grad:
-                self.register_buffer(name, value.to(self.device, self.dtype.to_real(), copy=True), persistent=False)
+                place, value = self._buffers, value.to(self.device, self.dtype.to_real(), copy=True)
+                self._non_persistent_buffers_set.add(name)
             else:
-                super().__setattr__(name, value)
+                place = self._parameters if isinstance(value, nn.Parameter) else self.__dict__
+            self.__dict__["_given"] = None
+            place[name] = value  # the new one is there before the old one goes: an interrupt finds one of them
+            for other in (self._parameters, self._buffers, self.__dict__):
+                if other is not place:
+                    other.pop(name, None)
             self.__dict__["_given"] = None
         elif name in ("w", *self.algorithm.state) and self._buffers.get(name) is not None:
             own: Any = self._buffers[name]
@@ -228,10 +235,8 @@ class LinearFilter(AdaptiveFilter):
         steps = None if mu is None else self._check_steps(mu, d)
         if not self.training:
             return self._only_filter(x, d, rows, every)
-        start = self._start()
-        gradient = self._wants_gradient((x, d, steps, start))
-        job = self._job(x, d, start, mu=steps, every=every, rows=rows, gradient=gradient)
-        engine = self._choose_engine(rows, gradient, every)
+        job = self._job(x, d, steps, every, rows)
+        engine = self._choose_engine(rows, job.gradient, every)
         if engine == "compiled":
             workspace = self._workspace()
             try:
@@ -247,28 +252,36 @@ class LinearFilter(AdaptiveFilter):
         w = result.w if result.record is None else result.record
         if engine == "compiled":
             return Output(result.y, result.e, w)
-        w = w if gradient else w.detach().clone()
+        w = w if job.gradient else w.detach().clone()
         return Output(like_input(result.y, x), like_input(result.e, x), like_input(w, x))
 
-    def _job(self, x: Any = None, d: Any = None, w: Tensor | None = None, **block: Any) -> Job:
+    def _job(self, x: Any = None, d: Any = None, mu: Any = None, every: int = 0, rows: bool = False) -> Job:
         """Return a block for an engine; without signals, what a workspace is made for."""
+        buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
+        params, start = self._params(), self._start()
         return Job(
-            self.algorithm, x, d, self.w if w is None else w, self.line.samples, self._state(), self._params(),
-            skip=self._skips, features=self.features, scratch=self._scratch(), **block,
+            self.algorithm, x, d, start, self._samples(), {k: buffers[k] for k in self.algorithm.state}, params, mu,
+            every, rows, self._skips, self._wants_gradient((x, d, mu, start), params), False, self.features,
+            self._scratch() if self.algorithm.scratch else (),
         )  # fmt: skip
+
+    def _samples(self) -> Tensor:
+        """Return the line's newest samples, (*batch, M), oldest first."""
+        line: Any = self._modules["line"]
+        return line._buffers["samples"]
 
     def _workspace(self) -> compiled.Workspace:
         """Return a workspace that no call is using, for the state where it lies and the parameters as they are now."""
         buffers: Any = self._buffers
-        line: Any = self._modules["line"]
         free, workspace = self._free, None
         try:
             workspace = free.pop()
         except IndexError:
             with self._lock:  # wait for the call of another thread
                 workspace = free.pop() if free else None
-        places = [buffers["w"].data_ptr(), line._buffers["samples"].data_ptr()]
-        places += [buffers[k].data_ptr() for k in self.algorithm.state]
+        places = [buffers["w"].data_ptr(), self._samples().data_ptr()]
+        if self.algorithm.state:
+            places += [buffers[k].data_ptr() for k in self.algorithm.state]
         if workspace is None or workspace.places != places:
             self._lay_out()
             workspace = compiled.Workspace(self._job())
@@ -334,7 +347,9 @@ class LinearFilter(AdaptiveFilter):
 
     def _check_pair(self, x: Any, d: Any) -> bool:
         """Check the types and shapes of a block and say whether x holds ready regressors."""
-        like, batch, F = self.line.samples, self.batch, self.w.shape[-1]
+        like, batch, F = self._samples(), self.batch, self._weights
+        if plainly_fit(x, d, like, batch):
+            return False
         check_block("d", d, like, (*batch, None))
         rows = getattr(x, "ndim", 0) == d.ndim + 1 and x.shape[-1] == F
         check_block("x", x, like, (*batch, None, F) if rows else (*batch, None))
@@ -352,25 +367,12 @@ class LinearFilter(AdaptiveFilter):
             raise ValueError(f"mu is on {mu.device}, the filter on {self.device}: move one with .to(...)")
         return steps
 
-    def _wants_gradient(self, given: tuple[Any, ...]) -> bool:
+    def _wants_gradient(self, given: tuple[Any, ...], params: dict[str, Any]) -> bool:
         """Say whether anything in this call requires gradients."""
+        if not torch.is_grad_enabled():
+            return False
         learned = () if self.features is None else tuple(self.features.parameters())
-        values = (*given, *self._params().values(), *learned)
-        return torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values)
-
-    def _choose_engine(self, rows: bool, gradient: bool, every: int) -> str:
-        """Choose how to run a block."""
-        on_cpu, rank_one = self.device.type == "cpu", self.algorithm.gain is not None
-        if self.engine == "compiled" and (gradient or not on_cpu):
-            raise ValueError('engine="compiled" runs on the CPU and without gradients: use "auto"')
-        if self.engine == "triton" and gradient:
-            raise ValueError('engine="triton" has no gradients: use "auto"')
-        if self.engine != "auto":
-            return self.engine
-        if on_cpu and not gradient:
-            return "compiled"
-        fused = self.device.type == "cuda" and not (rows or every or self.features or gradient or self.dtype.is_complex)
-        return "triton" if fused and rank_one and self.taps <= 1024 else "block" if rank_one else "reference"
+        return tracked(*given, *self._params().values(), *learned)
 
     # One sample
 
@@ -460,4 +462,4 @@ class LinearFilter(AdaptiveFilter):
 
     def _single(self) -> compiled.Workspace | None:
         """Return a workspace for one sample, or None where compiled code does not take it."""
-        return self._workspace() if self._alone and self.w.is_cpu else None
+        return self._workspace() if self._alone and self._samples().is_cpu else None
