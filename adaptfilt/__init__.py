@@ -31,6 +31,7 @@ from adaptfilt.filters.rls import RLS
 from adaptfilt.filters.sign_data import SignData
 from adaptfilt.filters.sign_error import SignError
 from adaptfilt.filters.sign_sign import SignSign
+from adaptfilt.once import ap, lms, nlms, rls
 from adaptfilt.taps import TapDelayLine
 
 if TYPE_CHECKING:
@@ -54,9 +55,13 @@ __all__ = [
     "SignSign",
     "TapDelayLine",
     "Volterra",
+    "ap",
+    "lms",
     "metrics",
+    "nlms",
     "plants",
     "plots",
+    "rls",
     "signals",
     "theory",
 ]

@@ -12,9 +12,11 @@ A complex ``dtype`` gives circular signals: independent real and imaginary parts
 (1000,)
 """
 
+import operator
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.signal import lfilter, max_len_seq
 
@@ -224,3 +226,44 @@ def add_noise(d: ArrayLike, snr_db: float, rng: Seed) -> Array:
     v = white(d.shape, rng, dtype=np.result_type(dtype, np.float64))
     ratio = np.linalg.norm(d, axis=-1, keepdims=True) / np.linalg.norm(v, axis=-1, keepdims=True)
     return np.asarray(d + v * ratio * 10 ** (-snr_db / 20), dtype)
+
+
+def delay(x: Any, samples: int) -> Any:
+    """Delay signals, ``x[n - samples]`` with zeros at the start: the input of a predictor or a line enhancer.
+
+    Parameters
+    ----------
+    x : array_like or Tensor, shape (..., T)
+        Signals, real or complex.
+    samples : int >= 0
+        How late they come.
+
+    Returns
+    -------
+    ndarray or Tensor, shape (..., T)
+        Of the kind and precision of `x`; the last samples of `x` are gone.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `samples` is not an integer or below 0, or `x` has no axis.
+
+    Examples
+    --------
+    >>> delay([1.0, 2.0, 3.0], 1)
+    array([0., 1., 2.])
+    """
+    try:
+        late = operator.index(samples)
+    except TypeError:
+        raise TypeError(f"samples must be an integer, got {samples!r}") from None
+    if late < 0:
+        raise ValueError(f"samples must be an integer >= 0, got {samples!r}")
+    x = x if isinstance(x, torch.Tensor) else np.asarray(x)
+    if x.ndim == 0:
+        raise ValueError("x must have time as its last axis, got a number")
+    late = min(late, x.shape[-1])
+    kept = x[..., : x.shape[-1] - late]
+    if isinstance(x, torch.Tensor):
+        return torch.cat([torch.zeros_like(x[..., :late]), kept], -1)
+    return np.concatenate([np.zeros_like(x[..., :late]), kept], -1)

@@ -21,7 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.fft import fft, ifft, next_fast_len
-from scipy.linalg import eigvalsh, solve_toeplitz, toeplitz
+from scipy.linalg import eigvalsh, lstsq, solve_toeplitz, toeplitz
+
+from adaptfilt.checks import positive_int
+from adaptfilt.metrics import as_array
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -289,3 +292,73 @@ def time_constant(mu: float, eigenvalue: float) -> float:
     if not 0.0 < decay < 1.0:
         return 0.0 if decay == 0.0 else math.inf
     return -1.0 / (2.0 * math.log(decay))
+
+
+def wiener_filter(x: ArrayLike, d: ArrayLike, taps: int) -> Array:
+    """Weights that no adaptive filter beats on a block: the least ``sum |d[n] - w^T u[n]|^2``, x zero before it.
+
+    Parameters
+    ----------
+    x : array_like or Tensor, shape (..., T)
+        Input, real or complex.
+    d : array_like or Tensor, shape (..., T)
+        Desired signal; its leading axes broadcast against those of x.
+    taps : int >= 1
+        Number of coefficients M.
+
+    Returns
+    -------
+    ndarray, shape (..., M)
+        Float64 or complex128, as an impulse response. The shortest solution where x does not excite all taps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has another type, shape or range, or holds NaN or infinity.
+
+    Notes
+    -----
+    [1]_, chapter 8: least squares with prewindowing, exact for an FIR plant without noise. The normal equations come
+    from the FFT, in memory of M^2 whatever T is; directions of x weaker than about 1e-15 max(T, M) of the strongest,
+    as powers, count as not excited.
+
+    Examples
+    --------
+    >>> wiener_filter([1.0, 0.0, 2.0, 1.0], [0.5, 0.25, 1.0, 1.0], taps=2)
+    array([0.5 , 0.25])
+    """
+    taps = positive_int("taps", taps)
+    x, d = _finite_signal("x", x), _finite_signal("d", d)
+    if x.shape[-1] != d.shape[-1]:
+        raise ValueError(f"x and d must have the same length, got {x.shape[-1]} and {d.shape[-1]} samples")
+    try:
+        x, d = np.broadcast_arrays(x, d)
+    except ValueError:
+        raise ValueError(f"x and d must have leading axes that broadcast, got {x.shape} and {d.shape}") from None
+    w = np.empty((*x.shape[:-1], taps), np.result_type(x, d))
+    for i in np.ndindex(x.shape[:-1]):
+        w[i] = _least_squares(x[i], d[i], taps)
+    return w
+
+
+def _least_squares(x: Array, d: Array, taps: int) -> Array:
+    samples = x.size
+    # correlations over all time, less the regressors after the block: x[T + j - k], k > j
+    newest_first = np.concatenate([[0], x[::-1], np.zeros(taps)])[:taps]
+    after = toeplitz(np.zeros(taps), newest_first)
+    R = samples * toeplitz(autocorrelation(x, taps)) - after.conj().T @ after
+    p = samples * crosscorrelation(d, x, taps)
+    return lstsq(R, p, cond=max(samples, taps) * np.finfo(float).eps, lapack_driver="gelsy")[0]
+
+
+def _finite_signal(name: str, value: ArrayLike) -> Array:
+    try:
+        signal = as_array(value)
+        finite = np.isfinite(signal)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must hold numbers, got {value!r:.80}") from None
+    if signal.ndim == 0 or signal.shape[-1] == 0:
+        raise ValueError(f"{name} must have at least one sample on its last axis, got shape {signal.shape}")
+    if not finite.all():
+        raise ValueError(f"{name} must be finite, got {signal[~finite][0]}")
+    return signal

@@ -59,6 +59,21 @@ def test_ecg_hum_synthetic(picture, capsys):
     assert "is absent" in capsys.readouterr().out
 
 
+def test_noise_cancelling(picture, data_folder):
+    pytest.importorskip("soundfile", reason="reading the recordings needs the extra 'audio'")
+    assert example("noise_cancelling").main(picture, data_folder) > 15
+
+
+def test_noise_cancelling_synthetic(picture, capsys):
+    assert example("noise_cancelling").main(picture, ABSENT) > 15
+    assert "is absent" in capsys.readouterr().out
+
+
+def test_line_enhancer(picture):
+    measured, theory = example("line_enhancer").main(picture)
+    assert abs(measured - theory) < 0.3
+
+
 def test_ecg_predictor_finds_the_beats(picture, data_folder):
     assert abs(example("ecg_predictor").main(picture, data_folder) - 2273) <= 3  # of the database's directory
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.signal import lfilter
 
@@ -143,3 +144,38 @@ def test_noise_of_none_silence_and_precision():
     assert_array_equal(signals.add_noise(d, np.inf, 0), d)
     assert_array_equal(signals.add_noise(np.zeros(10), 10.0, 0), np.zeros(10))
     assert signals.add_noise([1, -1, 1], 10.0, 0).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
+@pytest.mark.parametrize("samples", [0, 1, 3, 7, 100])
+def test_delay_puts_zeros_before_the_last_axis(samples, dtype):
+    x = signals.white((2, 7), 0, dtype=dtype)
+    expected = lfilter(np.eye(1, samples + 1, samples, dtype=dtype)[0], 1, x)
+    late = signals.delay(x, samples)
+    assert late.dtype == dtype
+    assert_array_equal(late, expected)
+    tensor = torch.from_numpy(x).requires_grad_()
+    late = signals.delay(tensor, samples)
+    assert late.requires_grad
+    assert_array_equal(late.detach().numpy(), expected)
+
+
+def test_delay_returns_a_copy_and_lets_nothing_through_but_x():
+    x = np.array([np.inf, 1.0])
+    late = signals.delay(x, 1)
+    assert_array_equal(late, [0.0, np.inf])
+    signals.delay(x, 0)[0] = 2.0
+    assert x[0] == np.inf
+
+
+@pytest.mark.parametrize(
+    ("x", "samples", "error", "says"),
+    [
+        ([1.0], -1, ValueError, "samples must be an integer >= 0, got -1"),
+        ([1.0], 0.5, TypeError, "samples must be an integer, got 0.5"),
+        (1.0, 1, ValueError, "x must have time"),
+    ],
+)
+def test_delay_names_what_is_wrong(x, samples, error, says):
+    with pytest.raises(error, match=says):
+        signals.delay(x, samples)

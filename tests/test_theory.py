@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from scipy.linalg import toeplitz
 from scipy.optimize import brentq
@@ -150,3 +151,62 @@ def test_wiener_solution_finds_the_plant_and_its_conjugation(dtype):
     x = signals.coloured(100_000, [1.0, -0.5], 2, dtype=dtype)
     w = theory.wiener(theory.autocorrelation(x, 4), theory.crosscorrelation(lfilter(h, 1.0, x), x, 4))
     assert_allclose(w, h, atol=1e-3)
+
+
+def regressors(x, taps):
+    """Rows u[n] = x[n], x[n-1], ..., with zeros before the block."""
+    return np.stack([np.concatenate([np.zeros(k), x])[: x.size] for k in range(taps)], axis=-1)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.parametrize(("samples", "taps"), [(300, 1), (300, 7), (20, 12), (8, 12)])
+def test_wiener_filter_is_least_squares_over_the_block(samples, taps, dtype):
+    x = signals.coloured(samples, [1.0, -0.7], 0, dtype=dtype)
+    d = signals.white(samples, 1, dtype=dtype)
+    expected = np.linalg.lstsq(regressors(x, taps), d)[0]
+    w = theory.wiener_filter(x, d, taps)
+    assert w.dtype == dtype
+    assert_allclose(w, expected, rtol=0, atol=1e-9)  # of weights up to 3
+
+
+@pytest.mark.parametrize("h", [[0.5, -0.3, 0.1], [0.5, 0.3j, -0.1]])
+def test_wiener_filter_finds_the_plant(h):
+    x = signals.white(400, 0, dtype=np.result_type(*h))
+    d = lfilter(h, 1, x)
+    assert_allclose(theory.wiener_filter(x, d, 5), [*h, 0, 0], rtol=0, atol=1e-13)
+    w = theory.wiener_filter(x, signals.add_noise(d, 20.0, 1), 5)
+    assert 1e-4 < np.abs(w - [*h, 0, 0]).max() < 0.02
+
+
+def test_wiener_filter_over_leading_axes_which_broadcast():
+    x = signals.white((2, 1, 100), 0)
+    d = signals.white((3, 100), 1)
+    w = theory.wiener_filter(torch.from_numpy(x).requires_grad_(), torch.from_numpy(d), 4)
+    assert w.shape == (2, 3, 4)
+    for i, j in np.ndindex(2, 3):
+        assert_allclose(w[i, j], theory.wiener_filter(x[i, 0], d[j], 4), rtol=0, atol=1e-14)
+
+
+def test_wiener_filter_of_what_excites_too_little_is_the_shortest():
+    last = np.eye(1, 50, 49)[0]  # an impulse in the last sample meets w[0] alone
+    assert_allclose(theory.wiener_filter(last, 3 * last, 4), [3, 0, 0, 0], rtol=0, atol=1e-12)
+    assert_allclose(theory.wiener_filter(np.zeros(50), last, 4), np.zeros(4))
+
+
+@pytest.mark.parametrize(
+    ("x", "d", "taps", "error", "says"),
+    [
+        (np.ones(4), np.ones(5), 2, ValueError, "x and d must have the same length, got 4 and 5"),
+        (np.ones((2, 4)), np.ones((3, 4)), 2, ValueError, "x and d must have leading axes"),
+        (np.ones(4), np.ones(4), 0, ValueError, "taps must be"),
+        (np.ones(4), np.ones(4), 2.5, TypeError, "taps must be"),
+        (["a"], np.ones(1), 1, TypeError, "x must hold numbers"),
+        (np.ones(4), [[1.0], [1.0, 2.0]], 1, TypeError, "d must hold numbers"),
+        (1.0, np.ones(1), 1, ValueError, "x must have at least one sample"),
+        (np.ones(0), np.ones(0), 1, ValueError, "x must have at least one sample"),
+        (np.ones(2), np.array([1.0, np.nan]), 1, ValueError, "d must be finite, got nan"),
+    ],
+)
+def test_wiener_filter_names_what_is_wrong(x, d, taps, error, says):
+    with pytest.raises(error, match=says):
+        theory.wiener_filter(x, d, taps)
