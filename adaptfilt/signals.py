@@ -12,13 +12,13 @@ A complex ``dtype`` gives circular signals: independent real and imaginary parts
 (1000,)
 """
 
-from typing import Any
+from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.signal import lfilter, max_len_seq
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray
 Seed = np.random.Generator | int
 
 

@@ -15,15 +15,16 @@ References
    Trans. Acoustics, Speech, and Signal Processing 33(1), 1985.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.fft import fft, ifft, next_fast_len
 from scipy.linalg import eigvalsh, solve_toeplitz, toeplitz
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray
 
 
 def autocorrelation(x: ArrayLike, taps: int) -> Array:
