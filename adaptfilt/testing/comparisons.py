@@ -44,12 +44,13 @@ def numbers(a: Any) -> np.ndarray:
 
 def close(a: Any, b: Any, dtype: torch.dtype) -> None:
     """Require equality up to the rounding of the dtype."""
-    np.testing.assert_allclose(numbers(a), numbers(b), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    tolerance = TOLERANCE[dtype]
+    np.testing.assert_allclose(numbers(a), numbers(b), rtol=tolerance, atol=tolerance, verbose=False)
 
 
 def same(a: Any, b: Any) -> None:
     """Require equality bit for bit; NaN equals NaN."""
-    np.testing.assert_array_equal(numbers(a), numbers(b))
+    np.testing.assert_array_equal(numbers(a), numbers(b), verbose=False)
 
 
 def require(condition: Any, what: str) -> None:
