@@ -35,7 +35,7 @@ from adaptfilt.once import ap, lms, nlms, rls
 from adaptfilt.taps import TapDelayLine
 
 if TYPE_CHECKING:
-    from adaptfilt import metrics, plants, plots, signals, theory
+    from adaptfilt import metrics, plants, plots, signals, testing, theory
 
 __all__ = [
     "LMF",
@@ -63,12 +63,18 @@ __all__ = [
     "plots",
     "rls",
     "signals",
+    "testing",
     "theory",
 ]
 
 
 def __getattr__(name: str) -> ModuleType:
     """Load the modules around the filters on first use: scipy.signal alone takes most of a second."""
-    if name in ("metrics", "plants", "plots", "signals", "theory"):
+    if name in ("metrics", "plants", "plots", "signals", "testing", "theory"):
         return import_module(f"adaptfilt.{name}")
     raise AttributeError(f"module 'adaptfilt' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Show what is public."""
+    return __all__

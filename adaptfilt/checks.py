@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Block = np.ndarray[Any, np.dtype[Any]] | Tensor
+Block = np.ndarray | Tensor
 DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 NUMPY: dict[torch.dtype, Any] = {
     torch.float32: np.dtype("float32"),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from soundfile import SoundFile
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray
 
 FILTERS: dict[str, Any] = {"ap": AffineProjection, "lms": LMS, "nlms": NLMS, "rls": RLS}
 LONGEST_BLOCK = 1 << 15  # samples

@@ -5,14 +5,14 @@ coefficients are the last axis, so a batch gives one figure for each filter. An 
 ``-inf`` dB (``+inf`` for :func:`erle_db`), whatever it is compared with, without a warning.
 """
 
-from typing import Any
+from __future__ import annotations
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy.signal import lfilter
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray
 
 
 def as_array(a: ArrayLike | torch.Tensor) -> Array:

@@ -12,11 +12,12 @@ saturate. Plants start at rest, work along the last axis and filter leading axes
 array([ 1. ,  1.5,  1.5, -1. , -1. ])
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -25,7 +26,7 @@ from scipy.signal import lfilter
 
 from adaptfilt.signals import Seed, pole_radius, white
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray
 Plant = Callable[[ArrayLike], Array]
 
 

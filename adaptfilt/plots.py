@@ -5,6 +5,8 @@ needs a display, and nothing is kept by pyplot: ``ax.figure.savefig("picture.png
 150 dpi. Arrays and tensors are both welcome. What is true is a wide grey line behind what was found.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Data = ArrayLike | torch.Tensor
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray
 
 TRUE: dict[str, Any] = {"color": "0.75", "linewidth": 5, "solid_capstyle": "butt", "zorder": 1}
 FOUND: dict[str, Any] = {"linewidth": 1.2, "zorder": 2}
 
 
-def coefficients(history: Data, true: Data | None = None, *, every: int = 1, ax: "Axes | None" = None) -> "Axes":
+def coefficients(history: Data, true: Data | None = None, *, every: int = 1, ax: Axes | None = None) -> Axes:
     """Coefficient convergence: each coefficient over time, with the true ones as wide grey lines behind.
 
     Parameters
@@ -76,8 +78,8 @@ def learning_curve(
     window: int = 1,
     noise_floor_db: float | None = None,
     label: str | None = None,
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     """Learning curve: mean squared error in dB over time; call it again on the same `ax` to compare filters.
 
     Parameters
@@ -110,7 +112,7 @@ def learning_curve(
     return _legend(ax)
 
 
-def impulse_response(w: Data, true: Data | None = None, *, fs: float | None = None, ax: "Axes | None" = None) -> "Axes":
+def impulse_response(w: Data, true: Data | None = None, *, fs: float | None = None, ax: Axes | None = None) -> Axes:
     """Impulse response of the estimate, and of the plant behind it; as stems up to 64 taps.
 
     Parameters
@@ -153,7 +155,7 @@ def impulse_response(w: Data, true: Data | None = None, *, fs: float | None = No
     return _legend(ax)
 
 
-def frequency_response(w: Data, true: Data | None = None, *, fs: float = 1.0, ax: "Axes | None" = None) -> "Axes":
+def frequency_response(w: Data, true: Data | None = None, *, fs: float = 1.0, ax: Axes | None = None) -> Axes:
     """Magnitude response in dB of the estimate, and of the plant behind it.
 
     Parameters
@@ -194,8 +196,8 @@ def signals(
     *,
     fs: float | None = None,
     unit: str | None = None,
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     """Signals over time, the later ones on top.
 
     Parameters
@@ -226,7 +228,7 @@ def signals(
     return _legend(ax)
 
 
-def _axes(ax: "Axes | None", xlabel: str, ylabel: str) -> "Axes":
+def _axes(ax: Axes | None, xlabel: str, ylabel: str) -> Axes:
     if ax is None:
         from matplotlib.figure import Figure
 
@@ -246,7 +248,7 @@ def _stems(t: Array, h: Array) -> tuple[Array, Array]:
     return np.repeat(t, 3), np.stack([np.zeros(h.size), h, np.full(h.size, np.nan)], axis=-1).ravel()
 
 
-def _legend(ax: "Axes") -> "Axes":
+def _legend(ax: Axes) -> Axes:
     """Legend beside the axes, where it hides no data; every name once."""
     handles, labels = ax.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))

@@ -12,6 +12,8 @@ A complex ``dtype`` gives circular signals: independent real and imaginary parts
 (1000,)
 """
 
+from __future__ import annotations
+
 import operator
 from typing import Any
 
@@ -20,7 +22,7 @@ import torch
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.signal import lfilter, max_len_seq
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray
 Seed = np.random.Generator | int
 
 

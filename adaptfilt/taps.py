@@ -25,6 +25,8 @@ def windows(stream: Tensor, taps: int) -> Tensor:
     Tensor [shape=(..., T, taps)]
         A copy: torch has no negative strides.
     """
+    if stream.shape[-1] < taps:  # an empty block
+        return stream.new_empty(*stream.shape[:-1], 0, taps)
     return stream.unfold(-1, taps, 1).flip(-1)
 
 
@@ -111,6 +113,8 @@ class TapDelayLine(nn.Module):
         check_finite("block", block)
         x = cast(block, self.samples.dtype)
         if isinstance(x, np.ndarray):
+            if x.shape[-1] == 0:
+                return np.empty((*x.shape, self.taps), x.dtype)
             stream = np.concatenate([self.history.detach().cpu().numpy(), x], -1)
             self.keep(torch.from_numpy(stream))
             newest_first = stream[..., ::-1]

@@ -15,8 +15,9 @@ References
    Trans. Acoustics, Speech, and Signal Processing 33(1), 1985.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,7 +27,7 @@ from scipy.linalg import eigvalsh, lstsq, solve_toeplitz, toeplitz
 from adaptfilt.checks import positive_int
 from adaptfilt.metrics import as_array
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray
 
 
 def autocorrelation(x: ArrayLike, taps: int) -> Array:

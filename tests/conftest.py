@@ -8,7 +8,6 @@ import torch
 
 REAL = [torch.float32, torch.float64]
 COMPLEX = [torch.complex64, torch.complex128]
-TOLERANCE = {torch.float32: 2e-4, torch.complex64: 2e-4, torch.float64: 1e-10, torch.complex128: 1e-10}
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

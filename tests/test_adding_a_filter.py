@@ -11,6 +11,8 @@ import pytest
 import torch
 from scipy.signal import lfilter
 
+import adaptfilt as af
+
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "adding_a_filter.md"
 
 
@@ -46,6 +48,11 @@ def test_a_filter_from_the_page_runs_compiled_and_equals_the_reference(
     f = make(4, 0.05, dtype=dtype)
     steps = [f.step(a, b)[0] for a, b in zip(x.tolist(), d.tolist(), strict=True)]
     np.testing.assert_allclose(steps, outputs[2].y, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["RobustNLMS", "MomentumLMS"])
+def test_a_filter_from_the_page_keeps_the_contract(page: Any, name: str) -> None:
+    af.testing.check(getattr(page, name))
 
 
 def test_the_robust_filter_is_robust(page: Any) -> None:

@@ -1,21 +1,20 @@
 """The contract every filter keeps; filters are discovered, so a new one is tried without another line."""
 
-import copy
 import io
 import warnings
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import COMPLEX, REAL, TOLERANCE
+from conftest import COMPLEX, REAL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
 import adaptfilt as af
-from adaptfilt.checks import NUMPY
+from adaptfilt import testing
+from adaptfilt.testing.comparisons import PLANT, close, pair, plant, same, state_of, unchanged
 
 FILTERS = [
     c for c in vars(af).values() if isinstance(c, type) and issubclass(c, af.AdaptiveFilter) and hasattr(c, "example")
@@ -24,46 +23,10 @@ LINEAR = [c for c in FILTERS if issubclass(c, af.LinearFilter)]
 RANK_ONE = [c for c in LINEAR if c.algorithm.gain is not None]
 NORMALISED = [af.NLMS, af.AffineProjection, af.RLS]
 DTYPES = REAL + COMPLEX
-PLANT = np.array([1.0, -0.5, 0.25, 0.1])
 every_filter = pytest.mark.parametrize("cls", FILTERS, ids=lambda c: c.__name__)
 every_linear = pytest.mark.parametrize("cls", LINEAR, ids=lambda c: c.__name__)
 every_rank_one = pytest.mark.parametrize("cls", RANK_ONE, ids=lambda c: c.__name__)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda t: str(t).removeprefix("torch."))
-
-
-def noise(rng: np.random.Generator, shape: Any, dtype: torch.dtype) -> np.ndarray:
-    x = rng.standard_normal(shape)
-    if dtype.is_complex:
-        x = (x + 1j * rng.standard_normal(shape)) / np.sqrt(2)
-    return x.astype(NUMPY[dtype])
-
-
-def pair(
-    dtype: torch.dtype = torch.float64, samples: int = 300, batch: tuple[int, ...] = (), seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Input and the noisy output of a plant, in the dtype."""
-    rng = np.random.default_rng(seed)
-    x = noise(rng, (*batch, samples), dtype)
-    h = PLANT * (np.exp(1j * np.arange(4)) if dtype.is_complex else 1)
-    d = lfilter(h, 1, x) + 0.01 * noise(rng, (*batch, samples), dtype)
-    return x, d.astype(x.dtype)
-
-
-def close(a: Any, b: Any, dtype: torch.dtype) -> None:
-    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
-
-
-def same(a: Any, b: Any) -> None:
-    np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
-
-
-def state_of(f: torch.nn.Module) -> dict[str, np.ndarray]:
-    return {k: v.detach().numpy().copy() for k, v in f.state_dict().items() if isinstance(v, torch.Tensor)}
-
-
-def unchanged(f: torch.nn.Module, before: dict[str, np.ndarray]) -> None:
-    for key, value in state_of(f).items():
-        same(value, before[key])
 
 
 @every_filter
@@ -71,147 +34,57 @@ def unchanged(f: torch.nn.Module, before: dict[str, np.ndarray]) -> None:
 def test_identifies_the_plant_tap_by_tap(cls: Any, dtype: torch.dtype) -> None:
     x, d = pair(dtype, 20000)
     _, _, w = cls.example(dtype=dtype)(x, d)
-    h = PLANT * (np.exp(1j * np.arange(4)) if dtype.is_complex else 1)
-    assert np.abs(w - h).max() < 0.06
+    assert np.abs(w - plant(dtype)).max() < 0.06
 
 
 @every_filter
 @every_dtype
 def test_blocks_of_any_length_and_single_samples_agree(cls: Any, dtype: torch.dtype) -> None:
-    x, d = pair(dtype, 120)
-    whole = cls.example(dtype=dtype)(x, d)
-    f = cls.example(dtype=dtype)
-    parts = [f(x[a:b], d[a:b]) for a, b in ((0, 1), (1, 3), (3, 3), (3, 70), (70, 120))]
-    close(np.concatenate([p.y for p in parts]), whole.y, dtype)
-    close(np.concatenate([p.e for p in parts]), whole.e, dtype)
-    close(parts[-1].w, whole.w, dtype)
-    g = cls.example(dtype=dtype)
-    steps = [g.step(a, b) for a, b in zip(x.tolist(), d.tolist(), strict=True)]
-    assert all(type(v) is (complex if dtype.is_complex else float) for v in steps[0])
-    close([y for y, _ in steps], whole.y, dtype)
-    close(g.w, whole.w, dtype)
-    h = cls.example(dtype=dtype)
-    for n, (a, b) in enumerate(zip(x.tolist(), d.tolist(), strict=True)):
-        y = h.predict(a)
-        close(y, whole.y[n], dtype)
-        h.adapt(b - y)
-    close(h.w, whole.w, dtype)
+    testing.any_split_equals_one_block(cls, dtype)
+    testing.single_samples_equal_a_block(cls, dtype)
 
 
 @every_filter
 @given(cuts=st.lists(st.integers(0, 200), max_size=8))
 @settings(max_examples=10, deadline=None)
 def test_random_splits(cls: Any, cuts: list[int]) -> None:
-    x, d = pair(torch.float64, 200)
-    whole = cls.example(dtype=torch.float64)(x, d)
-    f = cls.example(dtype=torch.float64)
-    y = np.concatenate([f(x[a:b], d[a:b]).y for a, b in pairwise([0, *sorted(cuts), 200])])
-    close(y, whole.y, torch.float64)
-    close(f.w.detach(), whole.w, torch.float64)
+    testing.any_split_equals_one_block(cls, torch.float64, cuts=cuts)
 
 
 @every_filter
 @pytest.mark.parametrize("batch", [(3,), (2, 3)])
 def test_a_batch_is_a_loop_over_its_rows(cls: Any, batch: tuple[int, ...]) -> None:
     for dtype in (torch.float64, torch.complex64):
-        x, d = pair(dtype, 150, batch)
-        out = cls.example(dtype=dtype, batch=batch)(x, d)
-        for index in np.ndindex(batch):
-            row = cls.example(dtype=dtype)(x[index], d[index])
-            close(out.y[index], row.y, dtype)
-            close(out.w[index], row.w, dtype)
-        f = cls.example(dtype=dtype, batch=batch)
-        y, e = f.step(x[..., 0], d[..., 0])
-        assert y.shape == e.shape == batch
-        close(y, out.y[..., 0], dtype)
+        testing.a_batch_is_a_loop_over_its_rows(cls, dtype, batch=batch)
 
 
 @every_filter
 @every_dtype
 def test_a_copy_and_a_saved_state_go_on_bit_for_bit(cls: Any, dtype: torch.dtype) -> None:
-    x, d = pair(dtype, 200)
-    f = cls.example(dtype=dtype)
-    f(x[:100], d[:100])
-    f.step(x[100].item(), d[100].item())
-    twin = copy.deepcopy(f)
-    file = io.BytesIO()
-    torch.save(f.state_dict(), file)
-    file.seek(0)
-    loaded = cls.example(dtype=dtype)
-    loaded(x[:7], d[:7])
-    loaded.load_state_dict(torch.load(file, weights_only=True))
-    want = f(x[101:], d[101:])
-    for other in (twin, loaded):
-        got = other(x[101:], d[101:])
-        same(got.y, want.y)
-        same(got.w, want.w)
-        same(other.history, f.history)
-    assert twin.step(0.5, 0.25) == loaded.step(0.5, 0.25) == f.step(0.5, 0.25)
-    f.reset()
-    fresh = cls.example(dtype=dtype)
-    same(f(x, d).y, fresh(x, d).y)
+    testing.a_copy_and_a_saved_state_go_on_bit_for_bit(cls, dtype)
+
+
+@every_filter
+@every_dtype
+def test_reset_equals_a_fresh_filter(cls: Any, dtype: torch.dtype) -> None:
+    testing.reset_equals_a_fresh_filter(cls, dtype)
 
 
 @every_filter
 @every_dtype
 def test_a_fixed_filter_is_lfilter(cls: Any, dtype: torch.dtype) -> None:
-    x, d = pair(dtype)
-    f = cls.example(dtype=dtype)
-    f(x, d)
-    f.reset()
-    f.w = torch.tensor(PLANT, dtype=dtype)
-    want = lfilter(PLANT, 1, x)
-    f.eval()
-    y, e, w = f(x, d)
-    close(y, want, dtype)
-    same(e, d - y)
-    close(w, PLANT, dtype)
-    f.line.reset()
-    f.train()
-    close(f.filter(x), want, dtype)
-    f.line.reset()
-    f.eval()
-    close([f.step(v, 0.0)[0] for v in x[:20].tolist()], want[:20], dtype)
-    f.adapt(1.0)
-    close(f.w.detach(), PLANT, dtype)
+    testing.a_fixed_filter_is_lfilter(cls, dtype)
 
 
 @every_linear
 def test_a_step_size_of_zero_freezes(cls: Any) -> None:
-    if "mu" not in cls.algorithm.params:
-        with pytest.raises(TypeError, match="mu"):
-            cls.example()(*pair(torch.float32), mu=0.0)
-        return
-    x, d = pair()
-    f = cls.example(dtype=torch.float64, w0=PLANT)
-    close(f(x, d, mu=0.0).y, lfilter(PLANT, 1, x), torch.float64)
-    same(f.w, PLANT)
-    f.reset()
-    mu = np.where(np.arange(300) < 200, 0.0, 0.01)
-    f(x[:200], d[:200], mu=mu[:200])
-    same(f.w, PLANT)
-    late = f(x[200:], d[200:], mu=mu[200:])
-    f.reset()
-    close(f(x, d, mu=mu).w, late.w, torch.float64)
+    testing.a_step_size_of_zero_freezes(cls, torch.float64)
 
 
 @every_filter
 @every_dtype
 def test_silence_leaves_the_weights_alone(cls: Any, dtype: torch.dtype) -> None:
-    f = cls.example(dtype=dtype)
-    zeros = np.zeros(5000, NUMPY[dtype])
-    y, e, w = f(zeros, zeros)
-    same(w, 0 * w)
-    assert not y.any()
-    assert not e.any()
-    x, d = pair(dtype, 2000)
-    w = f(x, d).w
-    f(zeros[:8], zeros[:8])
-    before = f.w.detach().clone()
-    f(zeros, zeros)
-    same(f.w.detach(), before)
-    assert f(x, d).w.shape == w.shape
-    assert all(np.isfinite(v).all() for v in state_of(f).values())
+    testing.silence_leaves_the_weights_alone(cls, dtype, settle=8)
 
 
 @every_rank_one
@@ -247,24 +120,9 @@ def test_after_a_burst_the_filter_finds_the_plant_again_or_says_that_it_diverged
 
 @every_filter
 def test_in_and_out_kinds(cls: Any) -> None:
+    for dtype in REAL:
+        testing.inputs_are_never_changed(cls, dtype)
     x, d = pair(torch.float64)
-    want = cls.example()(x.astype("f"), d.astype("f"))
-    assert all(isinstance(v, np.ndarray) and v.dtype == np.float32 for v in want)
-    keep = x.copy(), d.copy()
-    x.setflags(write=False)
-    for a, b in (
-        (x, d),
-        (np.repeat(x, 2)[::2], np.asfortranarray(np.stack([d, d], 1))[:, 1]),
-        (x[::-1].copy()[::-1], d[::-1].copy()[::-1]),
-    ):
-        got = cls.example()(a, b)
-        assert got.y.dtype == np.float32
-        close(got.y, want.y, torch.float32)
-    same(x, keep[0])
-    same(d, keep[1])
-    tensors = cls.example()(torch.tensor(x), torch.tensor(d))
-    assert all(isinstance(v, torch.Tensor) and v.dtype == torch.float32 and not v.requires_grad for v in tensors)
-    same(tensors.y, want.y)
     doubled = cls.example().to(torch.float64)
     assert doubled.dtype == torch.float64
     close(doubled(x, d).y, cls.example(dtype=torch.float64)(x, d).y, torch.float64)
@@ -272,21 +130,8 @@ def test_in_and_out_kinds(cls: Any) -> None:
 
 @every_filter
 def test_history_and_records(cls: Any) -> None:
-    x, d = pair(samples=100)
+    testing.records_are_the_weights_after_every_so_many_samples(cls, torch.float64)
     f = cls.example(dtype=torch.float64)
-    record = f(x, d, record_every=7).w
-    assert record.shape == (14, 4)
-    g = cls.example(dtype=torch.float64)
-    for k in range(14):
-        close(g(x[7 * k : 7 * k + 7], d[7 * k : 7 * k + 7]).w, record[k], torch.float64)
-    same(f.history, x[-3:])
-    w = f(x, d).w
-    w[:] = 0
-    assert f.w.abs().max() > 0.5
-    empty = f(x[:0], d[:0], record_every=3)
-    assert empty.y.shape == empty.e.shape == (0,)
-    assert empty.w.shape == (0, 4)
-    assert f.filter(x[:0]).shape == (0,)
     assert cls.__name__ in repr(f)
     assert "float64" in repr(f)
 
@@ -294,20 +139,7 @@ def test_history_and_records(cls: Any) -> None:
 @every_linear
 @every_dtype
 def test_every_engine_equals_the_reference(cls: Any, dtype: torch.dtype) -> None:
-    x, d = pair(dtype, 150)
-    d[40] = d[60] = np.nan
-    leak = {"leak": 0.1} if cls in RANK_ONE else {}
-    want = cls.example(dtype=dtype, engine="reference", nonfinite="skip")
-    for name, value in leak.items():
-        setattr(want, name, value)
-    first = want(x, d, record_every=20)
-    for engine in ("compiled", "block") if cls in RANK_ONE else ("compiled",):
-        f = cls.example(dtype=dtype, engine=engine, nonfinite="skip")
-        for name, value in leak.items():
-            setattr(f, name, value)
-        got = f(x, d, record_every=20)
-        for a, b in zip(got, first, strict=True):
-            close(a, b, dtype)
+    testing.every_engine_equals_the_reference(cls, dtype)
 
 
 @every_linear
@@ -323,54 +155,12 @@ def test_rows_are_a_linear_combiner(cls: Any) -> None:
 @every_filter
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_samples_that_are_not_finite(cls: Any, bad: float) -> None:
-    x, d = pair(torch.float32)
-    f = cls.example()
-    f(x, d)
-    before = state_of(f)
-    for name, at in (("x", 0), ("d", 250)):
-        spoilt = {"x": x.copy(), "d": d.copy()}
-        spoilt[name][at] = bad
-        with pytest.raises(ValueError, match=rf"^{name} must be finite.*{at}"):
-            f(**spoilt)
-        with pytest.raises(ValueError, match=rf"^{name} must be finite"):
-            f(**{k: torch.tensor(v) for k, v in spoilt.items()})
-        unchanged(f, before)
-    for name, values in (("x", (bad, 0.0)), ("d", (0.0, bad))):
-        with pytest.raises(ValueError, match=rf"{name} must be finite"):
-            f.step(*values)
-        unchanged(f, before)
-    with pytest.raises(ValueError, match="x must be finite"):
-        f.predict(bad)
-    with pytest.raises(ValueError, match="e must be finite"):
-        f.adapt(bad)
-    with pytest.raises(ValueError, match="x must be finite"):
-        f.filter(np.array([bad], "f"))
-    unchanged(f, before)
+    testing.nan_is_refused_and_changes_nothing(cls, torch.float32, bad=bad)
 
 
 @every_filter
 def test_skipped_samples(cls: Any) -> None:
-    x, d = pair(torch.float64)
-    x[50], d[70], x[90] = np.nan, np.inf, -np.inf
-    f = cls.example(dtype=torch.float64, nonfinite="skip")
-    y, e, record = f(x, d, record_every=1)
-    assert np.isfinite(y).all()
-    same(np.flatnonzero(np.isnan(e)), [50, 70, 90])
-    for n in (50, 70, 90):
-        same(record[n], record[n - 1])
-    plain = cls.example(dtype=torch.float64, nonfinite="skip")
-    close(plain(x, d).e, e, torch.float64)
-    close(plain.w.detach(), record[-1], torch.float64)
-    halves = cls.example(dtype=torch.float64, nonfinite="skip")
-    for a, b in zip(x.tolist(), d.tolist(), strict=True):
-        y_n = halves.predict(a)
-        halves.adapt(b - y_n)
-    close(halves.w.detach(), record[-1], torch.float64)
-    g = cls.example(dtype=torch.float64, nonfinite="skip")
-    steps = [g.step(a, b) for a, b in zip(x.tolist(), d.tolist(), strict=True)]
-    close([v for _, v in steps], e, torch.float64)
-    close(g.w.detach(), record[-1], torch.float64)
-    assert all(np.isfinite(v).all() for v in state_of(g).values())
+    testing.nan_is_passed_over(cls, torch.float64)
 
 
 @every_filter

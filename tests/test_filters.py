@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TOLERANCE
 
 import adaptfilt as af
 from adaptfilt.checks import NUMPY
+from adaptfilt.testing.comparisons import TOLERANCE
 
 DTYPES = [torch.float64, torch.complex128, torch.float32, torch.complex64]
 M = 5
