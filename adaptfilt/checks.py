@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 Block = np.ndarray | Tensor
 DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
@@ -57,6 +58,7 @@ def check_block(name: str, value: Any, like: Tensor, shape: tuple[int | None, ..
         kind = "c" if value.is_complex() else "f" if value.is_floating_point() else "i"
         if value.layout != torch.strided or value.is_nested:
             raise TypeError(f"{name} must be a dense tensor, got {value.layout}")
+        check_plain(name, value)
         if value.device != like.device:
             raise ValueError(f"{name} is on {value.device}, the filter on {like.device}: move one with .to(...)")
     else:
@@ -79,9 +81,33 @@ def plainly_fit(x: Any, d: Any, like: Tensor, batch: tuple[int, ...]) -> bool:
     if type(x) is np.ndarray:
         same = type(d) is np.ndarray and x.dtype.kind == "f" and d.dtype.kind == "f"
     else:
-        same = type(x) is Tensor and type(d) is Tensor and x.dtype == like.dtype and d.dtype == like.dtype
+        same = (
+            type(x) is Tensor and type(d) is Tensor and x.dtype == like.dtype and d.dtype == like.dtype and plain(x, d)
+        )
         same = same and x.device == like.device and d.device == like.device and x.layout == d.layout == like.layout
     return same and x.shape == d.shape and x.ndim > 0 and x.shape[:-1] == batch
+
+
+def plain(x: Any, d: Any) -> bool:
+    """Say whether two tensors, or arrays, are numbers in memory and no more: no tangent, nothing of torch.func."""
+    if not isinstance(x, Tensor):
+        return True
+    try:
+        x.data_ptr(), d.data_ptr()
+        return unpack_dual(x).tangent is None and unpack_dual(d).tangent is None
+    except RuntimeError:
+        return False
+
+
+def check_plain(name: str, value: Any) -> None:
+    """Refuse a tensor without memory of its own, such as stands for others inside torch.func's transforms."""
+    try:
+        _ = isinstance(value, Tensor) and value.data_ptr()
+    except RuntimeError:
+        raise TypeError(
+            f"{name} must be a tensor in memory, got one that torch.func.vmap, grad or jvp has wrapped: use batch= in "
+            "place of vmap, and torch.autograd (its forward_ad for jvp)"
+        ) from None
 
 
 def check_same_kind(x: Any, d: Any) -> None:
@@ -142,6 +168,7 @@ def check_number(
     if isinstance(value, Tensor | np.ndarray):
         if isinstance(value, np.ma.MaskedArray) or (isinstance(value, Tensor) and value.layout != torch.strided):
             raise TypeError(f"{name} must be a dense array or tensor, got {type(value).__name__}")
+        check_plain(name, value)
         tensor = torch.as_tensor(np.array(value, copy=None, order="C") if isinstance(value, np.ndarray) else value)
         if not tensor.is_floating_point():
             raise TypeError(f"{name} must be a float or a tensor of floats, got {tensor.dtype}")

@@ -39,15 +39,13 @@ def combine(
     if rows:
         return _outputs(x, w), samples
     M, T = samples.shape[-1], x.shape[-1]
-    if not T:
-        return x.clone(), samples
     stream = torch.cat([samples[..., 1:], x], -1)
-    after = stream[..., -M:].detach()
+    after = stream[..., -M:].detach() if T else samples
     if features is None and w.device.type == "cpu" and not tracked(x):
-        return _convolve(stream, w), after
-    length = T if x.requires_grad else max(1, CHUNK_ENTRIES // w.numel())
+        return _convolve(stream, w) if T else x, after
+    length = max(1, T) if x.requires_grad else max(1, CHUNK_ENTRIES // w.numel())
     parts = []
-    for start in range(0, T, length):
+    for start in range(0, max(T, 1), length):
         u = windows(stream[..., start : min(start + length, T) + M - 1], M)
         u = u if features is None else features(u).to(w.dtype)
         parts.append(_outputs(u, w))

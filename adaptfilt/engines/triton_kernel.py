@@ -160,7 +160,7 @@ def unknown_word(function: Callable[..., Any]) -> str | None:
         if name not in known:
             return name
     for name, value in {**used.globals, **used.nonlocals}.items():
-        if isinstance(value, int | float) or getattr(vocabulary, name, None) is value and name in known:
+        if isinstance(value, int | float) or (name in known and getattr(vocabulary, name, None) is value):
             continue
         if not inspect.isfunction(value) or value.__module__.startswith(("torch.", vocabulary.__name__)):
             return name

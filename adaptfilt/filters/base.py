@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adaptfilt.checks import as_batch, as_dtype
+from adaptfilt.checks import as_batch, as_dtype, check_plain
 from adaptfilt.taps import TapDelayLine
 
 _living: WeakSet[Any] = WeakSet()
@@ -82,6 +82,7 @@ class AdaptiveFilter(nn.Module):
         self.nonfinite = nonfinite
         self.batch = as_batch(batch)
         self.line = TapDelayLine(taps, batch=self.batch, dtype=as_dtype(dtype), device=device)
+        check_plain("the state", self.line.samples)
         self.register_buffer("passed_over", torch.zeros(self.batch, dtype=torch.bool, device=device))
         self._fixed: tuple[str, ...] = ("batch", "taps", "dtype", "device", "history", "line")
 

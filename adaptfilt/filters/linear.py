@@ -236,7 +236,7 @@ class LinearFilter(AdaptiveFilter):
         if not self.training:
             return self._only_filter(x, d, rows, every)
         job = self._job(x, d, steps, every, rows)
-        engine = self._choose_engine(rows, job.gradient, every)
+        engine = choose(self.engine, job)
         if engine == "compiled":
             workspace = self._workspace()
             try:
@@ -255,13 +255,15 @@ class LinearFilter(AdaptiveFilter):
         w = w if job.gradient else w.detach().clone()
         return Output(like_input(result.y, x), like_input(result.e, x), like_input(w, x))
 
-    def _job(self, x: Any = None, d: Any = None, mu: Any = None, every: int = 0, rows: bool = False) -> Job:
+    def _job(
+        self, x: Any = None, d: Any = None, mu: Any = None, every: int = 0, rows: bool = False, errors: bool = False
+    ) -> Job:
         """Return a block for an engine; without signals, what a workspace is made for."""
         buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
         params, start = self._params(), self._start()
         return Job(
             self.algorithm, x, d, start, self._samples(), {k: buffers[k] for k in self.algorithm.state}, params, mu,
-            every, rows, self._skips, self._wants_gradient((x, d, mu, start), params), False, self.features,
+            every, rows, self._skips, self._wants_gradient((x, d, mu, start), params), errors, self.features,
             self._scratch() if self.algorithm.scratch else (),
         )  # fmt: skip
 
@@ -369,10 +371,8 @@ class LinearFilter(AdaptiveFilter):
 
     def _wants_gradient(self, given: tuple[Any, ...], params: dict[str, Any]) -> bool:
         """Say whether anything in this call requires gradients."""
-        if not torch.is_grad_enabled():
-            return False
         learned = () if self.features is None else tuple(self.features.parameters())
-        return tracked(*given, *self._params().values(), *learned)
+        return tracked(*given, *params.values(), *learned)
 
     # One sample
 

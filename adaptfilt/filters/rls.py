@@ -106,16 +106,16 @@ class RLS(LinearFilter):
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse a delta to learn: the state it starts is no part of the graph."""
         if name == "delta" and (tracked(value) or getattr(value, "requires_grad", False)):
-            raise ValueError("delta must not require a gradient, got a tensor that does: the start is not differentiable")
+            raise ValueError("delta must not require a gradient, got one that does: the start has no graph")
         super().__setattr__(name, value)
 
     @property
     def bound(self) -> Any:
         """Trace of P from which on only the excited direction forgets."""
-        return WIND_UP * self._weights / self.delta
+        return WIND_UP * self.w.shape[-1] / self.delta
 
     def _initial_state(self) -> dict[str, Tensor]:
-        M = self._weights
+        M = self.w.shape[-1]
         scale = torch.as_tensor(self.delta, dtype=torch.float64, device=self.device).detach() ** -0.5
         return {"S": scale.expand(self.batch)[..., None, None] * torch.eye(M, dtype=torch.float64, device=self.device)}
 
