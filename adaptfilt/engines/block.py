@@ -34,7 +34,7 @@ from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 from torch.nn.functional import pad
 
-from adaptfilt.engines.choose import plain
+from adaptfilt.checks import plain
 
 Pointwise = Callable[..., Tensor]
 Cell = Callable[[int, Tensor], tuple[Tensor, Tensor]]

@@ -149,6 +149,7 @@ class LinearFilter(AdaptiveFilter):
         """Check what is assigned; weights and state are copied into place."""
         if name in self.ranges:
             value = check_number(name, value, self.batch, **self.ranges[name])
+            place: Any
             if isinstance(value, Tensor) and not value.requires_grad:
                 place, value = self._buffers, value.to(self.device, self.dtype.to_real(), copy=True)
                 self._non_persistent_buffers_set.add(name)
