@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 
 from adaptfilt.checks import check_plain
+from adaptfilt.checks import check_plain
 from adaptfilt.engines import triton_kernel
 from adaptfilt.engines.algorithm import Job
 
@@ -47,6 +48,14 @@ def tracked(*values: Any) -> bool:
     tensors = [v for v in values if isinstance(v, Tensor)]
     reverse = torch.is_grad_enabled() and any(v.requires_grad for v in tensors)
     return reverse or any(unpack_dual(v).tangent is not None for v in tensors)
+
+
+def plain(*tensors: Tensor) -> bool:
+    """Say whether tensors are numbers in memory and nothing more: no tangent, nothing of torch.func's transforms."""
+    try:
+        return all(v.data_ptr() and unpack_dual(v).tangent is None for v in tensors)
+    except RuntimeError:
+        return False
 
 
 def _why_not(engine: str, job: Job) -> str | None:

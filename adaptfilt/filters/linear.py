@@ -24,7 +24,7 @@ from adaptfilt.checks import (
 )
 from adaptfilt.engines import compiled, in_torch
 from adaptfilt.engines.algorithm import Algorithm, Job
-from adaptfilt.engines.choose import choose, tracked
+from adaptfilt.engines.choose import choose, plain, tracked
 from adaptfilt.engines.frozen import combine
 from adaptfilt.filters.base import AdaptiveFilter, Output, as_blocks, feature_count, like_input
 
