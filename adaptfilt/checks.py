@@ -54,6 +54,7 @@ def check_block(name: str, value: Any, like: Tensor, shape: tuple[int | None, ..
     elif isinstance(value, Tensor):
         kind = "c" if value.is_complex() else "f" if value.is_floating_point() else "i"
         known = "fc"
+        check_plain(name, value)
         if value.device != like.device:
             raise ValueError(f"{name} is on {value.device}, the filter on {like.device}: move one with .to(...)")
     else:
@@ -69,6 +70,17 @@ def check_block(name: str, value: Any, like: Tensor, shape: tuple[int | None, ..
     if len(value.shape) != len(shape) or any(s is not None and s != v for s, v in zip(shape, value.shape, strict=True)):
         wanted = ", ".join("T" if s is None else str(s) for s in shape)
         raise ValueError(f"{name} must have shape ({wanted}{',' * (len(shape) == 1)}), got {tuple(value.shape)}")
+
+
+def check_plain(name: str, value: Any) -> None:
+    """Refuse a tensor without memory of its own, such as stands for others inside torch.func's transforms."""
+    try:
+        _ = isinstance(value, Tensor) and value.data_ptr()
+    except RuntimeError:
+        raise TypeError(
+            f"{name} must be a tensor in memory, got one that torch.func.vmap, grad or jvp has wrapped: use batch= in "
+            "place of vmap, and torch.autograd (its forward_ad for jvp)"
+        ) from None
 
 
 def check_same_kind(x: Any, d: Any) -> None:
@@ -123,6 +135,7 @@ def check_number(
     With `above`, low itself is out; from `stable` on, and at 0, a warning says that the filter does not converge.
     """
     if isinstance(value, Tensor | np.ndarray):
+        check_plain(name, value)
         tensor = torch.as_tensor(value)
         if not tensor.is_floating_point():
             raise TypeError(f"{name} must be a float or a tensor of floats, got {tensor.dtype}")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from scipy.signal import lfilter
-from torch.autograd import gradcheck
+from torch.autograd import gradcheck, gradgradcheck
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -152,6 +152,7 @@ def test_a_burst_leaves_no_trace(rows, batch):
 @pytest.mark.parametrize("dtype", [REAL, COMPLEX])
 @pytest.mark.parametrize("gain", [nlms, fourth])
 @pytest.mark.parametrize("per_sample", [False, True])
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # of torch's own forward mode
 def test_gradcheck(dtype, gain, per_sample):
     """In x, d, w0, mu, eps and leak, of y, e, w and the record; blocks of three samples, two, and one."""
     x, d, w, _ = problem((2,), 5, 2, dtype)
@@ -160,7 +161,35 @@ def test_gradcheck(dtype, gain, per_sample):
     def outputs(x, d, w, mu, eps, leak):
         return run(gain, x, d, w, {"mu": mu, "eps": eps}, leak=leak, linear=gain is nlms, record_every=3)
 
-    assert gradcheck(outputs, [v.requires_grad_() for v in (x, d, w, mu, eps, leak)])
+    inputs = [v.requires_grad_() for v in (x, d, w, mu, eps, leak)]
+    assert gradcheck(outputs, inputs, check_forward_ad=True)
+    assert gradgradcheck(outputs, inputs)
+
+
+@pytest.mark.parametrize("gain", [nlms, fourth])
+def test_a_gradient_of_a_gradient_over_many_chunks(gain):
+    """Of sums, whose own second derivative is zero, too; with y's first gradient kept apart from that of w."""
+    x, d, w, params = problem((30,), 130, 70)
+    leaves = [x, d, w, *params.values()]
+    for v in leaves:
+        v.requires_grad_()
+    for form in (torch.sum, lambda v: v.square().mean()):
+        found = []
+        for outputs in (run(gain, x, d, w, params, linear=gain is nlms), literal(gain, x, d, w, params)):
+            first = torch.autograd.grad(sum(form(v) for v in outputs[:3]), leaves, create_graph=True)
+            found.append(torch.autograd.grad(sum(v.square().mean() for v in first), leaves))
+        for a, b in zip(*found, strict=True):
+            assert b.abs().max() > 0
+            assert (a - b).abs().max() <= 1e-11 * max(1, b.abs().max())
+
+
+def test_many_gradients_at_once():
+    x, d, w, params = problem((), 70, 4)
+    x.requires_grad_()
+    after = run(nlms, x, d, w, params, linear=True)[2]
+    rows = torch.stack([torch.autograd.grad(v, x, retain_graph=True)[0] for v in after])
+    at_once = torch.autograd.grad(after, x, torch.eye(4, dtype=REAL), is_grads_batched=True)[0]
+    torch.testing.assert_close(at_once, rows, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("which", range(4))

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.func import functional_call, grad, jvp, vmap
 
 import adaptfilt as af
 
@@ -149,3 +151,130 @@ def test_numpy_stays_numpy_when_the_step_size_is_learned() -> None:
     x, d = (v.numpy() for v in data())
     out = af.NLMS(4, nn.Parameter(torch.tensor(0.5)), dtype=torch.float64)(x, d)
     assert all(isinstance(v, np.ndarray) for v in out)
+
+
+@pytest.mark.parametrize("output", ["y", "e", "w"])
+@pytest.mark.parametrize("square", [True, False])
+def test_a_second_derivative_is_that_of_the_reference(output: str, square: bool) -> None:
+    x, d = data()
+
+    def hessian(engine: str) -> Tensor:
+        def loss(mu: Tensor) -> Tensor:
+            v = getattr(af.NLMS(3, mu, eps=1.0, dtype=torch.float64, engine=engine)(x, d), output)
+            return v.square().mean() if square else v.sum()
+
+        return torch.autograd.functional.hessian(loss, torch.tensor(0.4, dtype=torch.float64))
+
+    torch.testing.assert_close(hessian("block"), hessian("reference"), rtol=1e-11, atol=0)
+    assert hessian("block") != 0
+
+
+@pytest.mark.parametrize("cls", [af.NLMS, af.LMF, af.RLS, af.AffineProjection])
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # of torch's own forward mode
+def test_forward_mode_is_the_transpose_of_reverse_mode(cls: type, which: int) -> None:
+    x, d = data(12)
+    given = [x, d, torch.ones(4, dtype=torch.float64)]
+
+    def call(*values: Tensor) -> tuple[af.filters.base.Output, Tensor, object]:
+        f = cls.example(dtype=torch.float64, w0=values[2])
+        out = f(values[0], values[1])
+        return out, f.eval()(values[0], values[1]).y, f
+
+    tangents = [torch.randn(v.shape, generator=torch.Generator().manual_seed(1), dtype=v.dtype) for v in given]
+    with forward_ad.dual_level():
+        dual = [forward_ad.make_dual(v, tangents[which]) if i == which else v for i, v in enumerate(given)]
+        out, settled, f = call(*dual)
+        forward = [forward_ad.unpack_dual(v).tangent for v in (out.y, out.e, out.w)]
+        still = forward_ad.unpack_dual(settled).tangent
+        assert all(forward_ad.unpack_dual(v).tangent is None for v in f.state_dict().values())
+    leaf = given[which].requires_grad_()
+    out, settled, _ = call(*given)
+    reverse = [
+        torch.autograd.grad(v.sum(), leaf, retain_graph=True)[0] @ tangents[which] for v in (out.y, out.e, out.w)
+    ]
+    torch.testing.assert_close([v.sum() for v in forward], reverse, rtol=1e-10, atol=1e-10)
+    assert (still is not None) == (which == 0)
+    if still is not None:
+        torch.testing.assert_close(still.sum(), torch.autograd.grad(settled.sum(), leaf)[0] @ tangents[0])
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # of torch's own forward mode
+def test_transforms_of_torch_func_are_refused_by_name() -> None:
+    x, d = data()
+    two = torch.stack([x, x])
+    f = af.NLMS(3, nn.Parameter(torch.tensor(0.4)), dtype=torch.float64)
+    plain = af.NLMS(3, 0.4, dtype=torch.float64)
+    before = {k: v.clone() for g in (f, plain) for k, v in g.state_dict().items()}
+    calls = {
+        "x": [
+            lambda: vmap(lambda v: f(v, d).e)(two),
+            lambda: vmap(lambda v: plain(v, d).e)(two),
+            lambda: vmap(plain.filter)(two),
+            lambda: grad(lambda v: plain(v, d).e.sum())(x),
+            lambda: jvp(lambda v: plain(v, d).e, (x,), (x,)),
+        ],
+        "d": [lambda: vmap(lambda v: plain(x, v).e)(two)],
+        "mu": [
+            lambda: vmap(lambda v: af.NLMS(3, v, dtype=torch.float64)(x, d).e)(two[:, 0]),
+            lambda: vmap(lambda v: plain(x, d, mu=v).e)(two[:, :1].abs()),
+            lambda: grad(lambda p: functional_call(f, p, (x, d)).e.sum())(dict(f.named_parameters())),
+        ],
+        "the state": [lambda: grad(lambda v: af.NLMS(3, 0.4, dtype=torch.float64)(v, d).e.sum())(x)],
+    }
+    for name, transformed in calls.items():
+        for call in transformed:
+            with pytest.raises(TypeError, match=rf"^{name} must be a tensor in memory.*torch\.func"):
+                call()
+    after = {k: v for g in (f, plain) for k, v in g.state_dict().items()}
+    assert all(torch.equal(after[k], v) for k, v in before.items())
+
+
+def test_a_delta_to_learn_is_refused() -> None:
+    delta = torch.tensor(0.1, requires_grad=True)
+    with pytest.raises(ValueError, match=r"^delta must not require a gradient"):
+        af.RLS(3, delta=delta)
+    f = af.RLS(3, delta=0.2)
+    with pytest.raises(ValueError, match=r"^delta must not require a gradient"):
+        f.delta = nn.Parameter(delta.detach())
+    assert f.delta == 0.2
+
+
+SINGULAR = {
+    "silence": torch.zeros(120, dtype=torch.float64),
+    "constant": torch.ones(120, dtype=torch.float64),
+    "tone": torch.sin(0.3 * torch.arange(120.0, dtype=torch.float64)),
+    "slow tone": torch.sin(0.02 * torch.arange(120.0, dtype=torch.float64)),
+    "white": data(120)[0],
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64, torch.complex128])
+@pytest.mark.parametrize("signal", SINGULAR)
+@pytest.mark.parametrize(("taps", "order"), [(8, 4), (2, 5)])
+def test_affine_projection_survives_singular_correlations(
+    dtype: torch.dtype, signal: str, taps: int, order: int
+) -> None:
+    """At every level: gradients are finite, and engines agree as far as rounding noise in the null space lets them."""
+    for level in (1e-3, 1.0, 1e2, 1e4):
+        x = (level * SINGULAR[signal] * (np.exp(0.7j) if dtype.is_complex else 1)).to(dtype)
+        d = 0.5 * x.roll(1) + (0.1 * level * data(120)[1]).to(dtype)
+        plain = af.AffineProjection(taps, 0.5, order=order, dtype=dtype)(x, d)
+        learned = x.clone().requires_grad_()
+        graph = af.AffineProjection(taps, 0.5, order=order, dtype=dtype)(learned, d)
+        (graph.e.abs().square().sum() / level**2).backward()
+        assert torch.isfinite(learned.grad).all()  # type: ignore[arg-type]
+        tolerance = 0.05 if dtype.to_real() == torch.float32 else 1e-3
+        assert (plain.e - graph.e).abs().max() <= tolerance * d.abs().max()
+        assert plain.e.abs().max() <= 30 * d.abs().max()
+
+
+def test_affine_projection_is_the_textbook_where_the_correlations_are_regular() -> None:
+    x, d = data(100)
+    f = af.AffineProjection(6, 0.5, order=3, eps=1e-9, dtype=torch.float64, engine="reference")
+    w, stream, D = np.zeros(6), np.zeros(8), np.zeros(3)
+    for x_n, d_n in zip(x.numpy(), d.numpy(), strict=True):
+        stream, D = np.append(stream[1:], x_n), np.append(d_n, D[:2])
+        U = np.stack([stream[::-1][k : k + 6] for k in range(3)])
+        w = w + 0.5 * U.T @ np.linalg.solve(U @ U.T + 1e-9 * np.eye(3), D - U @ w)
+    np.testing.assert_allclose(f(x, d).w, w, rtol=1e-8)

@@ -17,7 +17,8 @@ The adjoint is the same recursion backwards in time. With v' the adjoint of w', 
 
 Blocks are taken in chunks, and a chunk's weights are found again from those before it: for the backward pass the
 graph keeps about eight numbers a sample of a filter, and the M weights at most once in 16 samples (for one filter
-of 64 taps in 4096); the working memory is bounded both ways. Gradients are of the first order only.
+of 64 taps in 4096); the working memory is bounded both ways. A gradient of a gradient, and forward mode, are torch's
+own derivatives of the same recursion, which keep all of it.
 
 The block form of LMS: J. Benesty, P. Duhamel, "A fast exact least mean square adaptive algorithm", IEEE Trans.
 Signal Processing 40(12), 1992. The same algebra for the delta rule: S. Yang et al., "Parallelizing linear
@@ -30,8 +31,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.forward_ad import unpack_dual
 from torch.nn.functional import pad
+
+from adaptfilt.engines.choose import plain
 
 Pointwise = Callable[..., Tensor]
 Cell = Callable[[int, Tensor], tuple[Tensor, Tensor]]
@@ -49,7 +52,7 @@ def run(
     rows: bool = False,
     record_every: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Adapt a rank-one filter over a block of samples; every tensor is differentiable, once.
+    """Adapt a rank-one filter over a block of samples; every tensor is differentiable.
 
     Parameters
     ----------
@@ -117,7 +120,10 @@ def run(
         decay = cut.series(torch.where(active, 1 - values["mu"] * leaks, 1), 1)
     tensors = cut.stream(x), cut.series(torch.where(active, d, 0)), w, decay, *args
     with torch.autocast(d.device.type, enabled=False):
-        y, ends = _Recursion.apply(phi, cut, linear, *tensors)
+        if any(unpack_dual(v).tangent is not None for v in tensors if v is not None):  # torch follows every operation
+            y, ends, _ = _adapt(phi, cut, *tensors)
+        else:
+            y, ends = _Recursion.apply(phi, cut, linear, *tensors)
     ends = (ends if rows else ends.flip(-1)).reshape(*batch, -1, cut.taps)
     y, d = cut.joined(y).reshape(*batch, samples), d.reshape(*batch, samples)
     return y, d - y, ends[..., -1, :], ends[..., : samples // record_every, :] if record_every else None
@@ -212,6 +218,10 @@ class _WindowSum(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         return _WindowSum.apply(pad(grads[0], (0, 0, ctx.width - 1, ctx.width - 1)), ctx.width), None
 
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return _WindowSum.apply(tangents[0], ctx.width)
+
 
 def _correlations(x: Tensor, taps: int, size: int) -> Tensor:
     """u_i . conj(u_j) at [i, j], j < i, within each block: (..., n size + M - 1) -> (..., n, size, size)."""
@@ -291,28 +301,48 @@ class _Recursion(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, phi: Pointwise, cut: _Cut, linear: bool, *tensors: Any) -> tuple[Tensor, Tensor]:
-        x, d, w, decay, *args = tensors
-        y, starts, ends, w = torch.empty_like(d), [], [], w[:, None]
-        for now, part in cut.chunks(d.device):
-            starts.append(w)
-            p, q, lower, through = _system(x[part], decay if decay is None else decay[:, now], cut)
-            d_now, *a = (v[:, now] for v in (d, *args))
-            if lower is None:
-                cell = _pointwise(p, lambda y, d, *a: phi(d - y, *a), d_now, *a)
-            else:
-                cell = _triangular(p, lower.mT, phi(d_now, *a), a[0], upper=True)
-            r, g, seen, w = _scan(cell, q, through, w)
-            y[:, now] = r if lower is None else r + g @ lower.mT
-            ends += [*seen[1:], w][cut.blocks - 1 - now.start % cut.blocks :: cut.blocks]
+        y, ends, starts = _adapt(phi, cut, *tensors)
         ctx.phi, ctx.cut, ctx.linear = phi, cut, linear
         ctx.save_for_backward(y, torch.stack(starts), *tensors)
-        return y, torch.cat(ends, 1)
+        return y, ends
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         with torch.autocast(grads[0].device.type, enabled=False):
-            return None, None, None, *_adjoint(ctx, *grads)
+            adjoint = _differentiable_adjoint if torch.is_grad_enabled() or not plain(*grads) else _adjoint
+            return None, None, None, *adjoint(ctx, *grads)
+
+
+def _adapt(
+    phi: Pointwise, cut: _Cut, x: Any, d: Any, w: Any, decay: Any, *args: Any
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Return y, the weights after each segment, and those before each chunk."""
+    ys, starts, ends, w = [], [], [], w[:, None]
+    for now, part in cut.chunks(d.device):
+        starts.append(w)
+        p, q, lower, through = _system(x[part], decay if decay is None else decay[:, now], cut)
+        d_now, *a = (v[:, now] for v in (d, *args))
+        if lower is None:
+            cell = _pointwise(p, lambda y, d, *a: phi(d - y, *a), d_now, *a)
+        else:
+            cell = _triangular(p, lower.mT, phi(d_now, *a), a[0], upper=True)
+        r, g, seen, w = _scan(cell, q, through, w)
+        ys.append(r if lower is None else r + g @ lower.mT)
+        ends += [*seen[1:], w][cut.blocks - 1 - now.start % cut.blocks :: cut.blocks]
+    return torch.cat(ys, 1), torch.cat(ends, 1), starts
+
+
+def _differentiable_adjoint(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    """Return what `_adjoint` does, as a graph or for many gradients at once, by torch's own derivatives."""
+    _, _, *tensors = ctx.saved_tensors
+    own, create = [], torch.is_grad_enabled()
+    with torch.enable_grad():  # one tensor may hang on another: each counts on its own
+        for v, wants in zip(tensors, ctx.needs_input_grad[3:], strict=True):
+            own.append(v.view_as(v) if wants else v)
+        y, ends, _ = _adapt(ctx.phi, ctx.cut, *own)
+    wanted = [v for v, wants in zip(own, ctx.needs_input_grad[3:], strict=True) if wants]
+    found = iter(torch.autograd.grad((y, ends), wanted, grads, create_graph=create, allow_unused=True))
+    return tuple(next(found) if wants else None for wants in ctx.needs_input_grad[3:])
 
 
 def _adjoint(ctx: Any, dy: Tensor, dends: Tensor) -> tuple[Tensor | None, ...]:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from adaptfilt.checks import as_tensor
+from adaptfilt.engines.choose import tracked
+from adaptfilt.engines.vocabulary import dot
 from adaptfilt.taps import windows
 
 CHUNK_ENTRIES = 1 << 20  # entries of written-out regressors at a time
@@ -35,19 +37,24 @@ def combine(
     """
     x = as_tensor(x, w.dtype, w.device)
     if rows:
-        return (x @ w.unsqueeze(-1)).squeeze(-1), samples
+        return _outputs(x, w), samples
     M, T = samples.shape[-1], x.shape[-1]
     stream = torch.cat([samples[..., 1:], x], -1)
     after = stream[..., -M:].detach() if T else samples
-    if features is None and w.device.type == "cpu" and not (x.requires_grad and torch.is_grad_enabled()):
+    if features is None and w.device.type == "cpu" and not tracked(x):
         return _convolve(stream, w) if T else x, after
     length = max(1, T) if x.requires_grad else max(1, CHUNK_ENTRIES // w.numel())
     parts = []
     for start in range(0, max(T, 1), length):
         u = windows(stream[..., start : min(start + length, T) + M - 1], M)
         u = u if features is None else features(u).to(w.dtype)
-        parts.append((u @ w.unsqueeze(-1)).squeeze(-1))
+        parts.append(_outputs(u, w))
     return torch.cat(parts, -1), after
+
+
+def _outputs(u: Tensor, w: Tensor) -> Tensor:
+    """Return w^T u of regressors, (*batch, T, F): as sums, since `torch.autocast` would round a matmul."""
+    return dot(u, w.clone().unsqueeze(-2)).squeeze(-1)  # a graph outlives these weights
 
 
 def _convolve(stream: Tensor, w: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ CHUNK = 4096  # samples at a time
 
 
 def run(job: Job, engine: str) -> Result:
-    """Adapt over a block with the engine "reference", "block" or "triton".
+    """Adapt over a block with the engine "reference", "block" or "triton"; `torch.autocast` reaches only `features`.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def run(job: Job, engine: str) -> Result:
         params["mu"] = torch.as_tensor(job.mu, dtype=dtype.to_real(), device=device)
     stream = x if job.rows else torch.cat([job.samples[..., 1:], x], -1)
     T, M = d.shape[-1], job.samples.shape[-1]
-    bounded = engine != "reference" and job.features is None  # those engines bound their memory themselves
+    bounded = engine != "reference" and job.features is None  # on the stream, engines bound their memory themselves
     whole = job.gradient or bounded
     length = max(T, 1) if whole else CHUNK
     length = max(length // job.every, 1) * job.every if job.every and not whole else length
@@ -44,7 +44,9 @@ def run(job: Job, engine: str) -> Result:
             stop = min(start + length, T)
             piece = stream[..., start:stop, :] if job.rows else stream[..., start : stop + M - 1]
             now = {k: v[..., start:stop] if v.ndim and v.shape[-1] > 1 else v for k, v in params.items()}
-            y, e, w, state, record = _engine(engine)(job, piece, d[..., start:stop], w, state, now)
+            piece = piece if bounded else _regressors(job, piece)
+            with torch.autocast(device.type, enabled=False):
+                y, e, w, state, record = _engine(engine)(job, piece, d[..., start:stop], w, state, now)
             parts.append((y, e, record))
     if not all(torch.isfinite(v).all() for v in (w, *state.values())):
         raise DivergenceError(
@@ -65,15 +67,13 @@ def _engine(name: str) -> Callable[..., tuple[Tensor, Tensor, Tensor, dict[str, 
 
 
 def _reference(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[str, Tensor]) -> Any:
-    u = _regressors(job, x)
-    return reference.run(job.algorithm, u, d, w, state, params, job.every or None)
+    return reference.run(job.algorithm, x, d, w, state, params, job.every or None)
 
 
 def _block(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[str, Tensor]) -> Any:
     from adaptfilt.engines import block
 
-    leak, rows = params.pop("leak"), job.rows or job.features is not None
-    x = _regressors(job, x) if rows else x
+    leak = params.pop("leak")
     y, e, w, record = block.run(
         job.algorithm.function,
         x,
@@ -82,7 +82,7 @@ def _block(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[s
         params,
         leak=leak,
         linear=job.algorithm.linear,
-        rows=rows,
+        rows=job.rows or job.features is not None,
         record_every=job.every or None,
     )
     return y, e, w, state, record

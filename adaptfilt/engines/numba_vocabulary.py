@@ -354,6 +354,10 @@ def _solve(A: Any, b: Any, ridge: Any) -> Any:
     def solve(A: Any, b: Any, ridge: Any) -> Any:
         """Factor A + ridge I = L D L^H in place (unit lower L), then substitute; b becomes the solution."""
         K = len(b)
+        trace = A.real.dtype.type(0)
+        for j in range(K):
+            trace += A[j, j].real
+        ridge = max(ridge, A.real.dtype.type(16 * np.finfo(A.real.dtype).eps) * trace)  # as in `vocabulary`
         for j in range(K):
             pivot = A[j, j].real + ridge
             for k in range(j):

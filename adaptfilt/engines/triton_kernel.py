@@ -33,6 +33,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from adaptfilt.engines import vocabulary
+
 if TYPE_CHECKING:
     import triton.language as tl
 
@@ -138,6 +140,40 @@ def _compiled(gain: Callable[..., Any]) -> tuple[Any, Any]:
     return scope["_kernel"], _translate(gain)
 
 
+@cache
+def unknown_word(function: Callable[..., Any]) -> str | None:
+    """Return a name that a gain uses and the kernel has no translation of.
+
+    Parameters
+    ----------
+    function : callable
+
+    Returns
+    -------
+    str or None
+    """
+    if function.__name__ == "<lambda>":
+        return "a lambda"
+    used = inspect.getclosurevars(function)
+    known = {word.__name__[1:] for word in _words()}
+    for name in (*sorted(used.builtins), *sorted(used.unbound)):
+        if name not in known:
+            return name
+    for name, value in {**used.globals, **used.nonlocals}.items():
+        if isinstance(value, int | float) or (name in known and getattr(vocabulary, name, None) is value):
+            continue
+        if not inspect.isfunction(value) or value.__module__.startswith(("torch.", vocabulary.__name__)):
+            return name
+        if value is not function and (word := unknown_word(value)):
+            return word
+    return None
+
+
+def _words() -> tuple[Callable[..., Any], ...]:
+    """Return the words of a gain that the kernel knows."""
+    return _abs, _abs2, _conj, _sign, _sqrt, _where
+
+
 def _translate(function: Callable[..., Any]) -> Any:
     """Compile a function that is written in the library's vocabulary."""
     import triton.language as tl
@@ -146,7 +182,7 @@ def _translate(function: Callable[..., Any]) -> Any:
     for name, value in function.__globals__.items():
         if isinstance(value, type):  # Triton looks annotations up
             scope[name] = tl.tensor
-    for word in (_abs, _abs2, _conj, _sign, _sqrt, _where):
+    for word in _words():
         scope[word.__name__[1:]] = _jit(word, scope)
     used = inspect.getclosurevars(function)
     for name, value in {**used.globals, **used.nonlocals}.items():

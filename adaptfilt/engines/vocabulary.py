@@ -7,7 +7,11 @@ textbook's line ``w + mu * e * conj(u)`` is right for any number of filters at o
 Two rules keep the compiled loop free of allocations: `axpy`, `axpyc`, `add_rows`, `rank_one`, `push` and `solve` may
 overwrite the vector or matrix they return a new version of, so use what they return and not what went in;
 and an array given as `out` is scratch space which torch does not need.
+
+Products of matrices are written as sums of products: `torch.autocast` would round a matmul, also in a backward pass.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,7 +85,7 @@ def axpyc(a: Tensor, x: Tensor, y: Tensor, b: Tensor | float = 1.0) -> Tensor:
 
 def matvec(A: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
     """Matrix times vector, A x: (..., K, M), (..., M) -> (..., K)."""
-    return (A @ x.unsqueeze(-1)).squeeze(-1)
+    return (A * x.unsqueeze(-2)).sum(-1)
 
 
 def matvecc(A: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -91,12 +95,12 @@ def matvecc(A: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
 
 def vecmat(x: Tensor, A: Tensor, out: Tensor | None = None) -> Tensor:
     """Vector times matrix, x^T A: (..., K), (..., K, M) -> (..., M)."""
-    return (x.unsqueeze(-2) @ A).squeeze(-2)
+    return (x.unsqueeze(-1) * A).sum(-2)
 
 
 def outer(A: Tensor, out: Tensor | None = None) -> Tensor:
     """Products of all pairs of rows, A A^H: (..., K, M) -> (..., K, K)."""
-    return A @ conj(A.mT)
+    return (A.unsqueeze(-2) * conj(A).unsqueeze(-3)).sum(-1)
 
 
 def rank_one(b: Tensor, A: Tensor, a: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -122,6 +126,32 @@ def push(rows: Tensor, new: Tensor) -> Tensor:
 
 
 def solve(A: Tensor, b: Tensor, ridge: Tensor) -> Tensor:
-    """Solve (A + ridge I) x = b, A Hermitian and semidefinite (may overwrite both): (..., K, K), (..., K)."""
-    eye = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
-    return torch.linalg.solve(A + ridge.unsqueeze(-1) * eye, b)
+    """Solve (A + ridge I) x = b, A Hermitian and semidefinite (may overwrite both): (..., K, K), (..., K).
+
+    The ridge is at least 16 roundings of the trace: a singular A is rounding noise beyond that.
+    """
+    trace = A.diagonal(dim1=-2, dim2=-1).real.sum(-1, keepdim=True)
+    ridge = torch.maximum(ridge, 16 * torch.finfo(A.dtype).eps * trace)
+    return _Solution.apply(A + ridge.unsqueeze(-1) * torch.eye(A.shape[-1], dtype=A.dtype, device=A.device), b)
+
+
+class _Solution(torch.autograd.Function):
+    """Solve A x = b; its derivatives have no matmul that `torch.autocast` would round."""
+
+    @staticmethod
+    def forward(ctx: Any, A: Tensor, b: Tensor) -> Tensor:
+        x = torch.linalg.solve_ex(A, b)[0]
+        ctx.save_for_backward(A, x)
+        ctx.save_for_forward(A, x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        A, x = ctx.saved_tensors
+        v = _Solution.apply(A.mH, grads[0])
+        return -v.unsqueeze(-1) * conj(x).unsqueeze(-2), v
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        A, x = ctx.saved_tensors
+        return _Solution.apply(A, tangents[1] - matvec(tangents[0], x))

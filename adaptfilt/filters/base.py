@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adaptfilt.checks import as_batch, as_dtype
+from adaptfilt.checks import as_batch, as_dtype, check_plain
 from adaptfilt.taps import TapDelayLine
 
 
@@ -65,6 +65,7 @@ class AdaptiveFilter(nn.Module):
         self.nonfinite = nonfinite
         self.batch = as_batch(batch)
         self.line = TapDelayLine(taps, batch=self.batch, dtype=as_dtype(dtype), device=device)
+        check_plain("the state", self.line.samples)
 
     @property
     def taps(self) -> int:

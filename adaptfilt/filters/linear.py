@@ -21,6 +21,7 @@ from adaptfilt.checks import (
 )
 from adaptfilt.engines import compiled, in_torch
 from adaptfilt.engines.algorithm import Algorithm, Job
+from adaptfilt.engines.choose import choose, plain, tracked
 from adaptfilt.engines.frozen import combine
 from adaptfilt.filters.base import AdaptiveFilter, Output, as_blocks, feature_count, like_input
 
@@ -108,7 +109,7 @@ class LinearFilter(AdaptiveFilter):
 
     def _restart(self) -> None:
         with torch.no_grad():
-            self.w.zero_() if self.w0 is None else self.w.copy_(self.w0)
+            self.w.zero_() if self.w0 is None else self.w.copy_(self.w0.detach())
             for name, value in self._initial_state().items():
                 old = self._buffers[name]
                 self._buffers[name] = value.to(self.device, self.dtype) if old is None else old.copy_(value)
@@ -116,7 +117,7 @@ class LinearFilter(AdaptiveFilter):
 
     def _start(self) -> Tensor:
         """Return the weights to start from: w0 itself while they are still equal to it and it requires gradients."""
-        if self._fresh and self.w0 is not None and self.w0.requires_grad:
+        if self._fresh and self.w0 is not None and (self.w0.requires_grad or tracked(self.w0)):
             w0 = self.w0.to(self.device, self.dtype)
             return w0 if torch.equal(w0, self.w) else self.w
         return self.w
@@ -183,7 +184,8 @@ class LinearFilter(AdaptiveFilter):
     def _forward(self, x: Block, d: Block, mu: Any, record_every: int | None) -> Output:
         if mu is None and record_every is None and self.training:
             bound = self._bound()
-            if bound is not None and bound.takes(x) and bound.takes(d) and type(x) is type(d) and len(x) == len(d):
+            fits = bound is not None and bound.takes(x) and bound.takes(d) and type(x) is type(d) and len(x) == len(d)
+            if bound is not None and fits and plain(x, d):
                 return Output(*bound.block(x, d))
         rows = self._check_pair(x, d)
         every = 0 if record_every is None else positive_int("record_every", record_every)
@@ -196,7 +198,7 @@ class LinearFilter(AdaptiveFilter):
             self.algorithm, x, d, start, self.line.samples, self._state(), self._params(), steps, every, rows,
             self.nonfinite == "skip", gradient, self.features, self._scratch(),
         )  # fmt: skip
-        engine = self._choose_engine(rows, gradient, every)
+        engine = choose(self.engine, job)
         result = compiled.run(job) if engine == "compiled" else in_torch.run(job, engine)
         self._commit(result.w, result.samples, result.state)
         w = torch.as_tensor(result.w if result.record is None else result.record)
@@ -207,10 +209,10 @@ class LinearFilter(AdaptiveFilter):
     def _commit(self, w: Any, samples: Any, state: dict[str, Any]) -> None:
         """Take over the state after a block."""
         with torch.no_grad():
-            self.w.copy_(torch.as_tensor(w))
-            self.line.samples.copy_(torch.as_tensor(samples).reshape(self.line.samples.shape))
+            self.w.copy_(torch.as_tensor(w).detach())
+            self.line.samples.copy_(torch.as_tensor(samples).detach().reshape(self.line.samples.shape))
             for name, value in state.items():
-                self._buffers[name].copy_(torch.as_tensor(value))  # type: ignore[union-attr]
+                self._buffers[name].copy_(torch.as_tensor(value).detach())  # type: ignore[union-attr]
         self._fresh = False
 
     def filter(self, x: Block) -> Any:
@@ -266,22 +268,7 @@ class LinearFilter(AdaptiveFilter):
     def _wants_gradient(self, given: tuple[Any, ...]) -> bool:
         """Say whether anything in this call requires gradients."""
         learned = () if self.features is None else tuple(self.features.parameters())
-        values = (*given, *self._params().values(), *learned)
-        return torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values)
-
-    def _choose_engine(self, rows: bool, gradient: bool, every: int) -> str:
-        """Choose how to run a block."""
-        on_cpu, rank_one = self.device.type == "cpu", self.algorithm.gain is not None
-        if self.engine == "compiled" and (gradient or not on_cpu):
-            raise ValueError('engine="compiled" runs on the CPU and without gradients: use "auto"')
-        if self.engine == "triton" and gradient:
-            raise ValueError('engine="triton" has no gradients: use "auto"')
-        if self.engine != "auto":
-            return self.engine
-        if on_cpu and not gradient:
-            return "compiled"
-        fused = self.device.type == "cuda" and not (rows or every or self.features or gradient or self.dtype.is_complex)
-        return "triton" if fused and rank_one and self.taps <= 1024 else "block" if rank_one else "reference"
+        return tracked(*given, *self._params().values(), *learned)
 
     # One sample
 
@@ -348,7 +335,7 @@ class LinearFilter(AdaptiveFilter):
         with torch.no_grad():
             u = self.line.samples.flip(-1).unsqueeze(-2)
             u = u if self.features is None else self.features(u).to(self.dtype)
-            d = as_tensor(block, self.dtype, self.device) + (u @ self.w.unsqueeze(-1)).squeeze(-1)
+            d = block + combine(u, self.w, self.line.samples, None, rows=True)[0]
             job = Job(
                 self.algorithm, u, d, self.w, self.line.samples, self._state(), self._params(), rows=True,
                 skip=self.nonfinite == "skip", scratch=self._scratch(),
@@ -367,7 +354,7 @@ class LinearFilter(AdaptiveFilter):
             return bound
         params = self._params()
         one_on_cpu = not self.batch and self.device.type == "cpu" and self.engine in ("auto", "compiled")
-        learned = self.w0 is not None and self.w0.requires_grad
+        learned = self.w0 is not None and (self.w0.requires_grad or tracked(self.w0))
         if (
             not one_on_cpu
             or learned

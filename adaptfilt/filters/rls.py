@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from adaptfilt.engines.algorithm import Algorithm
+from adaptfilt.engines.choose import tracked
 from adaptfilt.engines.vocabulary import axpy, energy, frobenius, matvecc, rank_one, sqrt, vecmat, where
 from adaptfilt.filters.linear import LinearFilter
 
@@ -99,7 +100,14 @@ class RLS(LinearFilter):
     @property
     def P(self) -> Tensor:
         """Inverse of the weighted correlation matrix."""
-        return self.S @ self.S.mH
+        with torch.autocast(self.device.type, enabled=False):
+            return self.S @ self.S.mH
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse a delta to learn: the state it starts is no part of the graph."""
+        if name == "delta" and (tracked(value) or getattr(value, "requires_grad", False)):
+            raise ValueError("delta must not require a gradient, got one that does: the start has no graph")
+        super().__setattr__(name, value)
 
     @property
     def bound(self) -> Any:

@@ -1,0 +1,97 @@
+"""The choice of an engine: what each one cannot run, asked in the same words for "auto" and for one given by name."""
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.forward_ad import unpack_dual
+
+from adaptfilt.checks import check_plain
+from adaptfilt.engines import triton_kernel
+from adaptfilt.engines.algorithm import Job
+
+Reasons = Iterator[str | bool | None]
+
+
+def choose(engine: str, job: Job) -> str:
+    """Return the engine that runs a block.
+
+    Parameters
+    ----------
+    engine : str
+        A name, or "auto" for the fastest that can.
+    job : Job
+
+    Raises
+    ------
+    ValueError
+        If the engine asked for cannot run the block.
+    TypeError
+        If a tensor is one of torch.func's transforms.
+    """
+    learned = dict(job.features.named_parameters()) if isinstance(job.features, nn.Module) else {}
+    for name, value in {**job.params, **learned}.items():  # torch.func.functional_call puts them in unseen
+        check_plain(name, value)
+    if engine == "auto":
+        return next(name for name in _CANNOT if _why_not(name, job) is None)
+    reason = _why_not(engine, job)
+    if reason is not None:
+        raise ValueError(f'engine="{engine}" does not run {reason}: use "auto"')
+    return engine
+
+
+def tracked(*values: Any) -> bool:
+    """Say whether torch follows what is computed from any of the values, in reverse or forward mode."""
+    tensors = [v for v in values if isinstance(v, Tensor)]
+    reverse = torch.is_grad_enabled() and any(v.requires_grad for v in tensors)
+    return reverse or any(unpack_dual(v).tangent is not None for v in tensors)
+
+
+def plain(x: Any, d: Any) -> bool:
+    """Say whether two tensors, or arrays, are numbers in memory and no more: no tangent, nothing of torch.func."""
+    if not isinstance(x, Tensor):
+        return True
+    try:
+        x.data_ptr(), d.data_ptr()
+        return unpack_dual(x).tangent is None and unpack_dual(d).tangent is None
+    except RuntimeError:
+        return False
+
+
+def _why_not(engine: str, job: Job) -> str | None:
+    """Return what of a job an engine does not run."""
+    return next((str(reason) for reason in _CANNOT[engine](job) if reason), None)
+
+
+def _compiled(job: Job) -> Reasons:
+    yield job.w.device.type != "cpu" and f"on {job.w.device.type}, only on the CPU"
+    yield job.gradient and "with gradients"
+
+
+def _block(job: Job) -> Reasons:
+    yield job.algorithm.gain is None and "algorithms with an update function, only those with a gain"
+
+
+def _triton(job: Job) -> Reasons:
+    yield from _block(job)
+    yield job.w.device.type != "cuda" and f"on {job.w.device.type}, only on CUDA"
+    yield job.gradient and "with gradients"
+    yield job.features is not None and "with features="
+    yield bool(job.every) and "with record_every="
+    yield job.rows and "on ready regressors"
+    yield job.w.is_complex() and "on complex signals"
+    taps = job.samples.shape[-1]
+    yield taps > triton_kernel.MAX_TAPS and f"{taps} taps, {triton_kernel.MAX_TAPS:,} at most"
+    word = triton_kernel.unknown_word(job.algorithm.function)
+    yield word and f"a gain that uses {word}"
+    yield find_spec("triton") is None and "where Triton is not installed"
+
+
+_CANNOT: dict[str, Callable[[Job], Reasons]] = {  # the fastest first
+    "compiled": _compiled,
+    "triton": _triton,
+    "block": _block,
+    "reference": lambda job: iter(()),
+}
