@@ -82,3 +82,22 @@ def test_features_run_as_the_user_wants_and_come_back_in_the_precision_of_the_fi
     rounded = Squares()(af.TapDelayLine(4).push(x).bfloat16().float())
     want = af.RLS(4)(rounded, d).e
     assert 0 < (out[1] - want).abs().max() < 0.05 * want.abs().max()
+
+
+@pytest.mark.parametrize("half", HALF)
+def test_a_model_runs_as_the_user_wants_and_the_state_keeps_its_precision(half: torch.dtype) -> None:
+    class Seen(nn.Linear):
+        def forward(self, u: Tensor) -> Tensor:
+            out = super().forward(u)
+            seen.add(out.dtype)
+            return out
+
+    seen: set[torch.dtype] = set()
+    x, d = signals(())
+    f = af.GradientFilter(Seen(4, 1), 4, optimizer=lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9), block_size=4)
+    seen.clear()
+    with torch.autocast("cpu", dtype=half):
+        out = [*f(x, d), f.filter(x), f.eval()(x, d).y, *map(torch.from_numpy, f.train()(x.numpy(), d.numpy()))]
+    assert seen == {half}
+    state = [*f.model.parameters(), f.line.samples, *(s["momentum_buffer"] for s in f.optimizer.state.values())]
+    assert {v.dtype for v in (*out, *state)} == {torch.float32}

@@ -278,3 +278,17 @@ def test_affine_projection_is_the_textbook_where_the_correlations_are_regular() 
         U = np.stack([stream[::-1][k : k + 6] for k in range(3)])
         w = w + 0.5 * U.T @ np.linalg.solve(U @ U.T + 1e-9 * np.eye(3), D - U @ w)
     np.testing.assert_allclose(f(x, d).w, w, rtol=1e-8)
+
+
+@pytest.mark.parametrize("engine", ["block", "reference"])
+def test_numbers_keep_all_digits_in_double_precision(engine: str) -> None:
+    """As attributes, with the call, and beside a tensor; also those that float32 does not hold."""
+    x, d = data(200)
+    want = af.NLMS(4, 0.1, eps=0.3, dtype=torch.float64, engine="compiled")(x, d).e
+    for eps in (0.3, torch.tensor(0.3, dtype=torch.float64, requires_grad=True)):
+        f = af.NLMS(4, 0.1, eps=eps, dtype=torch.float64, engine=engine)
+        torch.testing.assert_close(f(x, d).e, want, rtol=1e-13, atol=1e-13)
+        torch.testing.assert_close(f.reset()(x, d, mu=0.1).e, want, rtol=1e-13, atol=1e-13)
+    mu = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    silent = af.NLMS(4, mu, eps=1e-60, dtype=torch.float64, engine=engine)(0 * x, d)
+    torch.testing.assert_close(silent.e, d, rtol=0, atol=0)

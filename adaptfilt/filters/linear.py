@@ -266,7 +266,7 @@ class LinearFilter(AdaptiveFilter):
         return steps
 
     def _wants_gradient(self, given: tuple[Any, ...]) -> bool:
-        """Say whether anything in this call requires gradients."""
+        """Say whether torch is to follow anything in this call."""
         learned = () if self.features is None else tuple(self.features.parameters())
         return tracked(*given, *self._params().values(), *learned)
 
