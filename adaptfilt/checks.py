@@ -110,17 +110,6 @@ def check_plain(name: str, value: Any) -> None:
         ) from None
 
 
-def check_plain(name: str, value: Any) -> None:
-    """Refuse a tensor without memory of its own, such as stands for others inside torch.func's transforms."""
-    try:
-        _ = isinstance(value, Tensor) and value.data_ptr()
-    except RuntimeError:
-        raise TypeError(
-            f"{name} must be a tensor in memory, got one that torch.func.vmap, grad or jvp has wrapped: use batch= in "
-            "place of vmap, and torch.autograd (its forward_ad for jvp)"
-        ) from None
-
-
 def check_same_kind(x: Any, d: Any) -> None:
     """Refuse an array with a tensor: it would not be clear what to return."""
     if isinstance(x, Tensor) != isinstance(d, Tensor):

@@ -152,6 +152,7 @@ def test_a_burst_leaves_no_trace(rows, batch):
 @pytest.mark.parametrize("dtype", [REAL, COMPLEX])
 @pytest.mark.parametrize("gain", [nlms, fourth])
 @pytest.mark.parametrize("per_sample", [False, True])
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # of torch's own forward mode
 def test_gradcheck(dtype, gain, per_sample):
     """In x, d, w0, mu, eps and leak, of y, e, w and the record; blocks of three samples, two, and one."""
     x, d, w, _ = problem((2,), 5, 2, dtype)

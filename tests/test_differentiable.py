@@ -171,6 +171,7 @@ def test_a_second_derivative_is_that_of_the_reference(output: str, square: bool)
 
 @pytest.mark.parametrize("cls", [af.NLMS, af.LMF, af.RLS, af.AffineProjection])
 @pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # of torch's own forward mode
 def test_forward_mode_is_the_transpose_of_reverse_mode(cls: type, which: int) -> None:
     x, d = data(12)
     given = [x, d, torch.ones(4, dtype=torch.float64)]
@@ -182,7 +183,7 @@ def test_forward_mode_is_the_transpose_of_reverse_mode(cls: type, which: int) ->
 
     tangents = [torch.randn(v.shape, generator=torch.Generator().manual_seed(1), dtype=v.dtype) for v in given]
     with forward_ad.dual_level():
-        dual = [forward_ad.make_dual(v, t) if i == which else v for i, (v, t) in enumerate(zip(given, tangents))]
+        dual = [forward_ad.make_dual(v, tangents[which]) if i == which else v for i, v in enumerate(given)]
         out, settled, f = call(*dual)
         forward = [forward_ad.unpack_dual(v).tangent for v in (out.y, out.e, out.w)]
         still = forward_ad.unpack_dual(settled).tangent
@@ -198,6 +199,7 @@ def test_forward_mode_is_the_transpose_of_reverse_mode(cls: type, which: int) ->
         torch.testing.assert_close(still.sum(), torch.autograd.grad(settled.sum(), leaf)[0] @ tangents[0])
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # of torch's own forward mode
 def test_transforms_of_torch_func_are_refused_by_name() -> None:
     x, d = data()
     two = torch.stack([x, x])
@@ -230,10 +232,10 @@ def test_transforms_of_torch_func_are_refused_by_name() -> None:
 
 def test_a_delta_to_learn_is_refused() -> None:
     delta = torch.tensor(0.1, requires_grad=True)
-    with pytest.raises(ValueError, match="^delta must not require a gradient"):
+    with pytest.raises(ValueError, match=r"^delta must not require a gradient"):
         af.RLS(3, delta=delta)
     f = af.RLS(3, delta=0.2)
-    with pytest.raises(ValueError, match="^delta must not require a gradient"):
+    with pytest.raises(ValueError, match=r"^delta must not require a gradient"):
         f.delta = nn.Parameter(delta.detach())
     assert f.delta == 0.2
 
@@ -276,3 +278,17 @@ def test_affine_projection_is_the_textbook_where_the_correlations_are_regular() 
         U = np.stack([stream[::-1][k : k + 6] for k in range(3)])
         w = w + 0.5 * U.T @ np.linalg.solve(U @ U.T + 1e-9 * np.eye(3), D - U @ w)
     np.testing.assert_allclose(f(x, d).w, w, rtol=1e-8)
+
+
+@pytest.mark.parametrize("engine", ["block", "reference"])
+def test_numbers_keep_all_digits_in_double_precision(engine: str) -> None:
+    """As attributes, with the call, and beside a tensor; also those that float32 does not hold."""
+    x, d = data(200)
+    want = af.NLMS(4, 0.1, eps=0.3, dtype=torch.float64, engine="compiled")(x, d).e
+    for eps in (0.3, torch.tensor(0.3, dtype=torch.float64, requires_grad=True)):
+        f = af.NLMS(4, 0.1, eps=eps, dtype=torch.float64, engine=engine)
+        torch.testing.assert_close(f(x, d).e, want, rtol=1e-13, atol=1e-13)
+        torch.testing.assert_close(f.reset()(x, d, mu=0.1).e, want, rtol=1e-13, atol=1e-13)
+    mu = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    silent = af.NLMS(4, mu, eps=1e-60, dtype=torch.float64, engine=engine)(0 * x, d)
+    torch.testing.assert_close(silent.e, d, rtol=0, atol=0)

@@ -2,6 +2,7 @@
 
 ============================  ======================================================================
 `algorithm`                   what an engine is given: one function and a block to run
+`choose`                      what each engine cannot run, and which one is taken
 `vocabulary`                  the words that function is written in, as torch operations
 `reference`                   the literal per-sample loop in torch: the definition
 `compiled`, `loops`           the same function inside a sample loop on the CPU

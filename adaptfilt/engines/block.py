@@ -34,8 +34,6 @@ from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 from torch.nn.functional import pad
 
-from adaptfilt.engines.choose import plain
-
 from adaptfilt.checks import plain
 
 Pointwise = Callable[..., Tensor]

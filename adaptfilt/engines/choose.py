@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 
 from adaptfilt.checks import check_plain
-from adaptfilt.checks import check_plain
 from adaptfilt.engines import triton_kernel
 from adaptfilt.engines.algorithm import Job
 
@@ -33,8 +32,9 @@ def choose(engine: str, job: Job) -> str:
         If a tensor is one of torch.func's transforms.
     """
     learned = dict(job.features.named_parameters()) if isinstance(job.features, nn.Module) else {}
-    for name, value in {**job.params, **learned}.items():  # torch.func.functional_call puts them in unseen
-        check_plain(name, value)
+    for name, value in (*job.params.items(), *learned.items()):  # torch.func.functional_call puts them in unseen
+        if isinstance(value, Tensor):
+            check_plain(name, value)
     if engine == "auto":
         return next(name for name in _CANNOT if _why_not(name, job) is None)
     reason = _why_not(engine, job)
@@ -46,6 +46,8 @@ def choose(engine: str, job: Job) -> str:
 def tracked(*values: Any) -> bool:
     """Say whether torch follows what is computed from any of the values, in reverse or forward mode."""
     tensors = [v for v in values if isinstance(v, Tensor)]
+    if not tensors:
+        return False
     reverse = torch.is_grad_enabled() and any(v.requires_grad for v in tensors)
     return reverse or any(unpack_dual(v).tangent is not None for v in tensors)
 
@@ -64,7 +66,7 @@ def _why_not(engine: str, job: Job) -> str | None:
 
 
 def _compiled(job: Job) -> Reasons:
-    yield job.w.device.type != "cpu" and f"on {job.w.device.type}, only on the CPU"
+    yield not job.samples.is_cpu and f"on {job.w.device.type}, only on the CPU"
     yield job.gradient and "with gradients"
 
 
@@ -82,6 +84,7 @@ def _triton(job: Job) -> Reasons:
     yield job.w.is_complex() and "on complex signals"
     taps = job.samples.shape[-1]
     yield taps > triton_kernel.MAX_TAPS and f"{taps} taps, {triton_kernel.MAX_TAPS:,} at most"
+    yield job.algorithm.arguments[:2] != ("e", "energy") and "a gain whose arguments do not begin with e, energy"
     word = triton_kernel.unknown_word(job.algorithm.function)
     yield word and f"a gain that uses {word}"
     yield find_spec("triton") is None and "where Triton is not installed"

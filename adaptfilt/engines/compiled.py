@@ -49,7 +49,7 @@ def run(job: Job, workspace: "Workspace") -> Result:
     record = like((*shape[:-1], shape[-1] // job.every, F), dtype=kind) if job.every else None
     if shape[-1]:
         workspace.block(job, y, e, record)
-    return Result(y, e, job.w.clone() if tensors else job.w.numpy().copy(), record)
+    return Result(y, e, job.w.clone() if tensors else workspace.w.copy(), record)
 
 
 class Workspace:
@@ -72,7 +72,7 @@ class Workspace:
         batch, self._kind, self._dtype = job.w.shape[:-1], job.w.dtype, NUMPY[job.w.dtype]
         self._carried = [t.detach() for t in (job.w, job.samples, *job.state.values())]
         self._kept = [torch.empty_like(t) for t in self._carried]
-        self.places = [t.data_ptr() for t in self._carried]
+        self.places, self.w = [t.data_ptr() for t in self._carried], self._carried[0].numpy()
         self._filters, self._shapes = batch.numel(), [t.shape[len(batch) :] for t in self._carried]
         self._p = np.empty((self._filters, max(len(job.params), 1)), NUMPY[job.w.dtype.to_real()])
         self._mu = np.empty(1, self._p.dtype)
@@ -81,7 +81,10 @@ class Workspace:
         self._room = self._new_room(job)
         self._arguments = self._new_arguments(self._room)
         self._blocks: dict[Any, Callable[..., int]] = {}
+        self._spare = c_int64()
         self._io, self._status, self._complex = (c_double * loops.IO)(), c_int64(), self._kind.is_complex
+        places = (c_void_p(addressof(v)) for v in (self._status, self._spare, self._arguments))
+        self._result_at, self._spare_at, self._arguments_at = places
         self.set_parameters(job.params, job.skip)
 
     def _new_room(self, job: Job) -> list[Any]:
@@ -105,6 +108,7 @@ class Workspace:
         for column, value in zip(self._p.T, values, strict=False):
             column[:] = value.detach().expand(batch).reshape(-1).numpy() if isinstance(value, Tensor) else value
         self._mu_at = list(params).index("mu") if "mu" in params else 0
+        self._own_mu = self._p, self._p_at + self._mu_at * self._p.itemsize, self._p.strides[0], 0
         self._leaky = self._code[0].gain is not None and bool(self._p[:, -1].any())
         if "_sample" in self.__dict__:
             self._one[0][2:4] = (skip, self._mu_at)
@@ -153,7 +157,7 @@ class Workspace:
     def _steps(self, job: Job) -> tuple[Any, int, int, int]:
         """Return the step sizes, their address, and the bytes to the next filter's and the next sample's."""
         if job.mu is None:
-            return self._p, self._p_at + self._mu_at * self._p.itemsize, self._p.strides[0], 0
+            return self._own_mu
         if isinstance(job.mu, float):
             self._mu[0] = job.mu
             return self._mu, self._mu_address, 0, 0
@@ -203,7 +207,9 @@ class Workspace:
     def _call(self, function: Callable[..., int], job: Job, samples: int) -> int:
         """Run the loop over one part, the filters of a batch over threads."""
         if self._filters == 1 or self._filters * samples * job.w.shape[-1] < MIN_THREADED:
-            return call(function, self._arguments)
+            if function(self._result_at, self._spare_at, self._arguments_at):
+                raise RuntimeError("the update function raised an exception inside the compiled loop")
+            return self._status.value
         threads = min(self._filters, torch.get_num_threads())
         edges = [self._filters * i // threads for i in range(threads + 1)]
 
@@ -223,11 +229,11 @@ class Workspace:
     def _sample(self) -> Callable[[], int]:
         """The code for one sample, bound to its arguments; it keeps the GIL, so that threads take turns."""
         u = np.empty(self._shapes[0], self._dtype)
-        own, spare, function = self._new_arguments(self._room), c_int64(), sample_function(*self._code)
+        own, function = self._new_arguments(self._room), sample_function(*self._code)
         own[:4] = (addressof(self._io), u.ctypes.data, self._skip, self._mu_at)
-        self._one = own, spare, u
+        self._one = own, u
         native: Any = PYFUNCTYPE(c_int32, *[c_void_p] * 3)(cast(function, c_void_p).value)  # type: ignore
-        return partial(native, *(c_void_p(addressof(v)) for v in (self._status, spare, own)))
+        return partial(native, self._result_at, self._spare_at, c_void_p(addressof(own)))
 
     def step(self, x: Any, d: Any) -> tuple[Any, Any]:
         """Predict and adapt; return y and e."""

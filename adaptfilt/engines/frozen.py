@@ -39,13 +39,15 @@ def combine(
     if rows:
         return _outputs(x, w), samples
     M, T = samples.shape[-1], x.shape[-1]
+    if not T:
+        return x.clone(), samples
     stream = torch.cat([samples[..., 1:], x], -1)
-    after = stream[..., -M:].detach() if T else samples
+    after = stream[..., -M:].detach()
     if features is None and w.device.type == "cpu" and not tracked(x):
-        return _convolve(stream, w) if T else x, after
-    length = max(1, T) if x.requires_grad else max(1, CHUNK_ENTRIES // w.numel())
+        return _convolve(stream, w), after
+    length = T if x.requires_grad else max(1, CHUNK_ENTRIES // w.numel())
     parts = []
-    for start in range(0, max(T, 1), length):
+    for start in range(0, T, length):
         u = windows(stream[..., start : min(start + length, T) + M - 1], M)
         u = u if features is None else features(u).to(w.dtype)
         parts.append(_outputs(u, w))
@@ -54,7 +56,7 @@ def combine(
 
 def _outputs(u: Tensor, w: Tensor) -> Tensor:
     """Return w^T u of regressors, (*batch, T, F): as sums, since `torch.autocast` would round a matmul."""
-    return dot(u, w.unsqueeze(-2)).squeeze(-1)
+    return dot(u, w.clone().unsqueeze(-2)).squeeze(-1)  # a graph outlives these weights
 
 
 def _convolve(stream: Tensor, w: Tensor) -> Tensor:

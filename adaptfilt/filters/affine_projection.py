@@ -44,7 +44,8 @@ class AffineProjection(LinearFilter):
     order : int >= 1
         Number of regressors projected on, K.
     eps : float > 0 or Tensor
-        Regularisation, in (units of x)^2, added to the diagonal of the K x K correlations.
+        Regularisation, in (units of x)^2, added to the diagonal of the K x K correlations; where it is less, 16
+        roundings of their trace in its place, so that a constant, a tone or K > M does no harm at any level.
     w0, batch, dtype, device, nonfinite, engine, features
         As for `adaptfilt.LinearFilter`.
 

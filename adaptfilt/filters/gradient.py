@@ -93,7 +93,8 @@ class GradientFilter(ModelFilter):
     -----
     Parameters with `requires_grad` False stay as they are. Dropout is active while adapting, and off in `eval` mode
     and in `filter`; batch normalisation needs mini-batches of two samples at least. Inputs that require gradients
-    are detached.
+    are detached. Under `torch.autocast` the model and the loss compute in its precision; parameters, the optimiser's
+    state, the delay line and what is returned keep their own. What runs as LMS is not rounded.
 
     Examples
     --------
@@ -180,6 +181,7 @@ class GradientFilter(ModelFilter):
                 y, record = self._adapt(stream, wanted, ok, every)
         else:
             y, record = self._evaluate(stream), [self._learner.vectors()] * (own.shape[1] // every if every else 0)
+        y = self._precise(y)
         self._keep(stream)
         w = self._learner.vectors()
         if every:
@@ -203,7 +205,7 @@ class GradientFilter(ModelFilter):
         own = self._own("x", x)
         own = own if self.nonfinite == "raise" else own.nan_to_num(0.0, 0.0, 0.0)
         stream = self._stream(own)
-        y = self._evaluate(stream)
+        y = self._precise(self._evaluate(stream))
         self._keep(stream)
         tail = y.shape[2:] if y.shape[2:].numel() > 1 else ()
         return like_input(y.reshape(*self.batch, own.shape[1], *tail), x)
@@ -241,6 +243,10 @@ class GradientFilter(ModelFilter):
             self.line.keep(stream.reshape(*self.batch, -1))
         elif stream.shape[1]:
             self._last = stream[:, -1:].clone()
+
+    def _precise(self, y: Tensor) -> Tensor:
+        """Return outputs in no less than the filter's precision, where autocast made them less."""
+        return y.to(torch.promote_types(y.dtype, self.dtype.to_real()))
 
     def _evaluate(self, stream: Tensor) -> Tensor:
         """Return the outputs, (N, T, ...), with the module in evaluation mode."""

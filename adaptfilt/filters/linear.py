@@ -1,7 +1,7 @@
 """Filters that are linear in their weights: the ways in and out, and the choice of the engine."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -24,7 +24,7 @@ from adaptfilt.checks import (
 )
 from adaptfilt.engines import compiled, in_torch
 from adaptfilt.engines.algorithm import Algorithm, Job
-from adaptfilt.engines.choose import choose, plain, tracked
+from adaptfilt.engines.choose import choose, tracked
 from adaptfilt.engines.frozen import combine
 from adaptfilt.filters.base import AdaptiveFilter, Output, as_blocks, feature_count, like_input
 
@@ -131,10 +131,17 @@ class LinearFilter(AdaptiveFilter):
             self.passed_over.zero_()
         self._fresh = True
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or convert, as torch does, and find everything anew afterwards."""
+        super()._apply(fn, recurse)
+        self._forget()
+        return self
+
     def _forget(self) -> None:
         """Make anew what follows from the filter's attributes."""
         learned = self.w0 is not None and (self.w0.requires_grad or tracked(self.w0))
         alone = not self.batch and self.engine in ("auto", "compiled") and self.features is None and not learned
+        alone = alone and self.w.is_cpu
         self.__dict__.update(_given=None, _free=[], _skips=self.nonfinite == "skip", _alone=alone)
 
     def _start(self) -> Tensor:
@@ -262,9 +269,10 @@ class LinearFilter(AdaptiveFilter):
         """Return a block for an engine; without signals, what a workspace is made for."""
         buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
         params, start = self._params(), self._start()
+        given = (x, d, mu) if start is buffers["w"] else (x, d, mu, start)
         return Job(
             self.algorithm, x, d, start, self._samples(), {k: buffers[k] for k in self.algorithm.state}, params, mu,
-            every, rows, self._skips, self._wants_gradient((x, d, mu, start), params), errors, self.features,
+            every, rows, self._skips, self._wants_gradient(given, params), errors, self.features,
             self._scratch() if self.algorithm.scratch else (),
         )  # fmt: skip
 
@@ -276,19 +284,20 @@ class LinearFilter(AdaptiveFilter):
     def _workspace(self) -> compiled.Workspace:
         """Return a workspace that no call is using, for the state where it lies and the parameters as they are now."""
         buffers: Any = self._buffers
+        line: Any = self._modules["line"]
         free, workspace = self._free, None
         try:
             workspace = free.pop()
         except IndexError:
             with self._lock:  # wait for the call of another thread
                 workspace = free.pop() if free else None
-        places = [buffers["w"].data_ptr(), self._samples().data_ptr()]
-        if self.algorithm.state:
-            places += [buffers[k].data_ptr() for k in self.algorithm.state]
+        places = [buffers["w"].data_ptr(), line._buffers["samples"].data_ptr()]
+        for name in self.algorithm.state:
+            places.append(buffers[name].data_ptr())
         if workspace is None or workspace.places != places:
             self._lay_out()
             workspace = compiled.Workspace(self._job())
-        if self._given is None or workspace.params is not self._given:
+        if workspace.params is not self._given:
             workspace.set_parameters(self._params(), self._skips)
         return workspace
 
@@ -373,7 +382,7 @@ class LinearFilter(AdaptiveFilter):
     def _wants_gradient(self, given: tuple[Any, ...], params: dict[str, Any]) -> bool:
         """Say whether anything in this call requires gradients."""
         learned = () if self.features is None else tuple(self.features.parameters())
-        return tracked(*given, *params.values(), *learned)
+        return tracked(*given, *(params.values() if params is not self._given else ()), *learned)
 
     # One sample
 
@@ -388,12 +397,12 @@ class LinearFilter(AdaptiveFilter):
         -------
         y, e : float or complex; with a batch, as x
         """
-        workspace = self._single() if self.training else None
-        if workspace is None:
+        if not (self.training and self._alone):
             x, d, number = as_blocks(self.batch, x, d)
             with torch.no_grad():
                 y, e, _ = self(x, d)
             return (y.item(), e.item()) if number else (y[..., 0], e[..., 0])
+        workspace = self._workspace()
         try:
             out = workspace.step(x, d)
             if self._skips:
@@ -413,12 +422,12 @@ class LinearFilter(AdaptiveFilter):
         -------
         float or complex; with a batch, as x
         """
-        workspace = self._single()
-        if workspace is None:
+        if not self._alone:
             x, _, number = as_blocks(self.batch, x, x)
             with torch.no_grad():
                 y = self.filter(x)
             return y.item() if number else y[..., 0]
+        workspace = self._workspace()
         try:
             y = workspace.predict(x)
             if self._skips:
@@ -436,11 +445,11 @@ class LinearFilter(AdaptiveFilter):
         """
         if not self.training:
             return
-        workspace = self._single()
-        if workspace is None:
+        if not self._alone:
             with self._lock, torch.no_grad():
                 self._adapt_on(e)
             return
+        workspace = self._workspace()
         try:
             workspace.passed_over = self._skips and bool(self.passed_over)
             workspace.adapt(e)
@@ -460,7 +469,3 @@ class LinearFilter(AdaptiveFilter):
         u = u if self.features is None else self.features(u).to(self.dtype)
         result = in_torch.run(self._job(u, block, rows=True, errors=True), "reference")
         self._commit(result.w, result.samples, result.state)
-
-    def _single(self) -> compiled.Workspace | None:
-        """Return a workspace for one sample, or None where compiled code does not take it."""
-        return self._workspace() if self._alone and self._samples().is_cpu else None
