@@ -76,7 +76,8 @@ class AffineProjection(LinearFilter):
 
     def _initial_state(self) -> dict[str, Tensor]:
         K, M = self.order, self.w.shape[-1]
-        return {"U": torch.zeros(*self.batch, K, M), "D": torch.zeros(*self.batch, K)}
+        own = {"dtype": self.dtype, "device": self.device}
+        return {"U": torch.zeros(*self.batch, K, M, **own), "D": torch.zeros(*self.batch, K, **own)}
 
     def _scratch(self) -> tuple[tuple[int, ...], ...]:
         return (self.order, self.order), (self.order,)
