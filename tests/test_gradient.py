@@ -637,7 +637,7 @@ def scheduled(compile: bool, blocks: int = 30) -> tuple[GradientFilter, Tensor]:
     """A filter whose schedule changes lr and momentum at every block, and its outputs."""
     x, d = signals(20 * blocks)
     f = GradientFilter(mlp(), TAPS, optimizer=OPTIMIZERS["momentum"], compile=compile)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(f.optimizer, 0.05, total_steps=blocks + 1)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(f.optimizer, 0.005, total_steps=blocks + 1)
     y = []
     for n in range(0, len(x), 20):
         y.append(f(x[n : n + 20], d[n : n + 20]).y)

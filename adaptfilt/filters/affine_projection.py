@@ -76,8 +76,8 @@ class AffineProjection(LinearFilter):
 
     def _initial_state(self) -> dict[str, Tensor]:
         K, M = self.order, self.w.shape[-1]
-        own = {"dtype": self.dtype, "device": self.device}
-        return {"U": torch.zeros(*self.batch, K, M, **own), "D": torch.zeros(*self.batch, K, **own)}
+        zeros = partial(torch.zeros, dtype=self.dtype, device=self.device)
+        return {"U": zeros(*self.batch, K, M), "D": zeros(*self.batch, K)}
 
     def _scratch(self) -> tuple[tuple[int, ...], ...]:
         return (self.order, self.order), (self.order,)
