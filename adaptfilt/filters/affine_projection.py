@@ -76,8 +76,7 @@ class AffineProjection(LinearFilter):
 
     def _initial_state(self) -> dict[str, Tensor]:
         K, M = self.order, self.w.shape[-1]
-        zeros = partial(torch.zeros, dtype=self.dtype, device=self.device)
-        return {"U": zeros(*self.batch, K, M), "D": zeros(*self.batch, K)}
+        return {"U": torch.zeros(*self.batch, K, M), "D": torch.zeros(*self.batch, K)}
 
     def _scratch(self) -> tuple[tuple[int, ...], ...]:
         return (self.order, self.order), (self.order,)
