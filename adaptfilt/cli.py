@@ -6,16 +6,19 @@
     adaptfilt cancel both.wav both.wav --channel 0,1 --out clean.wav
 
 Sound is read, adapted on and written block by block: memory does not grow with the length of a file.
-Whatever is wrong ends in one line on stderr and exit code 2, and leaves no output behind.
+Whatever is wrong ends in one line on stderr and exit code 2, and leaves no output behind; so does SIGINT, SIGTERM or
+SIGHUP, with exit code 128 + signal. An output stands whole under its name, or not at all.
 """
 
 import argparse
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -39,10 +42,12 @@ Array = np.ndarray
 
 FILTERS: dict[str, Any] = {"ap": AffineProjection, "lms": LMS, "nlms": NLMS, "rls": RLS}
 LONGEST_BLOCK = 1 << 15  # samples
+TAP_BYTES = 64  # of memory that a tap takes at the peak, as measured
+SQUARE_BYTES = 16  # likewise, for each of the M^2 entries of rls
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, or 2 with one line on stderr where something is wrong.
+    """Run a command and return its exit code: 0, 130 after Ctrl-C, or 2 with one line on stderr.
 
     Parameters
     ----------
@@ -53,23 +58,64 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
 
+    Raises
+    ------
+    SystemExit
+        With 128 + signal, after SIGTERM or SIGHUP; with 0 after ``--help``.
+
     Examples
     --------
     >>> main(["identify", "no-such.wav", "d.wav"])  # and on stderr, adaptfilt: no-such.wav: no such file
     2
     """
     try:
-        args = _parser().parse_args(argv)
-        args.run(args)
+        with _unwound_by_signals():
+            args = _parser().parse_args(argv)
+            args.run(args)
+            _flush()
         return 0
     except KeyboardInterrupt:
         return 130
     except ModuleNotFoundError as error:
         message = f"{error.name} is missing; for sound files: pip install 'adaptfilt-torch[audio]'"
     except (ValueError, OSError, UserWarning) as error:
-        message = " ".join(str(error).split())
-    print(f"adaptfilt: {message}", file=sys.stderr)
+        message = str(error)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):  # what torch says
+            raise
+        message = f"out of memory: {error}"
+    print("adaptfilt:", *message.split(), file=sys.stderr)
     return 2
+
+
+@contextmanager
+def _unwound_by_signals() -> Iterator[None]:
+    """Let the signals that end a process unwind it, so that nothing half-written remains; ignored ones stay so."""
+
+    def end(number: int, _: object) -> NoReturn:
+        for own in taken:
+            signal.signal(own, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    ending = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    free = threading.current_thread() is threading.main_thread()
+    taken = [s for s in ending if free and signal.getsignal(s) is signal.SIG_DFL]
+    for own in taken:
+        signal.signal(own, end)
+    try:
+        yield
+    finally:
+        for own in taken:
+            signal.signal(own, signal.SIG_DFL)
+
+
+def _flush() -> None:
+    """Write out what was printed; what cannot be is dropped, or Python would try again on its way out."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OSError(f"standard output: {error.strerror}") from None
 
 
 def demo(args: argparse.Namespace) -> None:
@@ -91,7 +137,8 @@ def demo(args: argparse.Namespace) -> None:
             plots.coefficients(w, h, ax=ax).set(title=f"{name}, mu = {mu[name]}", xlabel="")
         distance = {name: np.append(0.0, metrics.misalignment_db(w, h)) for name, w in history.items()}
         plots.signals(distance, ax=last).set(title="Distance from the plant", ylabel="misalignment (dB)")
-        figure.savefig(part)
+        with writing(args.out):
+            figure.savefig(part)
 
     print(f"plant: first {taps} taps of scipy.signal.ellip(3, 1, 30, 0.35); white input; noise 40 dB down\n")
     print("tap           true" + "".join(f"{name:>13}" for name in found))
@@ -128,10 +175,11 @@ def identify(args: argparse.Namespace) -> None:
         pair = stack.enter_context(Pair(args.x, args.d, args.channel))
         powers = np.array([(np.mean(d**2), np.mean(e**2)) for d, e in pair.run(f)])
         w = f.w.numpy()
-        with out.open("wb") as file:
+        with writing(args.out), out.open("wb") as file:
             np.save(file, w)
         if picture:
-            _report(w, powers, pair).savefig(picture)
+            with writing(args.plot):
+                _report(w, powers, pair).savefig(picture)
     peak = int(np.abs(w).argmax())
     print(f"{pair}\n{args.filter}: {f.extra_repr()}")
     print(f"largest weight: w[{peak}] = {w[peak]:.4g}, at {1e3 * peak / pair.fs:.2f} ms")
@@ -151,11 +199,13 @@ def cancel(args: argparse.Namespace) -> None:
     with replacing(args.out, kinds) as part, Pair(args.ref, args.mic, args.channel) as pair:
         same = soundfile.check_format(kind, pair.d.subtype)
         subtype = pair.d.subtype if same else soundfile.default_subtype(kind)
-        with soundfile.SoundFile(part, "w", pair.fs, 1, subtype, format=kind) as clean:
-            for d, e in pair.run(f):
-                clean.write(e)
-                powers.append((np.mean(d**2), np.mean(e**2)))
-                clipped += int(np.sum(np.abs(e) > 1))
+        with writing(args.out):
+            with soundfile.SoundFile(part, "w", pair.fs, 1, subtype, format=kind) as clean:
+                for d, e in pair.run(f):
+                    clean.write(e)
+                    powers.append((np.mean(d**2), np.mean(e**2)))
+                    clipped += int(np.sum(np.abs(e) > 1))
+            _check_space(part)
     print(f"{pair}\n{args.filter}: {f.extra_repr()}")
     print(f"output below MIC: {_level(np.array(powers))}")
     if clipped and subtype not in ("FLOAT", "DOUBLE"):
@@ -244,17 +294,44 @@ def _read(sound: "SoundFile", channel: int, size: int) -> Array:
 
 @contextmanager
 def replacing(path: Path, kinds: set[str]) -> Iterator[Path]:
-    """Give a temporary name beside `path`; it becomes `path` if all goes well and is removed if not."""
+    """Give an empty temporary file beside `path`; it becomes `path` if all goes well and is removed if not."""
     if path.suffix.lower() not in kinds:
         raise ValueError(f"{path}: the name must end in {' or '.join(sorted(kinds))}")
     if not path.parent.is_dir():
         raise ValueError(f"{path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder")
     part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
+        with writing(path):
+            part.touch()
         yield part
-        os.replace(part, path)
+        with writing(path):
+            os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the output in what goes wrong with writing it."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{path}: cannot be written ({error.strerror or error})") from None
+    except RuntimeError as error:
+        if not hasattr(error, "error_string"):  # a LibsndfileError has one
+            raise
+        raise OSError(f"{path}: cannot be written ({error.error_string})") from None
+
+
+def _check_space(part: Path) -> None:
+    """Refuse a full disk: the last bytes of FLAC, Ogg and MP3 are lost on it without an error."""
+    with part.open("ab") as file:
+        size = file.tell()
+        file.write(bytes(LONGEST_BLOCK))
+        file.truncate(size)
 
 
 def _picture_kinds() -> set[str]:
@@ -270,9 +347,20 @@ def _new_filter(args: argparse.Namespace) -> LinearFilter:
         raise ValueError(f"--filter {args.filter} takes --{name}, not --{other}")
     if args.filter == "lms" and value is None:
         raise ValueError("--filter lms needs a step size, --mu")
+    needed, there = args.taps * (SQUARE_BYTES * args.taps if args.filter == "rls" else TAP_BYTES), _memory()
+    if needed > there:
+        raise ValueError(f"--taps {args.taps}: {args.filter} takes {needed:.1e} bytes, the machine has {there:.1e}")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # such as mu outside (0, 2)
         return FILTERS[args.filter](args.taps, **({} if value is None else {name: value}))
+
+
+def _memory() -> int:
+    """Return the bytes of memory this machine has, or what can be addressed where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
 
 
 def _level(powers: Array) -> str:

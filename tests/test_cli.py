@@ -1,8 +1,11 @@
 """The command line: what it finds, what it writes, and that nothing is left behind where it fails."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -175,6 +178,139 @@ def test_interrupting_leaves_nothing(sounds, monkeypatch):
     monkeypatch.setattr(cli, "_read", interrupted)
     assert run("cancel d.wav x.wav") == 130
     assert listing(sounds) == before
+
+
+LIMITED = """
+import resource, sys
+from adaptfilt import cli
+resource.setrlimit(resource.RLIMIT_{0}, ({1}, {1}))
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def started(*arguments, code="from adaptfilt import cli; import sys; sys.exit(cli.main(sys.argv[1:]))", **options):
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], text=True, stderr=subprocess.PIPE, **{"stdout": -1, **options}
+    )
+
+
+def is_refused(program, says):
+    _, err = program.communicate(timeout=120)
+    assert (program.returncode, err.count("\n")) == (2, 1), err
+    assert err.startswith("adaptfilt: ")
+    assert says in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
+@pytest.mark.parametrize(
+    ("size", "arguments", "name"),
+    [
+        (9000, "cancel d.wav x.wav --taps 8", "clean.wav"),
+        ("whole", "cancel d.wav x.wav --taps 8 --mu 0.001 --out c.flac", "c.flac"),
+        ("whole", "cancel d.wav x.wav --taps 8 --mu 0.001 --out c.ogg", "c.ogg"),
+        (9000, "identify x.wav d.wav --taps 4000", "h.npy"),
+        (9000, "demo", "demo.png"),
+    ],
+)
+def test_a_full_disk_is_one_line_and_leaves_nothing(sounds, size, arguments, name):
+    """A file that may not grow fails as one on a full disk does; encoders lose their last bytes without an error."""
+    if size == "whole":
+        assert run(arguments) == 0
+        size = Path(name).stat().st_size - 1
+        Path(name).unlink()
+    before = listing(sounds)
+    is_refused(started(*arguments.split(), code=LIMITED.format("FSIZE", size)), f"{name}: cannot be written (")
+    assert listing(sounds) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_standard_output_is_one_line(sounds):
+    with open("/dev/full", "w") as full:
+        program = started("identify", "x.wav", "d.wav", stdout=full, env={**os.environ, "PYTHONUNBUFFERED": ""})
+        is_refused(program, "No space left on device")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+@pytest.mark.parametrize(
+    ("what", "end"),
+    [
+        ("identify x.wav d.wav --out", ".npy"),
+        ("identify x.wav d.wav --plot", ".png"),
+        ("cancel d.wav x.wav --out", ".wav"),
+    ],
+)
+def test_an_output_that_cannot_be_created_is_said_before_anything_is_read(sounds, monkeypatch, capsys, what, end):
+    monkeypatch.setattr(cli, "_read", None)
+    (sounds / f"folder{end}").mkdir()
+    places = f"/proc/a{end}", f"{'a' * 300}{end}", f"folder{end}", f"x.wav/a{end}"
+    for place, says in zip(places, ("cannot be written", "too long", "is a folder", "no folder x.wav"), strict=True):
+        before = sorted(os.listdir())
+        assert run(f"{what} {place}") == 2
+        _, err = capsys.readouterr()
+        assert err.count("\n") == 1
+        assert says in err
+        assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize(("filter", "taps"), [("nlms", 10**13), ("ap", 10**30), ("rls", 10**7)])
+def test_a_filter_beyond_the_memory_is_refused_before_it_is_made(sounds, monkeypatch, capsys, filter, taps):
+    monkeypatch.setitem(cli.FILTERS, filter, None)
+    needed = f"{16 * taps**2 if filter == 'rls' else 64 * taps:.1e}"
+    assert run(f"identify x.wav d.wav --filter {filter} --taps {taps}") == 2
+    assert f"--taps {taps}: {filter} takes {needed} bytes" in capsys.readouterr().err
+
+
+def test_memory_that_torch_refuses_is_one_line(sounds, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_memory", lambda: sys.maxsize)
+    assert run(f"identify x.wav d.wav --taps {10**15}") == 2
+    _, err = capsys.readouterr()
+    assert err.startswith("adaptfilt: out of memory: ")
+    assert err.count("\n") == 1
+
+
+def test_memory_that_python_refuses_is_one_line(sounds, monkeypatch, capsys):
+    def refused(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(cli, "_read", refused)
+    assert run("identify x.wav d.wav") == 2
+    assert capsys.readouterr().err == "adaptfilt: out of memory:\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_signal_leaves_nothing_half_written(sounds, name, rng):
+    soundfile.write("long.wav", rng.uniform(-0.5, 0.5, 120 * FS), FS)
+    (sounds / "clean.wav").write_bytes(b"of yesterday")
+    before = listing(sounds)
+    program = started("cancel", "long.wav", "long.wav", "--taps", "16384")
+    while not (part := [p for p in sounds.iterdir() if p.name.startswith(".clean")]) or not part[0].stat().st_size:
+        assert program.poll() is None
+        time.sleep(0.01)
+    program.send_signal(getattr(signal, name))
+    out, err = program.communicate(timeout=60)
+    assert (program.returncode, out) == (128 + getattr(signal, name), "")
+    assert "Traceback" not in err
+    assert listing(sounds) == before
+
+
+def test_signals_that_are_ignored_stay_ignored(sounds, monkeypatch):
+    """As under nohup; and what was there before the command is there after it."""
+    kept = {s: signal.signal(s, h) for s, h in ((signal.SIGTERM, signal.SIG_IGN), (signal.SIGINT, signal.SIG_IGN))}
+    seen = []
+    monkeypatch.setattr(cli, "_read", lambda *_: seen.append(signal.getsignal(signal.SIGTERM)) or 1 / 0)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            run("identify x.wav d.wav")
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with pytest.raises(ZeroDivisionError):
+            run("identify x.wav d.wav")
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        for s, handler in kept.items():
+            signal.signal(s, handler)
+    assert seen[0] is signal.SIG_IGN
+    assert callable(seen[1])
 
 
 @pytest.mark.parametrize("package", ["soundfile", "tqdm"])

@@ -8,7 +8,7 @@ from scipy.linalg import toeplitz
 from scipy.optimize import brentq
 from scipy.signal import lfilter
 
-from adaptfilt import signals, theory
+from adaptfilt import LMS, NLMS, SignError, signals, theory
 
 AR1 = 0.5 ** np.arange(32)  # autocorrelation of sqrt(.75) / (1 - .5 z^-1) driven by white noise
 
@@ -66,6 +66,73 @@ def test_mean_square_bound_against_the_exact_recursion(r, kurtosis):
     bound = theory.max_step_mean_square(r, kurtosis)
     assert bound == pytest.approx(exact, rel=1e-8) if r[1] == 0 else 0.9 * exact < bound < exact
     assert bound < theory.max_step_mean(r)
+
+
+def recursion(r, mu, kurtosis=3.0):
+    """The eigenvalues l and the matrix A of k <- A k + mu^2 s l, as the docstring of the bound has it."""
+    l = np.linalg.eigvalsh(toeplitz(r))
+    return l, np.diag(1 - 2 * mu * l + (kurtosis - 1) * (mu * l) ** 2) + mu**2 * np.outer(l, l)
+
+
+@pytest.mark.parametrize(("dtype", "kurtosis"), [(np.float64, 3.0), (np.complex128, 2.0)])
+@pytest.mark.parametrize("part", [0.1, 0.5])
+def test_mean_square_bound_holds_for_independent_gaussian_regressors(dtype, kurtosis, part):
+    """The claim is of the recursion; here regressors that keep its assumptions are drawn and follow it."""
+    r = 0.8 ** np.arange(6)
+    mu = part * theory.max_step_mean_square(r, kurtosis)
+    l, A = recursion(r, mu, kurtosis)
+    rng, root = np.random.default_rng(0), np.linalg.cholesky(toeplitz(r))
+    v, k, measured, predicted = np.zeros((4000, 6), dtype), np.zeros(6), 0.0, 0.0
+    for _ in range(600):
+        u = signals.white((4000, 6), rng, dtype=dtype) @ root.T
+        e = np.sum(v * u, axis=1) + 0.1 * signals.white(4000, rng, dtype=dtype)
+        v -= mu * e[:, None] * np.conj(u)
+        k = A @ k + mu**2 * 0.01 * l
+        measured, predicted = measured + np.mean(np.sum(np.abs(v) ** 2, axis=1)), predicted + k.sum()
+    assert_allclose(measured, predicted, rtol=0.02)
+
+
+@pytest.mark.parametrize("r", [np.eye(1, 16)[0], 0.8 ** np.arange(16), equaliser_autocorrelation(3.5)])
+def test_mean_bound_is_no_larger_than_the_exact_one(r):
+    largest = np.linalg.eigvalsh(toeplitz(r))[-1]
+    assert theory.max_step_mean(r) <= 2 / largest * (1 + 1e-12)
+    assert np.abs(1 - 1.999 / largest * np.linalg.eigvalsh(toeplitz(r))).max() < 1  # I - mu R, up to 2 / lambda_max
+
+
+def test_delay_lines_burst_below_the_mean_square_bound_and_nlms_does_not():
+    """What the docstring warns of: the bound is not sufficient where regressors share their samples."""
+    bound = theory.max_step_mean_square(0.8 ** np.arange(16))
+    x = signals.coloured((200, 20_000), [1.0, -0.8], 0)
+    rng = np.random.default_rng(1)
+    d = lfilter(rng.standard_normal(16), 1, x) + 0.1 * rng.standard_normal(x.shape)
+
+    def bursts(f):
+        return np.sum(np.abs(f(x, d).e[:, 2000:]).max(axis=1) > 10)
+
+    common = {"batch": 200, "dtype": torch.float64}
+    assert 5 <= bursts(LMS(16, 0.3 * bound, **common)) <= 60
+    assert bursts(LMS(16, 0.1 * bound, **common)) == bursts(NLMS(16, 1.0, **common)) == 0
+
+
+def test_white_excess_error_is_the_limit_for_coloured_input_and_small_steps():
+    r, s = 0.8 ** np.arange(16), 0.01
+    for mu in (1e-3, 1e-4, 1e-5):
+        l, A = recursion(r, mu)
+        exact = l @ np.linalg.solve(np.eye(16) - A, mu**2 * s * l)
+        assert_allclose(theory.lms_emse(mu, 16, 1.0, s), exact, rtol=10 * mu)
+        assert_allclose(mu * 16 * s / 2, exact, rtol=12 * mu)
+
+
+def test_sign_error_stays_by_the_noise_on_every_input():
+    """The bound of its docstring, on input that would burst LMS, with a step hundreds of times too large for it."""
+    x = signals.coloured(50_000, [1.0, -0.99], 0) * np.where(np.arange(50_000) % 5000 < 100, 30.0, 1.0)
+    noise = 0.1 * signals.white(50_000, 1)
+    d = lfilter([1.0, -0.5, 0.25], 1, x) + noise
+    for mu in (1e-4, 0.01, 1.0):
+        e = SignError(3, mu, dtype=torch.float64)(x, d).e
+        energy = 3 * np.mean(x**2)  # of u, on average
+        start = (1 + 0.25 + 0.0625) / (2 * mu * x.size)
+        assert np.mean(np.abs(e)) <= np.mean(np.abs(noise)) + mu / 2 * energy + start
 
 
 def steady_excess(mu, taps, noise_power, dtype, normalised):

@@ -2,7 +2,8 @@
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from threading import RLock
 from typing import Any, ClassVar, NamedTuple, Self
 from weakref import WeakSet
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adaptfilt.checks import as_batch, as_dtype, check_plain
+from adaptfilt.checks import DTYPES, as_batch, as_dtype, check_plain
 from adaptfilt.taps import TapDelayLine
 
 _living: WeakSet[Any] = WeakSet()
@@ -25,6 +26,17 @@ def _free_locks() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_free_locks)
+
+
+def locked(method: Any) -> Any:
+    """Let one thread at a time into a method."""
+
+    @wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return call
 
 
 class Output(NamedTuple):
@@ -57,6 +69,7 @@ class AdaptiveFilter(nn.Module):
     dtype : torch.dtype
         float32, float64, complex64 or complex128: of the signals and the weights.
     device : torch.device, optional
+        The CPU by default, whatever torch's default device is.
     nonfinite : {"raise", "skip"}
         What NaN or infinity in the input does: raise an error before anything has changed, or pass over the
         sample: it does not adapt, its e is NaN, and it enters the delay line as zero.
@@ -83,7 +96,7 @@ class AdaptiveFilter(nn.Module):
         self.batch = as_batch(batch)
         self.line = TapDelayLine(taps, batch=self.batch, dtype=as_dtype(dtype), device=device)
         check_plain("the state", self.line.samples)
-        self.register_buffer("passed_over", torch.zeros(self.batch, dtype=torch.bool, device=device))
+        self.register_buffer("passed_over", torch.zeros(self.batch, dtype=torch.bool, device=self.device))
         self._fixed: tuple[str, ...] = ("batch", "taps", "dtype", "device", "history", "line")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -125,19 +138,33 @@ class AdaptiveFilter(nn.Module):
         return self.line.history
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Move the filter or change its precision, as `torch.nn.Module.to`; a complex filter stays complex."""
+        """Move the filter or change its precision, as `torch.nn.Module.to`; a complex filter stays complex.
+
+        A module that holds the filter moves and converts it in the same way. Half precision is refused here; where
+        it comes from such a module, as with ``model.half()``, the filter keeps the precision it has and casts what
+        it is given: the sums it carries from sample to sample would be lost in half precision.
+        """
         device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
         if dtype is not None:
-            dtype = as_dtype(dtype).to_complex() if self.dtype.is_complex else as_dtype(dtype)
-            signals = {id(t) for t in self._signals()}
-            self._apply(
-                lambda t: (
-                    t.to(dtype if id(t) in signals else dtype.to_real())
-                    if t.is_floating_point() or t.is_complex()
-                    else t
-                )
-            )
+            own = as_dtype(dtype)
+            self._apply(lambda t: t.to(own) if t.is_floating_point() or t.is_complex() else t)
         return super().to(device) if device is not None else self
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert signals to the precision that fn gives, parameters to its real part; else do what fn does."""
+        real, own = self.dtype.to_real(), self.dtype
+        got, same = (fn(torch.empty(0, dtype=t, device=self.device)) for t in (real, own))
+        if (got.dtype, same.dtype) == (real, own):
+            return super()._apply(fn, recurse)
+        new = got.dtype.to_complex() if own.is_complex and got.dtype in DTYPES else got.dtype
+        signals = {id(t) for t in self._signals()}
+
+        def convert(t: Tensor) -> Tensor:
+            if new not in DTYPES or not (t.is_floating_point() or t.is_complex()):
+                return t.to(got.device)
+            return t.to(got.device, new if id(t) in signals else new.to_real())
+
+        return super()._apply(convert, recurse)
 
     def half(self) -> Self:
         """Refuse half precision."""
@@ -147,15 +174,15 @@ class AdaptiveFilter(nn.Module):
         """Refuse half precision."""
         return self.to(torch.bfloat16)
 
+    @locked
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Take over a state, as `torch.nn.Module.load_state_dict`; one that does not fit changes nothing."""
-        with self._lock:
-            before = copy.deepcopy(self.state_dict())
-            try:
-                return super().load_state_dict(state_dict, strict, assign)
-            except BaseException:
-                super().load_state_dict(before, assign=assign)
-                raise
+        before = copy.deepcopy(self.state_dict())
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except BaseException:
+            super().load_state_dict(before, assign=assign)
+            raise
 
     def _signals(self) -> list[Tensor]:
         """Return the tensors that have the dtype of the signals; parameters are real."""
@@ -197,7 +224,7 @@ def like_input(value: Tensor | np.ndarray, given: Any) -> Any:
     """Return NumPy where NumPy was given, a tensor for a tensor."""
     if isinstance(given, np.ndarray):
         return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-    return torch.as_tensor(value)
+    return value if isinstance(value, Tensor) else torch.from_numpy(value)
 
 
 def _short(value: Any) -> str:

@@ -26,7 +26,7 @@ from adaptfilt.engines import compiled, in_torch
 from adaptfilt.engines.algorithm import Algorithm, Job
 from adaptfilt.engines.choose import choose, tracked
 from adaptfilt.engines.frozen import combine
-from adaptfilt.filters.base import AdaptiveFilter, Output, as_blocks, feature_count, like_input
+from adaptfilt.filters.base import AdaptiveFilter, Output, as_blocks, feature_count, like_input, locked
 
 ENGINES = ("auto", "reference", "compiled", "block", "triton")
 
@@ -114,10 +114,10 @@ class LinearFilter(AdaptiveFilter):
                 self.__dict__["_given"] = params
         return params
 
+    @locked
     def reset(self) -> Self:
         """Return to the start: initial weights and state, empty delay line."""
-        with self._lock:
-            self._restart()
+        self._restart()
         return self
 
     def _restart(self) -> None:

@@ -4,8 +4,10 @@ The weights take a step along the gradient of the squared error of every sample:
 
     e = d - w^T u,    w <- (1 - mu leak) w + mu e conj(u)
 
-Stable in the mean for 0 < mu < 2 / lambda_max of the input's correlation matrix, in the mean square for about
-0 < mu < 2 / (3 tr R) (Gaussian input). Cost: 2 M multiply-adds a sample. The cheapest filter, with a speed that
+Were the regressors independent of each other, it would be stable in the mean for 0 < mu < 2 / lambda_max of the
+input's correlation matrix R, and, if they are Gaussian too, in the mean square for 0 < mu < 2 / (3 tr R). In a delay
+line they are not: on coloured input the error bursts well below these bounds, so start from a tenth of the second one
+(`theory.max_step_mean_square` says more). Cost: 2 M multiply-adds a sample. The cheapest filter, with a speed that
 depends on the input's power and colour: take NLMS where the level varies.
 
 Source: B. Widrow and M. E. Hoff, "Adaptive switching circuits", IRE WESCON Convention Record, 1960; S. Haykin,

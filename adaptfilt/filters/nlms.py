@@ -4,8 +4,9 @@ LMS with a step divided by the regressor's energy, so that its speed does not de
 
     e = d - w^T u,    w <- (1 - mu leak) w + mu e conj(u) / (eps + u^H u)
 
-Stable for 0 < mu < 2, fastest near mu = 1. Cost: 2 M multiply-adds and one division a sample. The first filter to
-try on speech and other signals whose level varies.
+Stable for 0 < mu < 2 on every input: without noise, no sample takes the weights further from the plant's. Fastest near
+mu = 1. Cost: 2 M multiply-adds and one division a sample. The first filter to try on speech and other signals whose
+level varies.
 
 Source: J. Nagumo and A. Noda, "A learning method for system identification", IEEE Trans. Automatic Control, 1967;
 S. Haykin, *Adaptive Filter Theory*, 4th ed., 2002, table 6.1.

@@ -4,8 +4,9 @@ A stochastic gradient step on the magnitude of the error, whose size no outlier 
 
     e = d - w^T u,    w <- (1 - mu leak) w + mu sign(e) conj(u),    sign(e) = e / |e|, 0 at 0
 
-Converges for every mu > 0 to a neighbourhood of the solution that grows with mu. Cost: 2 M multiply-adds a sample,
-M of them additions where mu is a power of two. The one to take under impulsive noise.
+Without leakage, for every mu > 0 and on every input, the mean of |e| comes down to that of the noise's magnitude plus
+at most mu / 2 times the mean of u^H u. Cost: 2 M multiply-adds a sample, M of them additions where mu is a power of
+two. The one to take under impulsive noise.
 
 Source: A. Gersho, "Adaptive filtering with binary reinforcement", IEEE Trans. Information Theory, 1984.
 """
