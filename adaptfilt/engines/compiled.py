@@ -20,8 +20,10 @@ from adaptfilt.checks import cast as into_precision
 from adaptfilt.engines import loops
 from adaptfilt.engines.adapters import block_function, sample_function
 from adaptfilt.engines.algorithm import Job, Result
+from adaptfilt.engines.native import empty
 from adaptfilt.taps import windows
 
+_RAISED = "the update function raised an exception inside the compiled loop"
 PART = 32768  # samples a loop gets at a time: its copy of the stream stays in the second-level cache
 PART_FEATURES = 1 << 20  # entries of written-out regressors at a time
 MIN_RUN = 16  # lookahead pays from about so many samples between two records
@@ -89,7 +91,7 @@ class Workspace:
 
     def _new_room(self, job: Job) -> list[Any]:
         """Return scratch arrays for the update function, and for the stream."""
-        return [np.empty(shape, self._dtype) for shape in (*job.scratch, (PART + job.samples.shape[-1],))]
+        return [empty(shape, self._dtype) for shape in (*job.scratch, (PART + job.samples.shape[-1],))]
 
     def _new_arguments(self, room: list[Any]) -> Any:
         """Return the numbers compiled code gets: room for a `Call`, then the places the adapter `memory` reads."""
@@ -208,7 +210,7 @@ class Workspace:
         """Run the loop over one part, the filters of a batch over threads."""
         if self._filters == 1 or self._filters * samples * job.w.shape[-1] < MIN_THREADED:
             if function(self._result_at, self._spare_at, self._arguments_at):
-                raise RuntimeError("the update function raised an exception inside the compiled loop")
+                raise RuntimeError(_RAISED)
             return self._status.value
         threads = min(self._filters, torch.get_num_threads())
         edges = [self._filters * i // threads for i in range(threads + 1)]
@@ -228,7 +230,7 @@ class Workspace:
     @cached_property
     def _sample(self) -> Callable[[], int]:
         """The code for one sample, bound to its arguments; it keeps the GIL, so that threads take turns."""
-        u = np.empty(self._shapes[0], self._dtype)
+        u = empty(self._shapes[0], self._dtype)
         own, function = self._new_arguments(self._room), sample_function(*self._code)
         own[:4] = (addressof(self._io), u.ctypes.data, self._skip, self._mu_at)
         self._one = own, u
@@ -269,7 +271,8 @@ class Workspace:
             io[0] = x if type(x) is float else _number("x", x, float)
             io[2] = d if type(d) is float else _number("e" if mode == loops.ADAPT else "d", d, float)
         io[8] = mode
-        self._sample()
+        if self._sample():
+            raise RuntimeError(_RAISED)
         status = self._status.value
         if status == loops.DIVERGED:
             raise DivergenceError(_DIVERGED)
@@ -295,7 +298,7 @@ def call(function: Callable[..., int], arguments: Any) -> int:
     """Call a native function and return its result."""
     result, spare = c_int64(), c_int64()
     if function(addressof(result), addressof(spare), addressof(arguments)):
-        raise RuntimeError("the update function raised an exception inside the compiled loop")
+        raise RuntimeError(_RAISED)
     return result.value
 
 

@@ -39,7 +39,7 @@ def _assign(target: Any, value: Any) -> Any:  # loops, as slices bring checks th
 
         def assign(target: Any, value: Any) -> None:
             if target.ctypes.data != value.ctypes.data:
-                for i in range(len(target)):
+                for i in range(max(len(target), len(value))):  # equal; a debug build finds where not
                     target[i] = value[i]
     else:
         word = memory.assign

@@ -8,8 +8,10 @@ from numba.extending import overload
 
 from adaptfilt.engines import vocabulary
 from adaptfilt.engines.memory import assign
+from adaptfilt.engines.native import DEBUG
 
-_FAST: Any = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}}  # NaN and infinity stay honoured
+# NaN and infinity stay honoured.
+_FAST: Any = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "boundscheck": DEBUG}
 
 
 def _is_array(t: Any) -> bool:
