@@ -45,10 +45,11 @@ def run(job: Job, workspace: "Workspace") -> Result:
     """
     shape, F = job.d.shape, job.w.shape[-1]
     tensors = isinstance(job.x, Tensor)
-    like: Any = torch.empty if tensors else np.empty
-    kind: Any = job.w.dtype if tensors else NUMPY[job.w.dtype]
-    y, e = like(shape, dtype=kind), like(shape, dtype=kind)
-    record = like((*shape[:-1], shape[-1] // job.every, F), dtype=kind) if job.every else None
+    like: Any = (
+        partial(torch.empty, dtype=job.w.dtype, device="cpu") if tensors else partial(empty, dtype=workspace.dtype)
+    )
+    y, e = like(shape), like(shape)
+    record = like((*shape[:-1], shape[-1] // job.every, F)) if job.every else None
     if shape[-1]:
         workspace.block(job, y, e, record)
     return Result(y, e, job.w.clone() if tensors else workspace.w.copy(), record)
@@ -71,7 +72,7 @@ class Workspace:
     """
 
     def __init__(self, job: Job) -> None:
-        batch, self._kind, self._dtype = job.w.shape[:-1], job.w.dtype, NUMPY[job.w.dtype]
+        batch, self._kind, self.dtype = job.w.shape[:-1], job.w.dtype, NUMPY[job.w.dtype]
         self._carried = [t.detach() for t in (job.w, job.samples, *job.state.values())]
         self._kept = [torch.empty_like(t) for t in self._carried]
         self.places, self.w = [t.data_ptr() for t in self._carried], self._carried[0].numpy()
@@ -79,7 +80,7 @@ class Workspace:
         self._p = np.empty((self._filters, max(len(job.params), 1)), NUMPY[job.w.dtype.to_real()])
         self._mu = np.empty(1, self._p.dtype)
         self._p_at, self._mu_address = self._p.ctypes.data, self._mu.ctypes.data
-        self._code = job.algorithm, self._dtype.name, (tuple(map(len, self._shapes)), tuple(map(len, job.scratch)))
+        self._code = job.algorithm, self.dtype.name, (tuple(map(len, self._shapes)), tuple(map(len, job.scratch)))
         self._room = self._new_room(job)
         self._arguments = self._new_arguments(self._room)
         self._blocks: dict[Any, Callable[..., int]] = {}
@@ -91,7 +92,7 @@ class Workspace:
 
     def _new_room(self, job: Job) -> list[Any]:
         """Return scratch arrays for the update function, and for the stream."""
-        return [empty(shape, self._dtype) for shape in (*job.scratch, (PART + job.samples.shape[-1],))]
+        return [empty(shape, self.dtype) for shape in (*job.scratch, (PART + job.samples.shape[-1],))]
 
     def _new_arguments(self, room: list[Any]) -> Any:
         """Return the numbers compiled code gets: room for a `Call`, then the places the adapter `memory` reads."""
@@ -119,7 +120,7 @@ class Workspace:
 
     def block(self, job: Job, y: Any, e: Any, record: Any) -> None:
         """Adapt over a block and fill y, e and the record, all contiguous."""
-        T, size, rows = job.d.shape[-1], self._dtype.itemsize, job.rows or job.features is not None
+        T, size, rows = job.d.shape[-1], self.dtype.itemsize, job.rows or job.features is not None
         every = job.every if job.every <= PART else 0  # a longer run is kept here, part by part
         function, arguments = self._block_function(job, rows, T, every), self._arguments
         y_at, e_at, out_row = _address(y), _address(e), T * size
@@ -197,9 +198,9 @@ class Workspace:
             if v.requires_grad or v.dtype != self._kind or not v.is_contiguous() or v.is_conj() or v.is_neg():
                 v = v.detach().to(self._kind).resolve_conj().resolve_neg().contiguous()
             return v, v.data_ptr(), v.nbytes // self._filters
-        if v.dtype != self._dtype:
+        if v.dtype != self.dtype:
             with np.errstate(over="ignore"):
-                v = v.astype(self._dtype, order="C")
+                v = v.astype(self.dtype, order="C")
         elif not v.flags.c_contiguous:
             if v.ndim == 2 and v.strides[1] == v.itemsize:
                 return v, v.ctypes.data, v.strides[0]
@@ -230,7 +231,7 @@ class Workspace:
     @cached_property
     def _sample(self) -> Callable[[], int]:
         """The code for one sample, bound to its arguments; it keeps the GIL, so that threads take turns."""
-        u = empty(self._shapes[0], self._dtype)
+        u = empty(self._shapes[0], self.dtype)
         own, function = self._new_arguments(self._room), sample_function(*self._code)
         own[:4] = (addressof(self._io), u.ctypes.data, self._skip, self._mu_at)
         self._one = own, u
