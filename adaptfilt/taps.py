@@ -40,6 +40,7 @@ class TapDelayLine(nn.Module):
     dtype : torch.dtype
         float32, float64, complex64 or complex128.
     device : torch.device, optional
+        The CPU by default, whatever torch's default device is.
 
     Attributes
     ----------
@@ -70,7 +71,9 @@ class TapDelayLine(nn.Module):
     ) -> None:
         super().__init__()
         self.taps = positive_int("taps", taps)
-        self.register_buffer("samples", torch.zeros(*as_batch(batch), self.taps, dtype=as_dtype(dtype), device=device))
+        self.register_buffer(
+            "samples", torch.zeros(*as_batch(batch), self.taps, dtype=as_dtype(dtype), device=device or "cpu")
+        )
 
     @property
     def history(self) -> Tensor:

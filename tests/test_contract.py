@@ -501,3 +501,133 @@ def test_two_widths_of_batch_parameters_and_threads(cls: Any) -> None:
         torch.set_num_threads(threads)
     same(one.y, three.y)
     same(one.w, three.w)
+
+
+class Holder(torch.nn.Module):
+    """A module of somebody else's that holds a filter."""
+
+    def __init__(self, f: Any) -> None:
+        super().__init__()
+        self.before, self.f = torch.nn.Linear(2, 2), f
+
+
+CONVERSIONS = {
+    "double": (lambda m: m.double(), torch.float64),
+    "float": (lambda m: m.float(), torch.float32),
+    "to float64": (lambda m: m.to(torch.float64), torch.float64),
+    "to cpu and float64": (lambda m: m.to("cpu", torch.float64), torch.float64),
+    "to a tensor's": (lambda m: m.to(torch.zeros(1, dtype=torch.float64)), torch.float64),
+}
+HALVES = {
+    "half": lambda m: m.half(),
+    "bfloat16": lambda m: m.bfloat16(),
+    "to float16": lambda m: m.to(torch.float16),
+    "to cpu and bfloat16": lambda m: m.to("cpu", torch.bfloat16),
+}
+
+
+def kinds(f: Any) -> dict[str, torch.dtype]:
+    return {k: v.dtype for k, v in (*f.named_parameters(), *f.named_buffers())}
+
+
+@every_filter
+@every_dtype
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize(("convert", "dtype_to"), CONVERSIONS.values(), ids=CONVERSIONS.keys())
+def test_a_filter_and_what_holds_it_convert_alike(
+    cls: Any, dtype: Any, held: bool, convert: Any, dtype_to: Any
+) -> None:
+    """Signals and weights take the precision and stay complex, parameters are real, and the numbers go on."""
+    x, d = pair(dtype, 60)
+    want = dtype_to.to_complex() if dtype.is_complex else dtype_to
+    f, fresh = cls.example(dtype=dtype), cls.example(dtype=want)
+    for g in (f, fresh) if cls in LINEAR else ():
+        name = next(iter(g.ranges))
+        setattr(g, name, torch.tensor(getattr(g, name)))
+    f(x[:30], d[:30])
+    convert(Holder(f) if held else f)
+    assert f.dtype == f.w.dtype == want
+    assert kinds(f) == kinds(fresh)
+    y, _, w = f(torch.tensor(x[30:]), torch.tensor(d[30:]))
+    assert y.dtype == w.dtype == want
+    whole = cls.example(dtype=dtype)(x, d)
+    np.testing.assert_allclose(y, whole.y[30:], rtol=1e-3, atol=1e-3)
+
+
+@every_filter
+@every_dtype
+@pytest.mark.parametrize("convert", HALVES.values(), ids=HALVES.keys())
+def test_half_precision_leaves_a_filter_its_own(cls: Any, dtype: torch.dtype, convert: Any) -> None:
+    """In a module that is made half the filter stays as it is and works; asked for by itself, it is refused."""
+    f = cls.example(dtype=dtype)
+    f(*pair(dtype, 30))
+    before, types = state_of(f), kinds(f)
+    with pytest.raises(TypeError, match="dtype must be one of"):
+        convert(f)
+    model = convert(Holder(f))
+    assert model.before.weight.dtype in (torch.float16, torch.bfloat16)
+    assert (kinds(f), f.dtype) == (types, dtype)
+    unchanged(f, before)
+    x = torch.tensor(pair(torch.float32, 20)[0]).to(model.before.weight.dtype)
+    assert f(x, x).y.dtype == dtype
+
+
+@every_filter
+def test_what_converts_nothing_reaches_the_filter_as_it_is(cls: Any) -> None:
+    f = cls.example(dtype=torch.complex64)
+    Holder(f).share_memory()
+    assert f.line.samples.is_shared()
+    if cls not in LINEAR:  # torch makes new parameters there, which the optimizer does not hold
+        return
+    f = cls.example(dtype=torch.complex64)
+    Holder(f).to("meta")
+    assert f.device.type == f.w.device.type == "meta"
+    f = Holder(cls.example(dtype=torch.complex64).to("meta")).to_empty(device="cpu").f
+    assert (f.device.type, f.dtype) == ("cpu", torch.complex64)
+
+
+@every_filter
+def test_torch_defaults_do_not_reach_inside(cls: Any) -> None:
+    x, d = pair(torch.float32, 60)
+
+    def outputs() -> list[Any]:
+        found: list[Any] = []
+        for dtype in (torch.float32, torch.complex64):
+            f = cls.example(nonfinite="skip", **({} if dtype == torch.float32 else {"dtype": dtype}))
+            for kind in (np.asarray, torch.from_numpy):
+                found += [*f(kind(x), kind(d), record_every=7), *f(kind(x), kind(d)), f.filter(kind(x))]
+            found += [*f.step(0.5, 0.25), f.predict(0.5), f.adapt(0.1), f.w.detach().clone()]
+            b = cls.example(dtype=dtype, batch=(2,))
+            found += [*b(np.stack([x, x]), np.stack([d, d])), *b.step(x[:2], d[:2]), b.reset().w.detach().clone()]
+        return [np.asarray(v) for v in found if v is not None]
+
+    want = outputs()
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        got = outputs()
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    assert len(got) == len(want)
+    for a, b in zip(got, want, strict=True):
+        same(a, b)
+        assert a.dtype == b.dtype
+
+
+@every_linear
+@pytest.mark.parametrize("batch", [(), (2,)])
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["array", "tensor"])
+def test_features_of_an_empty_block(cls: Any, batch: tuple[int, ...], kind: Any) -> None:
+    f = cls(3, 0.9 if cls in NORMALISED else 1e-3, features=af.Volterra(3), batch=batch)
+    x = np.random.default_rng(0).standard_normal((*batch, 20)).astype("f")
+    f(kind(x), kind(x))
+    before = state_of(f)
+    empty = kind(x[..., :0])
+    for mode in (True, False):
+        f.train(mode)
+        y, e, w = f(empty, empty)
+        assert (y.shape, e.shape, w.shape) == ((*batch, 0), (*batch, 0), (*batch, 9))
+        assert f(empty, empty, record_every=2).w.shape == (*batch, 0, 9)
+        assert f.filter(empty).shape == (*batch, 0)
+    unchanged(f, before)

@@ -1,14 +1,14 @@
 """How a stream is held: what every adaptive filter shares, and no algorithm's maths."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adaptfilt.checks import as_batch, as_dtype
+from adaptfilt.checks import DTYPES, as_batch, as_dtype
 from adaptfilt.taps import TapDelayLine
 
 
@@ -42,12 +42,14 @@ class AdaptiveFilter(nn.Module):
     dtype : torch.dtype
         float32, float64, complex64 or complex128: of the signals and the weights.
     device : torch.device, optional
+        The CPU by default, whatever torch's default device is.
     nonfinite : {"raise", "skip"}
         What NaN or infinity in the input does: raise an error before anything has changed, or pass over the
         sample: it does not adapt, its e is NaN, and it enters the delay line as zero.
     """
 
     line: TapDelayLine
+    passed_over: Tensor  # where the newest sample was not finite
     _shown: ClassVar[tuple[str, ...]] = ()  # names of the parameters shown in the repr
 
     def __init__(
@@ -60,11 +62,19 @@ class AdaptiveFilter(nn.Module):
         nonfinite: str = "raise",
     ) -> None:
         super().__init__()
-        if nonfinite not in ("raise", "skip"):
-            raise ValueError(f'nonfinite must be "raise" or "skip", got {nonfinite!r}')
         self.nonfinite = nonfinite
         self.batch = as_batch(batch)
         self.line = TapDelayLine(taps, batch=self.batch, dtype=as_dtype(dtype), device=device)
+        self.register_buffer("passed_over", torch.zeros(self.batch, dtype=torch.bool, device=self.device))
+        self._fixed: tuple[str, ...] = ("batch", "taps", "dtype", "device", "history", "line")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse what sizes memory or does not exist as a choice."""
+        if name in self.__dict__.get("_fixed", ()):
+            raise TypeError(f"{name} is read-only: make a new {type(self).__name__} for another one")
+        if name == "nonfinite" and value not in ("raise", "skip"):
+            raise ValueError(f'nonfinite must be "raise" or "skip", got {value!r}')
+        super().__setattr__(name, value)
 
     @property
     def taps(self) -> int:
@@ -87,19 +97,33 @@ class AdaptiveFilter(nn.Module):
         return self.line.history
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Move the filter or change its precision, as `torch.nn.Module.to`; a complex filter stays complex."""
+        """Move the filter or change its precision, as `torch.nn.Module.to`; a complex filter stays complex.
+
+        A module that holds the filter moves and converts it in the same way. Half precision is refused here; where
+        it comes from such a module, as with ``model.half()``, the filter keeps the precision it has and casts what
+        it is given: the sums it carries from sample to sample would be lost in half precision.
+        """
         device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
         if dtype is not None:
-            dtype = as_dtype(dtype).to_complex() if self.dtype.is_complex else as_dtype(dtype)
-            signals = {id(t) for t in self._signals()}
-            self._apply(
-                lambda t: (
-                    t.to(dtype if id(t) in signals else dtype.to_real())
-                    if t.is_floating_point() or t.is_complex()
-                    else t
-                )
-            )
+            own = as_dtype(dtype)
+            self._apply(lambda t: t.to(own) if t.is_floating_point() or t.is_complex() else t)
         return super().to(device) if device is not None else self
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert signals to the precision that fn gives, parameters to its real part; else do what fn does."""
+        real, own = self.dtype.to_real(), self.dtype
+        got, same = (fn(torch.empty(0, dtype=t, device=self.device)) for t in (real, own))
+        if (got.dtype, same.dtype) == (real, own):
+            return super()._apply(fn, recurse)
+        new = got.dtype.to_complex() if own.is_complex and got.dtype in DTYPES else got.dtype
+        signals = {id(t) for t in self._signals()}
+
+        def convert(t: Tensor) -> Tensor:
+            if new not in DTYPES or not (t.is_floating_point() or t.is_complex()):
+                return t.to(got.device)
+            return t.to(got.device, new if id(t) in signals else new.to_real())
+
+        return super()._apply(convert, recurse)
 
     def half(self) -> Self:
         """Refuse half precision."""
@@ -158,7 +182,7 @@ def like_input(value: Tensor | np.ndarray, given: Any) -> Any:
     """Return NumPy where NumPy was given, a tensor for a tensor."""
     if isinstance(given, np.ndarray):
         return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-    return torch.as_tensor(value)
+    return value if isinstance(value, Tensor) else torch.from_numpy(value)
 
 
 def _short(value: Any) -> str:
