@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ExponentialLR
 
 from adaptfilt import DivergenceError
+from adaptfilt.engines import mini_batches
+from adaptfilt.engines.traced_step import CompiledSteps
 from adaptfilt.filters.gradient import GradientFilter
 
 TAPS = 4
@@ -626,3 +628,214 @@ def test_description_and_empty_blocks() -> None:
     assert w.shape == (0, 31)
     assert f.filter(empty).shape == (0,)
     assert math.isclose(f.step(np.ones(TAPS), 0.5)[0], f.eval().step(torch.ones(TAPS).double(), 0.5)[0], abs_tol=0.1)
+
+
+# compile=True with hyperparameters that change
+
+
+def scheduled(compile: bool, blocks: int = 30) -> tuple[GradientFilter, Tensor]:
+    """A filter whose schedule changes lr and momentum at every block, and its outputs."""
+    x, d = signals(20 * blocks)
+    f = GradientFilter(mlp(), TAPS, optimizer=OPTIMIZERS["momentum"], compile=compile)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(f.optimizer, 0.005, total_steps=blocks + 1)
+    y = []
+    for n in range(0, len(x), 20):
+        y.append(f(x[n : n + 20], d[n : n + 20]).y)
+        scheduler.step()
+    return f, torch.cat(y)
+
+
+def test_a_schedule_of_momentum_keeps_a_bounded_number_of_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It retraced at every block and kept every program; now it ends up eager, with one warning."""
+    traced = []
+    monkeypatch.setattr(mini_batches, "CompiledSteps", lambda *a, **k: traced.append(0) or CompiledSteps(*a, **k))
+    with pytest.warns(UserWarning, match="runs uncompiled while the optimizer's hyperparameters") as told:
+        f, y = scheduled(compile=True)
+    assert len(told) == 1
+    most = mini_batches.Players.MOST
+    assert len(f._players) == most == len(traced) - 1  # the first finds that the optimiser has no state yet
+    close(y, scheduled(compile=False)[1])
+    x, d = signals()
+    f.optimizer.param_groups[0]["momentum"] = 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        f(x, d), f(x, d), f(x, d)  # the schedule is over: compiled from the second block on
+    assert len(f._players) == most == len(traced) - 2
+
+
+def test_a_schedule_of_the_learning_rate_traces_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a scheduler writes beside the hyperparameters does not count either."""
+    traced = []
+    monkeypatch.setattr(mini_batches, "CompiledSteps", lambda *a, **k: traced.append(0) or CompiledSteps(*a, **k))
+    x, d = signals(40)
+    f = GradientFilter(mlp(), TAPS, compile=True)
+    f(x, d)
+    scheduler = ExponentialLR(f.optimizer, 0.9)
+    for _ in range(5):
+        f(x, d)
+        scheduler.step()
+        f.optimizer.param_groups[0]["of somebody else"] = f.optimizer.param_groups[0]["lr"]
+    assert len(traced) == 1
+
+
+# What is state, and whose memory it is
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_a_sample_passed_over_is_remembered(rows: bool) -> None:
+    """By copies, checkpoints and through assignments: adapt passes over what predict passed over."""
+
+    def fresh() -> GradientFilter:
+        return GradientFilter(mlp(), None if rows else TAPS, nonfinite="skip", optimizer=OPTIMIZERS["momentum"])
+
+    def sample(value: float) -> Any:
+        return torch.full((TAPS,), value, dtype=torch.float64) if rows else value
+
+    f = fresh()
+    f.step(sample(0.5), 0.25)
+    f.predict(sample(math.nan))
+    file, loaded = io.BytesIO(), fresh()
+    torch.save(f.state_dict(), file)
+    file.seek(0)
+    loaded.load_state_dict(torch.load(file, weights_only=True))
+    moved = copy.deepcopy(f).to(torch.float32).to(torch.float64)
+    for g in (f, copy.deepcopy(f), loaded, moved):
+        g.w = g.w * 1.0
+        g.lr_scale = 2.0
+        before = g.w
+        g.adapt(1.0)
+        assert torch.equal(g.w, before)
+        g.predict(sample(0.5))
+        g.adapt(1.0)
+        assert not torch.equal(g.w, before)
+        g.predict(sample(math.nan))
+        g(*(torch.ones(3, *s, dtype=torch.float64) for s in ((TAPS,) if rows else (), ())))
+        before = g.w
+        g.adapt(1.0)
+        assert not torch.equal(g.w, before)
+    f.reset()
+    if rows:
+        with pytest.raises(ValueError, match="adapt follows predict"):
+            f.adapt(1.0)
+
+
+def test_the_newest_row_is_part_of_a_checkpoint() -> None:
+    f, g = GradientFilter(mlp(), None), GradientFilter(mlp(), None)
+    f.predict(np.ones(TAPS))
+    g.load_state_dict(copy.deepcopy(f.state_dict()))
+    f.adapt(0.5)
+    g.adapt(0.5)
+    assert torch.equal(f.w, g.w)
+    assert not torch.equal(f.w, flat(mlp()))
+
+
+def test_what_cannot_be_assigned_says_so() -> None:
+    f = GradientFilter(mlp(), TAPS, block_size=2)
+    for name, value in (
+        ("block_size", 3), ("batch", (2,)), ("taps", 5), ("model", mlp()), ("loss", nn.L1Loss()), ("device", "meta")
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=f"{name} is read-only: make a new GradientFilter"):
+            setattr(f, name, value)
+    assert (f.block_size, f.batch, f.taps) == (2, (), TAPS)
+    for name, value in (("nonfinite", "ignore"), ("lr_scale", -1.0), ("lr_scale", torch.ones(2))):
+        with pytest.raises(ValueError, match=name):
+            setattr(f, name, value)
+    with pytest.raises(ValueError, match="assign must be False"):
+        f.load_state_dict(f.state_dict(), assign=True)
+
+
+@either
+def test_what_can_be_assigned_takes_effect_after_use(compile: bool) -> None:
+    x, d = signals()
+    f = GradientFilter(mlp(), TAPS, optimizer=OPTIMIZERS["momentum"], compile=compile)
+    f(x, d)
+    f.nonfinite = "skip"
+    spoilt = x.clone()
+    spoilt[7] = math.nan
+    assert f(spoilt, d).e.isnan().nonzero().flatten().tolist() == [7]
+    f.nonfinite = "raise"
+    with pytest.raises(ValueError, match="x must be finite"):
+        f(spoilt, d)
+    f.lr_scale = 1e-12
+    before = f.w
+    close(f(x, d).w, before, 1e-9)
+    f.lr_scale = 1.0
+    assert (f(x, d).w - before).abs().max() > 1e-3
+
+
+def test_nothing_but_the_model_shares_the_callers_memory() -> None:
+    x, d = signals(batch=(2,))
+    scale = torch.tensor([1.0, 0.5])
+    f = GradientFilter([mlp(), mlp()], TAPS, lr_scale=scale)
+    g = GradientFilter([mlp(), mlp()], TAPS, lr_scale=scale.numpy().copy())
+    scale.mul_(100)
+    y, e, w = f(x, d)
+    want = g(x, d)
+    y.zero_(), e.zero_(), w.zero_()
+    assert torch.equal(f.w, want.w)
+    u = regressors(x[0])
+    kept = u.clone()
+    own = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(TAPS, 1)).double()
+    rows = GradientFilter(own, None, block_size=3)
+    rows(u, d[0])
+    rows.filter(u)
+    rows.predict(u[0])
+    rows.step(u[0], d[0, 0])
+    rows.adapt(0.5)
+    assert torch.equal(u, kept)
+    assert rows.model is own
+
+
+@pytest.mark.parametrize("outputs", [0, 3])
+@pytest.mark.parametrize("batch", [(), (2, 3)])
+@pytest.mark.parametrize("rows", [False, True])
+@pytest.mark.parametrize("nonfinite", ["raise", "skip"])
+def test_an_empty_block_changes_nothing(outputs: int, batch: tuple[int, ...], rows: bool, nonfinite: str) -> None:
+    model = mlp(outputs or 1)
+    f = GradientFilter(model, None if rows else TAPS, batch=batch, nonfinite=nonfinite, compile=True, block_size=2)
+    x, d = signals(6, outputs, batch)
+    u = x.new_ones(*batch, 6, TAPS) if rows else x
+    f(u, d)
+    before = copy.deepcopy(f.state_dict())
+    for kind in (lambda v: v, lambda v: v.numpy()):
+        for mode in (True, False):
+            f.train(mode)
+            time = (slice(None),) * len(batch) + (slice(0, 0),)
+            y, e, w = f(kind(u[time]), kind(d[time]), record_every=2)
+            tail = (outputs,) if outputs else ()
+            assert y.shape == e.shape == (*batch, 0, *tail)
+            assert w.shape == (*batch, 0, f.w.shape[-1])
+            assert f(kind(u[time]), kind(d[time])).w.shape == f.w.shape
+            assert f.filter(kind(u[time])).shape == (*batch, 0, *tail)
+    after = f.state_dict()
+    assert all(torch.equal(v, after[k]) for k, v in before.items() if isinstance(v, Tensor))
+
+
+@either
+def test_torch_defaults_do_not_reach_inside(compile: bool) -> None:
+    x, d = signals()
+    make = OPTIMIZERS["Adam"]
+    models = mlp().float(), Gated(), nn.Linear(TAPS, 1)
+
+    def outputs() -> list[Tensor]:
+        found = []
+        for model, optimizer in zip(models, (make, make, OPTIMIZERS["SGD"]), strict=True):
+            own, options = copy.deepcopy(model), {"nonfinite": "skip", "lr_scale": 0.5, "compile": compile}
+            f = GradientFilter(own, TAPS, optimizer=optimizer, **options)
+            y, e, w = f(x.float(), d.float())
+            found += [y, e, w, f.filter(x.float())]
+            f.predict(0.5)
+            f.adapt(0.5)
+            f.step(0.1, 0.2)
+            found.append(f.w)
+        return found
+
+    want = outputs()
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        got = outputs()
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(got, want, strict=True))

@@ -124,7 +124,7 @@ class Learner:
         with self.evaluating():
             for start in range(0, T, CHUNK):
                 part = stream[:, start : min(start + CHUNK, T) + (taps or 1) - 1]
-                u = windows(part, taps) if taps else part
+                u = windows(part, taps) if taps else part.clone()  # a module may write into its input
                 ys.append(self.forward(u[0]).unsqueeze(0) if self.count is None else self.forward(u))
         return torch.cat(ys, 1) if ys else stream[:, :0]
 

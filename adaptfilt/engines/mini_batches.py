@@ -16,7 +16,33 @@ from adaptfilt.engines.traced_step import CompiledSteps, NotBegunError
 from adaptfilt.taps import windows
 
 CHUNK_COMPILED = 1 << 16  # samples whose copy in double precision is made at a time
-Players = dict[Any, CompiledSteps | None]  # None: has no translation
+
+
+class Players(dict[Any, CompiledSteps | None]):
+    """The compiled steps of one filter, newest last, by what they were made for; None: has no translation.
+
+    Their number is bounded. Once it is reached, a step is only compiled if it is asked for in two blocks in a row, so
+    that hyperparameters that change at every block cost no time and no memory.
+    """
+
+    MOST = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: Any = None  # what the newest block asked for
+        self.told = False
+
+    def admits(self, key: Any, before: Any) -> bool:
+        """Say whether to compile a step, and make room for it; the first refusal gives a warning."""
+        if len(self) >= self.MOST and key != before:
+            if not self.told:
+                why = "the optimizer's hyperparameters, other than lr, or the model change at every block"
+                warnings.warn(f"compile=True: the step runs uncompiled while {why}", stacklevel=2)
+            self.told = True
+            return False
+        while len(self) >= self.MOST:
+            del self[next(iter(self))]
+        return True
 
 
 class MiniBatches:
@@ -31,7 +57,7 @@ class MiniBatches:
         Number of samples in a regressor; None where regressors are given.
     scale : Tensor [shape=(N,)] or None
         Factor on every model's learning rate.
-    players : dict or None
+    players : Players or None
         What has been compiled so far; None: do not compile.
     """
 
@@ -40,6 +66,7 @@ class MiniBatches:
     ) -> None:
         self._learner, self._step = learner, Stepper(learner, scale)
         self._size, self._taps, self._scale, self._players = size, taps, scale, players
+        self._before = None if players is None else players.last
 
     def run(self, stream: Tensor, d: Tensor, ok: Tensor | None, every: int) -> tuple[Tensor, list[Tensor]]:
         """Adapt over a block.
@@ -88,7 +115,7 @@ class MiniBatches:
         for start in range(a, b, length):
             stop = min(start + length, b)
             u, wanted, good = self._part(stream, start, stop), d[:, start:stop], None
-            u = windows(u, self._taps) if self._taps else u
+            u = windows(u, self._taps) if self._taps else u.clone()  # a module may write into its input
             if ok is not None and not ok[:, start:stop].all():
                 good = ok[:, start:stop]
             if not axis:
@@ -133,14 +160,18 @@ class MiniBatches:
         """Return the compiled step for the module, loss and optimiser as they are now; None where there is none."""
         assert self._players is not None
         learner, width = self._learner, self._taps or stream.shape[-1]
-        groups = [{k: v for k, v in g.items() if k not in ("params", "lr")} for g in learner.optimizer.param_groups]
+        own = learner.optimizer.defaults.keys() - {"lr"}  # what a scheduler adds is its own
+        groups = [[(k, g[k]) for k in sorted(own)] for g in learner.optimizer.param_groups]
         key = (
             (self._size, width, *d.shape[2:]),
             tuple(m.training for m in learner.modules),
             tuple((p.dtype, p.requires_grad, *learner.optimizer.state.get(p, ())) for p in learner.parameters),
             repr(groups),
         )
+        self._players.last = key
         if key not in self._players:
+            if not self._players.admits(key, self._before):
+                return None
             self._players[key] = None
             try:
                 if d.device.type != "cpu" or d.is_complex() or learner.has_hooks():
@@ -162,9 +193,10 @@ class MiniBatches:
 
     def _agrees(self, player: CompiledSteps, stream: Tensor, d: Tensor) -> bool:
         """Compare the compiled step with the eager one on a mini-batch of noise, and leave all as it was."""
-        rng, N = torch.Generator().manual_seed(0), len(d)
-        x = torch.randn(N, self._size + (self._taps or 1) - 1, *stream.shape[2:], generator=rng, dtype=d.dtype)
-        wanted = torch.randn(N, self._size, *d.shape[2:], generator=rng, dtype=d.dtype)
+        N, rng = len(d), torch.Generator("cpu").manual_seed(0)
+        like: dict[str, Any] = {"generator": rng, "dtype": d.dtype, "device": "cpu"}
+        x = torch.randn(N, self._size + (self._taps or 1) - 1, *stream.shape[2:], **like)
+        wanted = torch.randn(N, self._size, *d.shape[2:], **like)
         part = x, wanted, 0, self._size, 0
         results = []
         for run in (lambda: next(self._eager(*part[:2], None, *part[2:])), lambda: next(self._compiled(player, *part))):

@@ -57,6 +57,7 @@ class Stepper:
                 p.grad = g
             with torch.no_grad():
                 self._bare(self._optimizer)
+            self._optimizer._opt_called = True  # type: ignore[attr-defined]  # what a scheduler looks for
         elif self._repeats:
             self._optimizer.step(lambda: self._again(u, d, ok))
         else:

@@ -180,7 +180,7 @@ class Tape:
             turned = [k in {d % len(given[0].shape) for d in given[1]} for k in range(len(given[0].shape))]
             self.emit("copy", out.shape, out, given[0].reversed(turned))
         elif name == "arange":
-            self.constants |= {out.offset + k: v for k, v in enumerate(torch.arange(*given).tolist())}
+            self.constants |= {out.offset + k: v for k, v in enumerate(torch.arange(*given, device="cpu").tolist())}
         elif not name.startswith(("empty", "new_empty")):
             raise UnsupportedError(name)
         return out

@@ -126,8 +126,8 @@ def trace(learner: Learner, items: Sequence[Carried], u: Tensor, d: Tensor) -> f
         return [t.detach() for t in (y, *after)]
 
     mode = FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True)
-    tensors = [mode.from_tensor(torch.empty(i.shape, dtype=i.tensor.dtype)) for i in items]
-    rates = [mode.from_tensor(torch.empty((), dtype=torch.float64)) for _ in optimizer.param_groups]
+    tensors = [mode.from_tensor(torch.empty(i.shape, dtype=i.tensor.dtype, device="cpu")) for i in items]
+    rates = [mode.from_tensor(torch.empty((), dtype=torch.float64, device="cpu")) for _ in optimizer.param_groups]
     with torch.enable_grad():
         graph = make_fx(step, _decompositions(), "fake")(tensors, rates, mode.from_tensor(u), mode.from_tensor(d)).graph
     graph.eliminate_dead_code()
@@ -203,7 +203,7 @@ class CompiledSteps:
         """
         N, T = d.shape[:2]
         tensors = learner.tensors()
-        factor = torch.ones(1, dtype=torch.float64) if scale is None else scale.double()
+        factor = torch.ones(1, dtype=torch.float64, device="cpu") if scale is None else scale.double()
         rates = [float(g["lr"]) * factor for g in learner.optimizer.param_groups]
         w = np.tile(self._start, (N, 1))
         parts = torch.from_numpy(w[:, : sum(self._sizes)]).split(self._sizes, 1)

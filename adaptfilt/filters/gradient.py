@@ -70,9 +70,10 @@ class GradientFilter(ModelFilter):
         must compute from its input, parameters and buffers alone. What has no translation (complex numbers, dropout,
         convolutions, LSTM, hooks of the optimiser) runs uncompiled, with a warning. It pays for small modules, from a
         few thousand samples on: tracing takes 0.03 s, 0.4 s the first time in a process; the program that
-        plays is compiled in 4 s once on a machine.
+        plays is compiled in 4 s once on a machine. A learning rate may change at will; another hyperparameter, such
+        as a momentum under a schedule, is traced anew, and runs uncompiled where it keeps changing.
     lr_scale : float > 0 or Tensor
-        Factor on the learning rate; a tensor broadcasts over `batch`, a sweep in one call.
+        Factor on the learning rate; a tensor broadcasts over `batch`, a sweep in one call. It may be assigned anew.
     batch : tuple of int
         Shape of independent models in front of time, each with its own parameters. The optimiser has to
         work entry by entry, as all of torch's do but LBFGS, Adafactor and Muon.
@@ -123,22 +124,32 @@ class GradientFilter(ModelFilter):
     ) -> None:
         super().__init__(model, taps, loss=loss, optimizer=optimizer, **common)
         self.block_size, self.compiled = positive_int("block_size", block_size), bool(compile)
-        self.lr_scale = check_number("lr_scale", lr_scale, self.batch, above=True)
-        self._players: Players = {}
-        self._last: Tensor | None = None
-        self._predicted_bad = torch.zeros(self._count, dtype=torch.bool)
+        self.lr_scale = lr_scale
+        self._players = Players()
+        self._fixed = (*self._fixed, "block_size")
 
     @classmethod
     def example(cls, **common: Any) -> Self:
         """Return a small filter that converges on unit-power input: LMS."""
         dtype = common.get("dtype")
-        layer = nn.Linear(4, 1, bias=False, dtype=dtype if dtype in DTYPES else None)
+        own = {"dtype": dtype if dtype in DTYPES else torch.float32, "device": common.get("device") or "cpu"}
+        layer = nn.Linear(4, 1, bias=False, **own)
         nn.init.zeros_(layer.weight)
         return cls(layer, 4, optimizer=lambda p: SGD(p, lr=0.025), **common)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out compiled code, for copies and pickles."""
-        return {**self.__dict__, "_players": {}}
+        return {**self.__dict__, "_players": Players()}
+
+    @property
+    def lr_scale(self) -> float | Tensor:
+        """Factor on the learning rate; a tensor broadcasts over `batch`."""
+        return self._lr_scale
+
+    @lr_scale.setter
+    def lr_scale(self, value: Any) -> None:
+        scale = check_number("lr_scale", value, self.batch, above=True)
+        self._lr_scale = scale.detach().clone() if isinstance(scale, Tensor) else scale
 
     @torch.inference_mode(False)
     def forward(self, x: Block, d: Block, *, record_every: int | None = None) -> Output:
@@ -170,6 +181,7 @@ class GradientFilter(ModelFilter):
         every = 0 if record_every is None else positive_int("record_every", record_every)
         own, wanted, ok = self._own("x", x), self._own("d", d), None
         wanted = wanted.reshape(*own.shape[:2], *self._tail(own))
+        given = own
         if self.nonfinite == "skip":
             ok = _good(own) & _good(wanted)
             own, wanted = own.nan_to_num(0.0, 0.0, 0.0), wanted.clone()
@@ -180,7 +192,7 @@ class GradientFilter(ModelFilter):
                 y, record = self._adapt(stream, wanted, ok, every)
         else:
             y, record = self._evaluate(stream), [self._learner.vectors()] * (own.shape[1] // every if every else 0)
-        self._keep(stream)
+        self._keep(stream, None if ok is None else _good(given))
         w = self._learner.vectors()
         if every:
             w = torch.stack(record, 1) if record else w[:, None][:, :0]
@@ -201,10 +213,10 @@ class GradientFilter(ModelFilter):
         """
         self._check_input(x)
         own = self._own("x", x)
-        own = own if self.nonfinite == "raise" else own.nan_to_num(0.0, 0.0, 0.0)
-        stream = self._stream(own)
+        ok = None if self.nonfinite == "raise" else _good(own)
+        stream = self._stream(own if ok is None else own.nan_to_num(0.0, 0.0, 0.0))
         y = self._evaluate(stream)
-        self._keep(stream)
+        self._keep(stream, ok)
         tail = y.shape[2:] if y.shape[2:].numel() > 1 else ()
         return like_input(y.reshape(*self.batch, own.shape[1], *tail), x)
 
@@ -235,12 +247,16 @@ class GradientFilter(ModelFilter):
         """Return the stream with its history, (N, T + M - 1), or rows as they are."""
         return x if self._rows else torch.cat([self.line.samples[..., 1:].reshape(self._count, -1), x], 1)
 
-    def _keep(self, stream: Tensor) -> None:
-        """Remember the newest samples, or the last row."""
+    def _keep(self, stream: Tensor, ok: Tensor | None) -> None:
+        """Remember the newest samples, or the last row, and whether the newest one was finite."""
         if not self._rows:
             self.line.keep(stream.reshape(*self.batch, -1))
         elif stream.shape[1]:
             self._last = stream[:, -1:].clone()
+        if ok is None:
+            self.passed_over.zero_()
+        elif ok.shape[1]:
+            self.passed_over.copy_(~ok[:, -1].reshape(self.batch))
 
     def _evaluate(self, stream: Tensor) -> Tensor:
         """Return the outputs, (N, T, ...), with the module in evaluation mode."""
@@ -305,6 +321,7 @@ class GradientFilter(ModelFilter):
         with self._learner.adapting():
             y = Stepper(self._learner, self._scale)(stream.flip(0).unsqueeze(0), wanted)
         samples.copy_(stream)
+        self.passed_over.zero_()
         return y.item(), (wanted - y).item()
 
     def predict(self, x: Any) -> Any:
@@ -318,10 +335,7 @@ class GradientFilter(ModelFilter):
         -------
         float, complex, array or tensor
         """
-        sample = self._sample("x", x)
-        y = self.filter(sample)
-        self._predicted_bad = ~torch.isfinite(torch.as_tensor(sample)).reshape(self._count, -1).all(-1)
-        return self._single(y)
+        return self._single(self.filter(self._sample("x", x)))
 
     @torch.inference_mode(False)
     def adapt(self, e: Any) -> None:
@@ -341,7 +355,7 @@ class GradientFilter(ModelFilter):
         check_block("e", block, self.line.samples, (*self.batch, 1, *outputs))
         wanted = y + self._own("e", block).reshape(y.shape)
         if self.nonfinite == "skip":  # nor does it adapt on a sample that `predict` passed over
-            bad = self._predicted_bad.to(y.device).reshape(-1, *[1] * (y.ndim - 1))
+            bad = self.passed_over.reshape(-1, *[1] * (y.ndim - 1))
             wanted = torch.where(bad, torch.nan, wanted)
         with self._learner.adapting():
             self._adapt(stream, wanted, _good(wanted) if self.nonfinite == "skip" else None, 0)

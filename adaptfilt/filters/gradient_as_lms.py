@@ -69,6 +69,9 @@ def run_lms(
         features=add_one,
     )
     result = compiled.run(job)
-    learner.assign(torch.as_tensor(result.w))
+    learner.assign(_tensor(result.w))
     learner.optimizer._opt_called = True  # type: ignore[attr-defined]  # what a scheduler looks for
-    return torch.as_tensor(result.y).unsqueeze(2), list(torch.as_tensor(result.record).unbind(1)) if every else []
+    return _tensor(result.y).unsqueeze(2), list(_tensor(result.record).unbind(1)) if every else []
+
+
+_tensor = partial(torch.as_tensor, device="cpu")  # whatever torch's default device is

@@ -1,7 +1,7 @@
 """A torch module and its optimiser as the state of a filter."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any, Self
 
@@ -17,6 +17,8 @@ from adaptfilt.filters.base import AdaptiveFilter
 class ModelFilter(AdaptiveFilter):
     """A filter whose state is a torch module and an optimiser; `GradientFilter` says how it adapts.
 
+    The module and what the optimiser holds are the caller's own; all else is copied.
+
     Parameters
     ----------
     model : nn.Module, or a sequence of them
@@ -25,6 +27,8 @@ class ModelFilter(AdaptiveFilter):
     batch, dtype, device, nonfinite
         As for `adaptfilt.GradientFilter`.
     """
+
+    _last: Tensor | None  # the newest row, (N, 1, features), where rows are given
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class ModelFilter(AdaptiveFilter):
             device=own[0].device if device is None else device,
             nonfinite=nonfinite,
         )
+        self.register_buffer("_last", None, persistent=False)
         self.loss, self._rows = loss, taps is None
         self.model = stack(models * (prod(batch) // len(models))) if batch else models[0]
         if dtype is not None or device is not None:
@@ -66,6 +71,7 @@ class ModelFilter(AdaptiveFilter):
         if taps is not None:
             self._tail()
         self._start = copy.deepcopy((self.model.state_dict(), self.optimizer.state_dict()))
+        self._fixed = (*self._fixed, "model", "loss")
 
     @property
     def optimizer(self) -> Optimizer:
@@ -108,21 +114,30 @@ class ModelFilter(AdaptiveFilter):
     def reset(self) -> Self:
         """Return to the start: initial parameters and buffers, a fresh optimiser, empty delay line."""
         self.line.reset()
+        self.passed_over.zero_()
+        self._last = None
         own, state = copy.deepcopy(self._start)
         self.model.load_state_dict(own)
         self.optimizer.load_state_dict(state)
         return self
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Return the optimiser's part of `state_dict`."""
-        return {"optimizer": type(self.optimizer).__name__, "state": self.optimizer.state_dict()}
+        """Return the optimiser's part of `state_dict`, and the newest row where rows are given."""
+        return {"optimizer": type(self.optimizer).__name__, "state": self.optimizer.state_dict(), "last": self._last}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take over the optimiser's part of a `state_dict`."""
+        """Take over what `get_extra_state` returned."""
         if state["optimizer"] != type(self.optimizer).__name__:
             own = type(self.optimizer).__name__
             raise ValueError(f"the checkpoint is of {state['optimizer']}, the optimizer of this filter is {own}")
         self.optimizer.load_state_dict(copy.deepcopy(state["state"]))
+        self._last = None if state["last"] is None else state["last"].to(self.device, self.dtype, copy=True)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take over a state, as `torch.nn.Module.load_state_dict`; one that does not fit changes nothing."""
+        if assign:
+            raise ValueError("assign must be False: the optimizer holds the parameters that are there")
+        return super().load_state_dict(state_dict, strict)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move or convert the optimiser's state along with the parameters."""
@@ -133,7 +148,9 @@ class ModelFilter(AdaptiveFilter):
         return self
 
     def _signals(self) -> list[Tensor]:
-        return [*super()._signals(), *(t for t in (*self.model.parameters(), *self.model.buffers()) if t.is_complex())]
+        own = (*self.model.parameters(), *self.model.buffers())
+        last = [] if self._last is None else [self._last]
+        return [*super()._signals(), *last, *(t for t in own if t.is_complex())]
 
     def extra_repr(self) -> str:
         """Describe the filter in the module's repr."""
