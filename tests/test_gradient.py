@@ -656,6 +656,7 @@ def test_a_schedule_of_momentum_keeps_a_bounded_number_of_programs(monkeypatch: 
     assert len(f._players) == most == len(traced) - 1  # the first finds that the optimiser has no state yet
     close(y, scheduled(compile=False)[1])
     x, d = signals()
+    f.optimizer.param_groups[0]["momentum"] = 0.5
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         f(x, d), f(x, d), f(x, d)  # the schedule is over: compiled from the second block on
