@@ -1,8 +1,12 @@
 """Machine code from update functions: kept on disk, never stale, never needed, free of allocations."""
 
+import ctypes
+import functools
 import os
+import pwd
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +15,9 @@ import pytest
 import torch
 
 import adaptfilt as af
-from adaptfilt.engines import native
+from adaptfilt.engines import native, vocabulary
 from adaptfilt.engines.algorithm import Algorithm
+from adaptfilt.engines.fingerprint import Unknown, describe, fingerprint
 from adaptfilt.engines.loops import block_function
 from adaptfilt.engines.vocabulary import axpyc
 
@@ -24,10 +29,10 @@ print("numba" in sys.modules, f.w.sum().item())
 """
 
 
-def run(folder: Path | str) -> list[str]:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder)}
+def run(folder: Path | str, program: str = PROGRAM, **more: str) -> list[str]:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **more}
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program], env=environment, check=True, stdout=subprocess.PIPE, text=True
     ).stdout.split()
 
 
@@ -36,20 +41,24 @@ def test_a_second_process_loads_the_code_without_numba_and_repairs_damage(tmp_pa
     assert first[0] == "True"
     (file,) = tmp_path.glob("adaptfilt/*.o")
     assert run(tmp_path) == ["False", first[1]]
-    file.write_bytes(file.read_bytes()[:-9])
+    whole = file.read_bytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(b"block")] ^= 1  # in the symbol's name
+    for damaged in (b"", flipped, whole[:-9]):
+        file.write_bytes(damaged)
+        assert native._load(file) is None
     assert run(tmp_path) == first
     assert run(tmp_path) == ["False", first[1]]
+    assert list(tmp_path.glob("adaptfilt/*")) == [file]
 
 
 def test_code_of_different_processes_does_not_mix(tmp_path: Path) -> None:
     # Numba numbers functions from zero in every process: two object files may use one symbol for different code.
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     makers = ["af.LMS(2, 0.1)", "af.SignError(2, 0.1)", "af.LMF(2, 0.1)", "af.LMS(2, 0.1, leak=0.5)"]
     line = "f = {}; f(np.ones(40, np.float32), np.ones(40, np.float32)); print(f.w.sum().item())\n"
 
     def outputs(program: str) -> list[str]:
-        command = [sys.executable, "-c", "import numpy as np, adaptfilt as af\n" + program]
-        return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+        return run(tmp_path, "import numpy as np, adaptfilt as af\n" + program)
 
     apart = [outputs(line.format(make))[0] for make in makers]
     assert len(set(apart)) == len(makers)
@@ -62,36 +71,215 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     assert run(blocked)[0] == "True"
 
 
-def make(mu: float, inner: float) -> type[af.LinearFilter]:
-    def helper(e: Any) -> Any:
-        return inner * e
-
-    def update(w: Any, u: Any, e: Any, mu: Any) -> Any:
-        return axpyc(mu * helper(e), u, w)
-
-    class Filter(af.LinearFilter):
-        algorithm = Algorithm(update=update)
-        ranges = {"mu": {}}
-
-    return Filter
+def library_of(code: bytes, text: str = "") -> Any:
+    return types.SimpleNamespace(get_llvm_str=lambda: text, _get_compiled_object=lambda: code)
 
 
-def test_the_fingerprint_sees_what_a_function_closes_over() -> None:
-    keys = {native._describe(make(0.1, inner).algorithm.function, set()) for inner in (1.0, 2.0, 1.0)}
-    assert len(keys) == 2
+def test_a_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    file = tmp_path / "file.o"
+    file.mkdir()
+    native._save(library_of(b"code"), "symbol", file)
+    assert list(tmp_path.rglob("*")) == [file]
+    assert native._load(file) is None
 
 
-GLOBAL = 1.0
+def test_code_with_a_symbol_this_process_lacks_is_neither_kept_nor_linked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = library_of(b"code", "declare i64 @malloc(i64)\ndeclare i64 @no_such_symbol(i64)")
+    native._save(library, "symbol", tmp_path / "file.o")
+    assert not list(tmp_path.iterdir())
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(native, "_found", lambda symbols: symbols == ["malloc", "no_such_symbol"])
+        native._save(library, "symbol", tmp_path / "file.o")
+    monkeypatch.setattr(native, "_linker", lambda: pytest.fail("the linker would end the process"))
+    assert (tmp_path / "file.o").exists()
+    assert native._load(tmp_path / "file.o") is None
 
 
-def update_with_a_global(w: Any, u: Any, e: Any, mu: Any) -> Any:
-    return axpyc(GLOBAL * mu * e, u, w)
+def no_process(name: Any) -> Any:
+    raise TypeError("as on Windows")
 
 
-def test_the_fingerprint_sees_globals(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = native._describe(update_with_a_global, set())
-    monkeypatch.setitem(globals(), "GLOBAL", 2.0)
-    assert native._describe(update_with_a_global, set()) != before
+def test_a_platform_that_cannot_say_what_the_process_holds_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", no_process)
+    native._save(library_of(b"code"), "symbol", tmp_path / "file.o")
+    assert not list(tmp_path.iterdir())
+
+
+def fails(*arguments: Any) -> Any:
+    raise RuntimeError("not known here")
+
+
+def test_a_machine_that_cannot_be_described_has_no_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fingerprint("f", "", (), {}) is not None
+    monkeypatch.setattr("adaptfilt.engines.fingerprint.llvm.get_host_cpu_features", fails)
+    assert fingerprint("f", "", (), {}) is None
+
+
+def no_user(number: int) -> Any:
+    raise KeyError(number)
+
+
+def test_without_a_home_there_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert native._path("f", "", (), {}) is not None
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_user)
+    assert native._path("f", "", (), {}) is None
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert native._path("f", "", (), {}) is None
+
+
+def test_numba_switched_off_for_others_still_compiles_here(tmp_path: Path) -> None:
+    program = PROGRAM + "from numba import njit\nprint(type(njit(lambda: 0)).__name__)"
+    normal = run(tmp_path, program)
+    assert normal[2] != "function"
+    assert run(tmp_path, program, NUMBA_DISABLE_JIT="1") == [*normal[:2], "function"]
+
+
+CONSTS = "import numpy as np\nSCALE = {}\nTABLE = np.zeros(5000)\nTABLE[2500] = {}\n"
+USER = """
+import consts, adaptfilt as af
+from consts import TABLE
+from adaptfilt.engines.algorithm import Algorithm
+from adaptfilt.engines.vocabulary import axpyc
+def update(w, u, e, mu):
+    return axpyc((consts.SCALE + TABLE[2500]) * mu * e, u, w)
+class Filter(af.LinearFilter):
+    algorithm = Algorithm(update=update)
+    ranges = {"mu": {}}
+"""
+READS = """
+import sys, numpy as np, torch
+from user import Filter
+x = np.ones(1)
+w = Filter(1, {"mu": 1.0}, dtype=torch.float64)(x, x).w.item()
+print("numba" in sys.modules, w)
+"""
+
+
+def test_an_edit_of_what_a_function_reads_is_seen_in_the_next_process(tmp_path: Path) -> None:
+    (tmp_path / "user.py").write_text(USER)
+
+    def after(scale: float, entry: float) -> list[str]:
+        (tmp_path / "consts.py").write_text(CONSTS.format(scale, entry))
+        return run(tmp_path, READS, PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+
+    assert after(0.25, 0.0) == ["True", "0.25"]
+    assert after(0.25, 0.0) == ["False", "0.25"]
+    assert after(0.5, 0.0) == ["True", "0.5"]
+    assert after(0.5, 0.125) == ["True", "0.625"]
+
+
+def module(source: str, **names: Any) -> types.ModuleType:
+    made = types.ModuleType("made")
+    vars(made).update(names)
+    exec(source, vars(made))
+    return made
+
+
+def function(source: str, **names: Any) -> Any:
+    return module(source, **names).f
+
+
+def nested(depth: int) -> Any:
+    return [nested(depth - 1)] if depth else 0
+
+
+def with_entry(value: float) -> np.ndarray:
+    table = np.zeros((100, 100))
+    table[50, 50] = value
+    return table
+
+
+READ_A = "def f(x): return m.A * x"
+DIFFERENT: dict[str, tuple[Any, Any]] = {
+    "a global": (function("A = 1.0\ndef f(x): return A * x"), function("A = 2.0\ndef f(x): return A * x")),
+    "the type of a global": (function("A = 1\ndef f(x): return A * x"), function("A = 1.0\ndef f(x): return A * x")),
+    "through a module": (function(READ_A, m=module("A = 1.0")), function(READ_A, m=module("A = 2.0"))),
+    "through two modules": tuple(
+        function("def f(x): return m.n.A * x", m=module("", n=module(f"A = {a}"))) for a in (1.0, 2.0)
+    ),
+    "in an inner function": tuple(function(f"A = {a}\ndef f(x): return (lambda: A * x)()") for a in (1.0, 2.0)),
+    "a module in a cell": tuple(
+        function("def outer(m):\n    def f(x): return m.A * x\n    return f\nf = outer(m)", m=module(f"A = {a}"))
+        for a in (1.0, 2.0)
+    ),
+    "a helper of another module": tuple(
+        function("def f(x): return g(x)", g=function(f"A = {a}\ndef f(x): return A * x")) for a in (1.0, 2.0)
+    ),
+    "a helper's own helper, through modules": tuple(
+        function("def f(x): return m.f(x)", m=module(READ_A, m=module(f"A = {a}"))) for a in (1.0, 2.0)
+    ),
+    "a default": (function("def f(x, a=1.0): return a * x"), function("def f(x, a=2.0): return a * x")),
+    "a keyword-only default": tuple(function(f"def f(x, *, a={a}): return a * x") for a in (1.0, 2.0)),
+    "names of arguments": (function("def f(a, b): return a - b"), function("def f(b, a): return b - a")),
+    "a cell": tuple(
+        function(f"def outer(a):\n    def f(x): return a * x\n    return f\nf = outer({a})") for a in (1.0, 2.0)
+    ),
+    "an entry of a large array": (with_entry(0.0), with_entry(1.0)),
+    "an array's dtype": (np.zeros(2, np.int64), np.zeros(2)),
+    "an array's shape": (np.zeros((2, 3)), np.zeros((3, 2))),
+    "an array's order": (np.zeros((2, 2)), np.asfortranarray(np.zeros((2, 2)))),
+    "a NumPy number": (np.float32(1), np.float64(1)),
+    "the sign of zero": (0.0, -0.0),
+    "an array in a tuple in a list": ([(1, with_entry(0.0))], [(1, with_entry(1.0))]),
+    "a tuple or a list": ((1, 2), [1, 2]),
+    "nesting": ((1, (2, 3)), ((1, 2), 3)),
+    "a word": (function("def f(x): return g(x)", g=vocabulary.sign), function("def f(x): return g(x)", g=abs)),
+    "a function of NumPy": tuple(function(f"def f(x): return np.{name}(x)", np=np) for name in ("sin", "cos")),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_the_description_sees(name: str) -> None:
+    one, other = DIFFERENT[name]
+    assert describe(one) != describe(other)
+    assert describe(one) == describe(one)
+
+
+def test_the_same_source_anew_has_the_same_description() -> None:
+    text = "def g(x, *, k=(1, 2.0)): return k[0] * x\ndef f(x): return g(x) + np.pi * A[0]"
+    assert describe(function(text, np=np, A=with_entry(1.0))) == describe(function(text, np=np, A=with_entry(1.0)))
+
+
+UNKNOWN: dict[str, Any] = {
+    "an object": object(),
+    "a method": [].append,
+    "a class": type("Config", (), {"A": 1.0}),
+    "a subclass of float": type("Float", (float,), {})(1.0),
+    "a masked array": np.ma.array([1.0], mask=[True]),
+    "an array of objects": np.array([object()]),
+    "a partial": functools.partial(describe),
+    "a wrapper that goes by a word's name": functools.update_wrapper(functools.partial(vocabulary.dot), vocabulary.dot),
+    "a module that goes elsewhere": function("def f(x): return g(m) * x", m=module("A = 1.0"), g=abs),
+    "an attribute that is not there": function(READ_A, m=module("")),
+    "an empty cell": function("def outer():\n    def f(x): return a * x\n    return f\n    a = 1\nf = outer()"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_cannot_be_described_for_sure_is_not_kept(name: str) -> None:
+    with pytest.raises(Unknown):
+        describe(UNKNOWN[name])
+    assert fingerprint("f", "", (), {"value": UNKNOWN[name]}) is None
+
+
+def test_circular_and_very_deep_values_are_not_kept() -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    for value in (circle, nested(800)):
+        assert fingerprint("f", "", (), {"value": value}) is None
+
+
+def test_functions_that_call_each_other_are_described() -> None:
+    def texts(a: float) -> str:
+        return f"A = {a}\ndef f(x): return g(x)\ndef g(x): return f(x) * A"
+
+    assert describe(function(texts(1.0))) == describe(function(texts(1.0))) != describe(function(texts(2.0)))
 
 
 FILTERS = [
@@ -123,3 +311,96 @@ def test_an_update_that_allocates_runs_all_the_same() -> None:
     d = np.convolve(x, [1, 2, 3])[:200]
     got = Plain(3, {"mu": 0.05}, dtype=torch.float64)(x, d)
     np.testing.assert_allclose(got.y, af.LMS(3, 0.05, dtype=torch.float64)(x, d).y, rtol=1e-12, atol=1e-14)
+
+
+def test_an_exception_in_the_loop_is_not_passed_over() -> None:
+    def update(w: Any, u: Any, e: Any, mu: Any) -> Any:
+        if e > 2:
+            raise ValueError("too large")
+        return axpyc(mu * e, u, w)
+
+    class Raises(af.LinearFilter):
+        algorithm = Algorithm(update=update)
+        ranges = {"mu": {}}
+
+    x = np.ones(3, np.float32)
+    for act in (lambda f: f(x, 3 * x), lambda f: f(x, 3 * x, record_every=1), lambda f: f.step(1.0, 3.0)):
+        f = Raises(2, {"mu": 0.1})
+        f(x, x)
+        with pytest.raises(RuntimeError, match="raised an exception"):
+            act(f)
+
+
+OUTSIDE = """
+import numpy as np, adaptfilt as af
+from adaptfilt.engines.algorithm import Algorithm
+def update(w, u, e, mu, out=None):
+    if mu == 0:
+        w[len(w)] = e
+    if mu == 1:
+        w[0] = out[0]
+    return w
+class Filter(af.LinearFilter):
+    algorithm = Algorithm(update=update)
+    ranges = {"mu": {}}
+x = np.ones(20, np.float32)
+for mu in (2.0, 0.0, 1.0):
+    for act in (lambda f: f(x, x), lambda f: f(x, x, record_every=1), lambda f: f.step(1.0, 1.0)):
+        try:
+            act(Filter(2, {"mu": mu}))
+            print("right")
+        except (RuntimeError, af.DivergenceError) as error:
+            print(type(error).__name__)
+"""
+
+MANY_STATES = """
+import numpy as np, torch, adaptfilt as af
+from adaptfilt.engines.algorithm import Algorithm
+from adaptfilt.engines.vocabulary import axpyc
+names = [f"s{k}" for k in range(20)]  # more sizes than 16, and more numbers and addresses than 64
+given = ", ".join(names)
+exec(f"def update(w, {given}, u, e, mu):\\n    return axpyc(s19[19] * mu * e, u, w), {given}")
+class Filter(af.LinearFilter):
+    algorithm = Algorithm(update=update, state=tuple(names))
+    ranges = {"mu": {}}
+    def _initial_state(self):
+        return {name: torch.full((k + 1,), float(k)) for k, name in enumerate(names)}
+x = np.ones(20, np.float32)
+f, g = Filter(2, {"mu": 0.01}), af.LMS(2, 0.19)
+print(np.abs(f(x, x).y - g(x, x).y).max() < 1e-6, f.s19.tolist() == [19.0] * 20)
+"""
+
+
+def test_a_debug_build_sees_what_lies_outside_and_what_was_never_written(tmp_path: Path) -> None:
+    found = run(tmp_path, OUTSIDE, ADAPTFILT_DEBUG="1", NUMBA_OPT="0")
+    assert found == ["right"] * 3 + ["RuntimeError"] * 3 + ["DivergenceError"] * 3
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_debug_build_accepts_any_number_of_arguments(tmp_path: Path) -> None:
+    assert run(tmp_path, MANY_STATES, ADAPTFILT_DEBUG="1", NUMBA_OPT="0") == ["True", "True"]
+
+
+@pytest.mark.slow
+def test_a_debug_build_checks_the_lookahead_kernel(tmp_path: Path) -> None:
+    program = """
+import numpy as np, adaptfilt as af
+from adaptfilt.engines import lookahead
+source = lookahead.__file__
+from adaptfilt.engines import loops
+import inspect
+text = inspect.getsource(lookahead)
+wrong = text.replace("(T + M) // 8 * 16 + 160", "(T + M) // 8 * 16 + 32")
+assert wrong != text
+for version in (text, wrong):
+    loops.inspect.getsource = lambda module: version
+    loops.block_function.cache_clear()
+    x = np.ones(40, np.float32)
+    try:
+        af.LMS(9, 0.01)(x, x)
+        print("right")
+    except RuntimeError as error:
+        print("RuntimeError")
+"""
+    assert run(tmp_path, program, ADAPTFILT_DEBUG="1", NUMBA_OPT="0") == ["right", "RuntimeError"]

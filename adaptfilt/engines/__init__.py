@@ -9,7 +9,8 @@
 `block`                       exact blocks in torch, differentiable, any device, for rank-one filters
 `triton_kernel`               one fused CUDA kernel for rank-one filters
 `in_torch`, `frozen`          blocks for the engines on tensors; filtering with fixed weights
-`native`, `numba_*`           Python source to machine code, and what the words mean there
+`native`, `fingerprint`,      Python source to machine code, what it depends on, and what the words mean there
+`numba_*`
 `learner`, `stepper`          a module with its loss and optimiser, and one step of it: `GradientFilter`
 `mini_batches`,               the same steps over a block, in eager torch or as one compiled loop
 `traced_step`, `tape*`

@@ -13,6 +13,7 @@ from torch import Tensor
 from adaptfilt.checks import NUMPY, DivergenceError, cast, check_finite, skip_nonfinite
 from adaptfilt.engines.algorithm import Job, Result
 from adaptfilt.engines.loops import block_function, places, step_function
+from adaptfilt.engines.native import empty
 from adaptfilt.taps import windows
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -21,6 +22,7 @@ CHUNK = 32768  # samples a loop gets at a time: its copy of the stream stays in 
 CHUNK_FEATURES = 1 << 20  # entries of written-out regressors at a time
 MIN_RUN = 16  # lookahead pays from about so many samples between two records
 _DIVERGED = "the weights grew beyond the finite numbers: lower the step size; the state is as before the call"
+_RAISED = "the update function raised an exception inside the compiled loop"
 MIN_THREADED = 100_000  # multiply-adds from which on a second thread pays
 
 
@@ -41,8 +43,8 @@ def run(job: Job) -> Result:
     w, line, *states = (
         _array(t).reshape(channels, *t.shape[len(batch) :]).copy() for t in (job.w, job.samples, *job.state.values())
     )
-    y, e = np.empty((channels, T), dtype), np.empty((channels, T), dtype)
-    record = np.empty((channels, T // job.every, F), dtype) if job.every else None
+    y, e = empty((channels, T), dtype), empty((channels, T), dtype)
+    record = empty((channels, T // job.every, F), dtype) if job.every else None
     mu, p = _numbers(job, channels, T)
 
     length = CHUNK if job.features is None else max(1, CHUNK_FEATURES // (channels * F))
@@ -101,8 +103,8 @@ def _block(
 
     def part(first: int, last: int) -> int:
         own = arguments.copy()
-        scratch = [np.empty(shape, w.dtype) for shape in job.scratch]
-        stream = np.empty(1 if rows else T + M - 1, w.dtype)
+        scratch = [empty(shape, w.dtype) for shape in job.scratch]
+        stream = empty(1 if rows else T + M - 1, w.dtype)
         for name, value in (("stream", stream), *zip(job.algorithm.scratch, scratch, strict=True)):
             own[where[name]] = value.ctypes.data
         own[where["first"]], own[where["last"]] = first, last
@@ -120,7 +122,7 @@ def call(function: Callable[..., int], *arguments: Any) -> int:
     """Call a native function and return its result."""
     result, spare = c_int64(), c_int64()
     if function(addressof(result), addressof(spare), *arguments):
-        raise RuntimeError("the update function raised an exception inside the compiled loop")
+        raise RuntimeError(_RAISED)
     return result.value
 
 
@@ -142,9 +144,9 @@ class Bound:
         self.w, self.samples = job.w, job.samples
         w, line, *states = (t.numpy() for t in (job.w, job.samples, *job.state.values()))
         mu, p = _numbers(job, 1, 1)
-        scratch = [np.empty(shape, w.dtype) for shape in job.scratch]
-        stream, self._io = np.empty(CHUNK + len(w), w.dtype), (c_double * 10)()
-        copies = [np.empty_like(a) for a in (w, w, line, *states)]  # u and what to go back to
+        scratch = [empty(shape, w.dtype) for shape in job.scratch]
+        stream, self._io = empty(CHUNK + len(w), w.dtype), (c_double * 10)()
+        copies = [empty(a.shape, a.dtype) for a in (w, w, line, *states)]  # u and what to go back to
         dims = _dims([*(a.shape for a in states), *job.scratch])
         own = dict(zip(job.state, states, strict=True)) | dict(zip(job.algorithm.scratch, scratch, strict=True))
         own |= dict(zip(["u", "saved_w", "saved_line", *(f"saved_{k}" for k in job.state)], copies, strict=True))
@@ -200,7 +202,7 @@ class Bound:
         e: Any
         w: Any
         if type(x) is np.ndarray:
-            out = np.empty(2 * T + M, self._dtype)
+            out = empty(2 * T + M, self._dtype)
             y, e, w, start = out[:T], out[T : 2 * T], out[2 * T :], _address(out)
             step = T * out.itemsize
             addresses, after = [_address(x), _address(d), start, start + step], start + 2 * step
@@ -209,7 +211,8 @@ class Bound:
             *addresses, after = [t.data_ptr() for t in (x, d, y, e, w)]
         arguments[self._length], arguments[self._after] = T, after
         arguments[self._first : self._first + 4] = addresses  # type: ignore[assignment]
-        self._many()
+        if self._many():
+            raise RuntimeError(_RAISED)
         if self._status.value == DIVERGED:
             raise DivergenceError(_DIVERGED)
         if self._status.value:
@@ -247,7 +250,8 @@ class Bound:
             kind = "number" if self._complex else "float (this filter is real)"
             raise TypeError(f"a sample must be a {kind}, got {type(x).__name__} and {type(d).__name__}") from None
         io[8] = mode
-        self._one()
+        if self._one():
+            raise RuntimeError(_RAISED)
         status = self._status.value
         if status == DIVERGED:
             raise DivergenceError(_DIVERGED)
@@ -264,7 +268,7 @@ def _address(array: Any) -> int:
 def _dims(shapes: list[tuple[int, ...]]) -> Array:
     """Return the sizes of all state and scratch arrays of one filter, one after the other."""
     sizes = [n for shape in shapes for n in shape]
-    return np.array(sizes + [0] * (16 - len(sizes)), np.int64)
+    return np.array(sizes, np.int64)
 
 
 def _numbers(job: Job, channels: int, T: int) -> tuple[Array, Array]:

@@ -73,14 +73,16 @@ _LOOKAHEAD = """
 # framed: of one filter, whose state goes back where the block fails.
 _BLOCK = """
 def block(a_):
-    A = carray(a_, (64,))
+    A = carray(a_, (N_PLACES,))
     UNPACK
     W, LINE, P = carray(w_, (channels, M)), carray(line_, (channels, M)), carray(p_, (channels, N_PARAMS))
-    X, D = carray(x_, (channels * x_row + T * M,)), carray(d_, (channels * d_row + T,))
-    Y, E = carray(y_, (channels * y_row + T,)), carray(e_, (channels * y_row + T,))
-    MU, RECORD = carray(mu_, (channels * mu_row + T,)), carray(record_, (channels * kept + T * M,))
+    X = carray(x_, ((channels - 1) * x_row + T * (M if rows else 1),))
+    D = carray(d_, ((channels - 1) * d_row + T,))
+    Y, E = carray(y_, ((channels - 1) * y_row + T,)), carray(e_, ((channels - 1) * y_row + T,))
+    MU = carray(mu_, ((channels - 1) * mu_row + (T - 1) * mu_step + 1,))
+    RECORD = carray(record_, ((channels - 1) * kept + (T // every * M if every > 0 else 0),))
     saved_w, saved_line, after = carray(saved_w_, (M,)), carray(saved_line_, (M,)), carray(after_, (M,))
-    stream, dims = carray(stream_, (length + M - 1,)), carray(dims_, (16,))
+    stream, dims = carray(stream_, (length + M - 1,)), carray(dims_, (N_DIMS,))
     ARRAYS
     c, status = 0, 0
     w, line = W[c], LINE[c]
@@ -121,11 +123,11 @@ def block(a_):
 # One sample; mode 1: take x in and predict; 2: adapt, d being the error; 3: both, d being the desired sample.
 _STEP = """
 def step(a_):
-    A = carray(a_, (64,))
+    A = carray(a_, (N_PLACES,))
     UNPACK
     w, line, p = carray(w_, (M,)), carray(line_, (M,)), carray(p_, (N_PARAMS,))
     u, io, saved = carray(u_, (M,)), carray(io_, (10,)), carray(saved_w_, (M,))
-    dims, channels, c = carray(dims_, (16,)), 1, 0
+    dims, channels, c = carray(dims_, (N_DIMS,)), 1, 0
     ARRAYS
     ROWS
     x_n, d, mode = SAMPLE(io[0], io[1]), SAMPLE(io[2], io[3]), int(io[8])
@@ -223,6 +225,8 @@ def _build(name: str, text: str, algorithm: Algorithm, dtype: str, ndims: Ndims,
     unpack += [f"{a}_ = pointer(A[{i}], {like[kind]})" for i, (a, _, kind) in enumerate(given, len(NUMBERS))]
     pieces = {
         "UNPACK": unpack,
+        "N_PLACES": [str(len(NUMBERS) + len(given))],
+        "N_DIMS": [str(sum(ndims[0] + ndims[1]))],
         "N_PARAMS": [str(len(algorithm.params) + bool(algorithm.gain))],
         "OTHER_PARAMS": [", ".join(f"p[{i}]" for i in range(1, len(algorithm.params))) or "p[-1]"],
         "MU_INDEX": [str(algorithm.params.index("mu") if "mu" in algorithm.params else 0)],

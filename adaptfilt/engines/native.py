@@ -1,33 +1,46 @@
 """Python source to machine code and back from disk: Numba compiles once, a later process loads the object file.
 
 Loading does without Numba (importing it and its type system takes half a second); the file's name is a
-fingerprint of all that went into it, so a changed update function or another machine never meets stale code.
+`fingerprint` of all that went into it, so a changed update function or another machine never meets stale code.
+Without a place to keep files, and wherever loading fails, Numba compiles in every process.
+
+With ``ADAPTFILT_DEBUG=1`` in the environment the code checks its bounds, scratch memory holds NaN until it is written
+to, the words of `vectors` are compiled as they stand there, and nothing is kept on disk or loaded from it.
 """
 
 import ctypes
 import hashlib
 import inspect
+import json
 import os
 import re
 import tempfile
 import threading
 import types
-from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
+import numpy as np
 
 from adaptfilt.engines import vectors, vocabulary
+from adaptfilt.engines.fingerprint import codes, fingerprint
 
+DEBUG = os.environ.get("ADAPTFILT_DEBUG") == "1"
 # Multiply-adds may be contracted; sums are reordered only inside the vocabulary's words, NaN and infinity honoured.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "boundscheck": DEBUG}
 _CTYPES = {"pointer": ctypes.c_void_p, "int64": ctypes.c_int64, "float64": ctypes.c_double}
 _RELEASE = "NRT_MemInfo_call_dtor"  # Numba's call when an array's owner goes
-_TRANSLATED = (vocabulary.__name__, vectors.__name__, "adaptfilt.engines.numba_")
+_TRANSLATED = (vocabulary.__name__, "adaptfilt.engines.numba_", *([] if DEBUG else [vectors.__name__]))
 _lock = threading.Lock()
 _keep: list[Any] = []  # compiled code must outlive every address handed out
+
+
+def empty(shape: Any, dtype: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return an array to be written to before it is read; in a debug build it holds NaN."""
+    return np.full(shape, np.nan, dtype) if DEBUG else np.empty(shape, dtype)
 
 
 def native(name: str, source: str, arguments: tuple[str, ...], inject: Mapping[str, Any]) -> Callable[..., int]:
@@ -50,55 +63,34 @@ def native(name: str, source: str, arguments: tuple[str, ...], inject: Mapping[s
         Called with the address of an int64 for the result, that of eight spare bytes, and the arguments (addresses
         are integers); returns 0, or another number if the source raised. It runs without the GIL.
     """
-    key = _fingerprint(name, source, arguments, inject)
-    path = _folder() / f"{name}-{key}.o"
+    path = _path(name, source, arguments, inject)
     with _lock:
         address = _load(path) or _compile(name, source, arguments, inject, path)
     kinds = [_CTYPES["pointer" if a.endswith("*") else a] for a in arguments]
     return ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)(address)
 
 
-def _folder() -> Path:
-    """Return the user's cache folder."""
+def _path(name: str, source: str, arguments: tuple[str, ...], inject: Mapping[str, Any]) -> Path | None:
+    """Return the file of an object in the user's cache folder; None where there can be none."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "adaptfilt"
+    key = fingerprint(name, source, arguments, inject)
+    return None if DEBUG or key is None or not os.path.isabs(base) else Path(base, "adaptfilt", f"{name}-{key}.o")
 
 
-def _fingerprint(name: str, source: str, arguments: tuple[str, ...], inject: Mapping[str, Any]) -> str:
-    """Hash all that the machine code depends on."""
-    here = Path(__file__).parent
-    parts = [
-        name,
-        source,
-        repr(arguments),
-        *((here / f"numba_{words}.py").read_text() for words in ("vectors", "vocabulary")),
-        version("numba"),
-        version("llvmlite"),
-        version("numpy"),
-    ]
-    parts += [llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
-    for key in sorted(inject):
-        parts += [key, _describe(inject[key], set())]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+@contextmanager
+def _enabled() -> Iterator[None]:
+    """Let Numba compile in a process with NUMBA_DISABLE_JIT=1, too: there is no other way to run a loop."""
+    from numba.core import config
+
+    before = vars(config)["DISABLE_JIT"]
+    vars(config)["DISABLE_JIT"] = 0
+    try:
+        yield
+    finally:
+        vars(config)["DISABLE_JIT"] = before
 
 
-def _describe(value: Any, seen: set[int]) -> str:
-    """Describe a constant, or a function by its code, its defaults and the globals and cells it reads."""
-    if isinstance(value, types.CodeType):
-        return repr((value.co_code, value.co_names, [_describe(c, seen) for c in value.co_consts]))
-    if not inspect.isfunction(value):
-        return f"{type(value).__qualname__} {value!r}" if not isinstance(value, types.ModuleType) else value.__name__
-    if id(value) in seen or value.__module__ == "adaptfilt.engines.vocabulary":
-        return value.__qualname__
-    seen.add(id(value))
-    read = inspect.getclosurevars(value)
-    parts = [_describe(value.__code__, seen), repr(value.__defaults__)]
-    for names in (read.nonlocals, read.globals):
-        parts += [f"{k}={_describe(names[k], seen)}" for k in sorted(names)]
-    return "; ".join(parts)
-
-
-def _compile(name: str, source: str, arguments: tuple[str, ...], inject: Mapping[str, Any], path: Path) -> int:
+def _compile(name: str, source: str, arguments: tuple[str, ...], inject: Mapping[str, Any], path: Path | None) -> int:
     """Compile with Numba and, where it stands without Numba's runtime, keep the object file."""
     import numba
 
@@ -119,12 +111,14 @@ def _compile(name: str, source: str, arguments: tuple[str, ...], inject: Mapping
         for a in arguments
     ]
     options = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    decorate = numba.njit(numba.types.int64(*kinds), **options)
-    dispatcher = decorate(_with_compiled_globals(namespace[name], {}))
+    with _enabled():
+        decorate = numba.njit(numba.types.int64(*kinds), **options)
+        dispatcher = decorate(_with_compiled_globals(namespace[name], {}))
     _keep.append(dispatcher)
     compiled: Any = next(iter(dispatcher.overloads.values()))
     entry = compiled.fndesc.llvm_func_name
-    _save(compiled.library, entry, path)
+    if path is not None:
+        _save(compiled.library, entry, path)
     return compiled.library.get_pointer_to_function(entry)
 
 
@@ -133,11 +127,11 @@ def _with_compiled_globals(function: Any, done: dict[Any, Any]) -> Any:
     import numba
 
     names = dict(function.__globals__)
-    for key in _names(function.__code__):
+    for key in {name for code in codes(function.__code__) for name in code.co_names}:
         value = names.get(key)
         if inspect.isfunction(value) and value is not function and not _known(value):
             if value not in done:
-                inline = value.__name__ not in ("block", "lookahead")
+                inline = not DEBUG and value.__name__ not in ("block", "lookahead")
                 done[value] = numba.njit(forceinline=inline, **_OPTIONS)(_with_compiled_globals(value, done))
             names[key] = done[value]
     new = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
@@ -150,44 +144,49 @@ def _known(function: Any) -> bool:
     return function.__module__.startswith((*_TRANSLATED, "numba.", "numpy."))
 
 
-def _names(code: types.CodeType) -> set[str]:
-    """Return the global names a function reads, nested functions included."""
-    inner = (_names(c) for c in code.co_consts if isinstance(c, types.CodeType))
-    return set(code.co_names).union(*inner)
-
-
 def _save(library: Any, entry: str, path: Path) -> None:
     """Write the object file if it needs nothing but the C library; a folder that cannot be written is no error."""
-    process, ir = ctypes.CDLL(None), library.get_llvm_str()
+    ir = library.get_llvm_str()
     external = re.findall(r"^declare [^@]*@\"?([\w.$]+)\"?\(|^@\"?([\w.$]+)\"? = external", ir, re.M)
-    symbols = {a or b for a, b in external} - {_RELEASE}
-    if not all(symbol.startswith("llvm.") or hasattr(process, symbol) for symbol in symbols):
+    symbols = sorted({a or b for a, b in external if not a.startswith("llvm.")} - {_RELEASE})
+    if not _found(symbols):
         return
-    code, name = library._get_compiled_object(), entry.encode()
-    try:
+    content = json.dumps([entry, symbols]).encode() + b"\n" + library._get_compiled_object()
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(hashlib.sha256(code).digest() + len(name).to_bytes(4, "little") + name + code)
-        os.replace(file.name, path)
-    except OSError:
-        pass
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            file = Path(folder, path.name)
+            file.write_bytes(hashlib.sha256(content).digest() + content)
+            os.replace(file, path)
 
 
-def _load(path: Path) -> int | None:
-    """Load an object file; None where it is damaged."""
+def _load(path: Path | None) -> int | None:
+    """Load an object file; None where it is not there, damaged, or does not fit."""
     try:
-        content = path.read_bytes()
-    except OSError:
+        content = b"" if path is None else path.read_bytes()
+        if hashlib.sha256(content[32:]).digest() != content[:32]:
+            return None
+        head, _, code = content[32:].partition(b"\n")
+        entry, symbols = json.loads(head)
+        if not _found(symbols):  # LLVM would end the process
+            return None
+        linker = _linker()
+        linker.add_object_file(llvm.ObjectFileRef.from_data(code))
+        linker.finalize_object()
+        address = linker.get_function_address(entry)
+    except (OSError, RuntimeError):
         return None
-    size = int.from_bytes(content[32:36], "little")
-    name, code = content[36 : 36 + size], content[36 + size :]
-    if hashlib.sha256(code).digest() != content[:32]:
-        return None
-    linker = _linker()
-    linker.add_object_file(llvm.ObjectFileRef.from_data(code))
-    linker.finalize_object()
     _keep.append(linker)
-    return linker.get_function_address(name.decode()) or None
+    return address or None
+
+
+def _found(symbols: list[str]) -> bool:
+    """Say whether this process has all the symbols; Windows cannot say."""
+    try:
+        process = ctypes.CDLL(None)
+    except (OSError, TypeError):
+        return False
+    return all(hasattr(process, symbol) for symbol in symbols)
 
 
 def _linker() -> Any:
@@ -195,5 +194,6 @@ def _linker() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine()
-    nothing = llvm.parse_assembly(f"define void @{_RELEASE}(ptr %owner) {{ ret void }}")  # views own nothing
+    # Views own nothing. The argument is an address; LLVM's versions differ in how they write that.
+    nothing = llvm.parse_assembly(f"define void @{_RELEASE}(i64 %owner) {{ ret void }}")
     return llvm.create_mcjit_compiler(nothing, machine)

@@ -7,8 +7,10 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from adaptfilt.engines import vocabulary
+from adaptfilt.engines.native import DEBUG
 
-_FAST: Any = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}}  # NaN and infinity stay honoured
+# NaN and infinity stay honoured.
+_FAST: Any = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "boundscheck": DEBUG}
 
 
 def _is_array(t: Any) -> bool:
@@ -44,7 +46,7 @@ def _assign(target: Any, value: Any) -> Any:
 
         def assign(target: Any, value: Any) -> None:
             if target.ctypes.data != value.ctypes.data:
-                for i in range(len(target)):
+                for i in range(max(len(target), len(value))):  # they are equal; a debug build finds where not
                     target[i] = value[i]
     else:
         word = assign_word

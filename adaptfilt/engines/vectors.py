@@ -1,6 +1,7 @@
 """Vectors of eight numbers, the words the lookahead kernel is written in; `numba_vectors` says the same for Numba.
 
 Here a pointer is an array and a vector a small array: slow, but what the compiled words do is what these do.
+A debug build compiles these words, which check their bounds.
 Vectors of one type are added and multiplied entry by entry with + and *.
 """
 
@@ -16,7 +17,7 @@ def data(array: Any) -> Any:
 
 def allocate(p: Any, count: int) -> Any:
     """Return a pointer to `count` new entries, uninitialised, of the type p points to, on a line of 64 bytes."""
-    return np.empty(count, p.dtype)
+    return np.full(count, np.nan, p.dtype)
 
 
 def release(p: Any) -> None:
@@ -30,12 +31,16 @@ def after(p: Any, i: int) -> Any:
 
 def load(p: Any, i: int) -> Any:
     """Return entries i to i + 7 as a vector."""
-    return p[i : i + 8].copy()
+    v = zeros(p)
+    for k in range(8):
+        v[k] = p[i + k]
+    return v
 
 
 def store(p: Any, i: int, v: Any) -> None:
     """Write a vector to entries i to i + 7."""
-    p[i : i + 8] = v
+    for k in range(8):
+        p[i + k] = v[k]
 
 
 def zeros(p: Any) -> Any:
