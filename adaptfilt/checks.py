@@ -169,9 +169,13 @@ def check_number(
         if isinstance(value, np.ma.MaskedArray) or (isinstance(value, Tensor) and value.layout != torch.strided):
             raise TypeError(f"{name} must be a dense array or tensor, got {type(value).__name__}")
         check_plain(name, value)
-        tensor = torch.as_tensor(np.array(value, copy=None, order="C") if isinstance(value, np.ndarray) else value)
-        if not tensor.is_floating_point():
-            raise TypeError(f"{name} must be a float or a tensor of floats, got {tensor.dtype}")
+        if (value.dtype.kind != "f") if isinstance(value, np.ndarray) else not value.is_floating_point():
+            raise TypeError(f"{name} must be a float or a tensor of floats, got {value.dtype}")
+        tensor = (
+            value
+            if isinstance(value, Tensor)
+            else _from_numpy(value, np.float32 if value.dtype == np.float32 else np.float64)
+        )
         try:
             fits = torch.broadcast_shapes(tensor.shape, batch) == torch.Size(batch)
         except RuntimeError:
@@ -214,8 +218,13 @@ def cast(value: Any, dtype: torch.dtype) -> Any:
 def as_tensor(value: Block, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return a block as a tensor of the filter's precision and device."""
     if isinstance(value, np.ndarray):
-        with np.errstate(over="ignore"):
-            own = np.array(value, NUMPY[dtype], copy=None, order="C")
-        misplaced = own.ctypes.data % own.itemsize or min(own.strides, default=0) < 0  # to torch, not to NumPy
-        return torch.from_numpy(own.copy() if misplaced or not own.flags.writeable else own).to(device)
+        return _from_numpy(value, NUMPY[dtype]).to(device)
     return value.to(dtype)
+
+
+def _from_numpy(value: Any, dtype: Any) -> Tensor:
+    """Return an array of any form, address and byte order as a tensor."""
+    with np.errstate(over="ignore"):
+        own = np.array(value, dtype, copy=None, order="C")
+    misplaced = own.ctypes.data % own.itemsize or min(own.strides, default=0) < 0  # to torch, not to NumPy
+    return torch.from_numpy(own.copy() if misplaced or not own.flags.writeable else own)

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import pickle
 from collections.abc import Callable, Mapping
 from functools import wraps
 from threading import RLock
@@ -26,6 +27,13 @@ def _free_locks() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_free_locks)
+
+
+def _from_pickle(content: bytes) -> Any:
+    cls, state = pickle.loads(content)
+    f = cls.__new__(cls)
+    f.__setstate__(state)
+    return f
 
 
 def locked(method: Any) -> Any:
@@ -110,6 +118,19 @@ class AdaptiveFilter(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the lock, for copies and pickles."""
         return {**self.__dict__, "_lock": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy the state into memory of its own."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return twin
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Go to another process by value: torch would move the state into memory that both then adapt."""
+        if self.line.samples.is_shared():  # asked for
+            return super().__reduce_ex__(protocol)
+        return _from_pickle, (pickle.dumps((type(self), self.__getstate__())),)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make a lock of one's own."""

@@ -188,13 +188,14 @@ class GradientFilter(ModelFilter):
             own, wanted = own.nan_to_num(0.0, 0.0, 0.0), wanted.clone()
             wanted[~ok] = torch.nan
         stream = self._stream(own)
-        if self.training:
-            with self._learner.adapting():
-                y, record = self._adapt(stream, wanted, ok, every)
-        else:
-            y, record = self._evaluate(stream), [self._learner.vectors()] * (own.shape[1] // every if every else 0)
-        y = self._precise(y)
-        self._keep(stream, None if ok is None else _good(given))
+        with self._whole():
+            if self.training:
+                with self._learner.adapting():
+                    y, record = self._adapt(stream, wanted, ok, every)
+            else:
+                y, record = self._evaluate(stream), [self._learner.vectors()] * (own.shape[1] // every if every else 0)
+            y = self._precise(y)
+            self._keep(stream, None if ok is None else _good(given))
         w = self._learner.vectors()
         if every:
             w = torch.stack(record, 1) if record else w[:, None][:, :0]
@@ -326,10 +327,11 @@ class GradientFilter(ModelFilter):
         samples = self.line.samples
         stream = torch.cat([samples[1:], samples.new_tensor([x])])
         wanted = samples.new_tensor([d]).reshape(1, *self._tail())
-        with self._learner.adapting():
-            y = Stepper(self._learner, self._scale)(stream.flip(0).unsqueeze(0), wanted)
-        samples.copy_(stream)
-        self.passed_over.zero_()
+        with self._whole():
+            with self._learner.adapting():
+                y = Stepper(self._learner, self._scale)(stream.flip(0).unsqueeze(0), wanted)
+            samples.copy_(stream)
+            self.passed_over.zero_()
         return y.item(), (wanted - y).item()
 
     @locked

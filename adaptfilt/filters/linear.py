@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -134,6 +135,10 @@ class LinearFilter(AdaptiveFilter):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move or convert, as torch does, and find everything anew afterwards."""
         super()._apply(fn, recurse)
+        for name in self.ranges:
+            value = self.__dict__.get(name)
+            if isinstance(value, Tensor) and not value.requires_grad:
+                self.__dict__[name] = value.to(self.device, self.dtype.to_real())
         self._forget()
         return self
 
@@ -156,17 +161,14 @@ class LinearFilter(AdaptiveFilter):
         """Check what is assigned; weights and state are copied into place."""
         if name in self.ranges:
             value = check_number(name, value, self.batch, **self.ranges[name])
-            place: Any
             if isinstance(value, Tensor) and not value.requires_grad:
-                place, value = self._buffers, value.to(self.device, self.dtype.to_real(), copy=True)
-                self._non_persistent_buffers_set.add(name)
-            else:
-                place = self._parameters if isinstance(value, nn.Parameter) else self.__dict__
+                value = value.to(self.device, self.dtype.to_real(), copy=True)
+            place, other = self.__dict__, self._parameters
+            if isinstance(value, nn.Parameter):
+                place, other = other, place  # type: ignore[assignment]
             self.__dict__["_given"] = None
-            place[name] = value  # the new one is there before the old one goes: an interrupt finds one of them
-            for other in (self._parameters, self._buffers, self.__dict__):
-                if other is not place:
-                    other.pop(name, None)
+            place[name] = value  # one step, so that an interrupt finds the old one or the new one
+            other.pop(name, None)
             self.__dict__["_given"] = None
         elif name in ("w", *self.algorithm.state) and self._buffers.get(name) is not None:
             own: Any = self._buffers[name]
@@ -256,7 +258,7 @@ class LinearFilter(AdaptiveFilter):
             self._commit(result.w, result.samples, result.state)
         self.__dict__["_fresh"] = False
         if job.skip and d.shape[-1]:
-            self.passed_over.copy_(torch.as_tensor(~finite_samples(x, rows)[..., -1]))
+            self._mark(x, rows)
         w = result.w if result.record is None else result.record
         if engine == "compiled":
             return Output(result.y, result.e, w)
@@ -314,6 +316,11 @@ class LinearFilter(AdaptiveFilter):
             tensor.data = tensor.data.contiguous()
         self.line.samples.data = self.line.samples.data.contiguous()
 
+    def _mark(self, x: Any, rows: bool) -> None:
+        """Remember where the newest sample of a block was not finite."""
+        ok = finite_samples(x[..., -1:, :] if rows else x[..., -1:], rows)
+        self.passed_over.copy_(~(torch.from_numpy(ok) if isinstance(ok, np.ndarray) else ok)[..., 0])
+
     def _commit(self, w: Any, samples: Any, state: dict[str, Any]) -> None:
         """Take over the state after a block: in one call, so that an interrupt finds all of it old or all of it new."""
         old = [self.w, self.line.samples, *(getattr(self, k) for k in state)]
@@ -344,7 +351,7 @@ class LinearFilter(AdaptiveFilter):
         y, samples = combine(x, self.w, self.line.samples, self.features, rows)
         self.line.samples.copy_(samples)
         if self.nonfinite == "skip" and x.shape[len(self.batch)]:
-            self.passed_over.copy_(torch.as_tensor(~finite_samples(given, rows)[..., -1]))
+            self._mark(given, rows)
         return like_input(y, x)
 
     def _only_filter(self, x: Block, d: Block, rows: bool, every: int) -> Output:

@@ -1,7 +1,8 @@
 """A torch module and its optimiser as the state of a filter."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any, Self
 
@@ -115,13 +116,28 @@ class ModelFilter(AdaptiveFilter):
     @locked
     def reset(self) -> Self:
         """Return to the start: initial parameters and buffers, a fresh optimiser, empty delay line."""
-        self.line.reset()
-        self.passed_over.zero_()
-        self._last = None
-        own, state = copy.deepcopy(self._start)
-        self.model.load_state_dict(own)
-        self.optimizer.load_state_dict(state)
+        with self._whole():
+            self.line.reset()
+            self.passed_over.zero_()
+            self._last = None
+            own, state = copy.deepcopy(self._start)
+            self.model.load_state_dict(own)
+            self.optimizer.load_state_dict(state)
         return self
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Undo all where an error or an interrupt comes within: the state changes whole or not at all."""
+        restore, last = self._learner.snapshot(), self._last
+        line, passed_over = self.line.samples.clone(), self.passed_over.clone()
+        try:
+            yield
+        except BaseException:
+            restore()
+            self.line.samples.copy_(line)
+            self.passed_over.copy_(passed_over)
+            self._last = last
+            raise
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the optimiser's part of `state_dict`, and the newest row where rows are given."""
