@@ -171,11 +171,8 @@ def check_number(
         check_plain(name, value)
         if (value.dtype.kind != "f") if isinstance(value, np.ndarray) else not value.is_floating_point():
             raise TypeError(f"{name} must be a float or a tensor of floats, got {value.dtype}")
-        tensor = (
-            value
-            if isinstance(value, Tensor)
-            else _from_numpy(value, np.float32 if value.dtype == np.float32 else np.float64)
-        )
+        own = np.float32 if value.dtype == np.float32 else np.float64
+        tensor = value if isinstance(value, Tensor) else _from_numpy(value, own)
         try:
             fits = torch.broadcast_shapes(tensor.shape, batch) == torch.Size(batch)
         except RuntimeError:

@@ -165,7 +165,7 @@ class LinearFilter(AdaptiveFilter):
                 value = value.to(self.device, self.dtype.to_real(), copy=True)
             place, other = self.__dict__, self._parameters
             if isinstance(value, nn.Parameter):
-                place, other = other, place  # type: ignore[assignment]
+                place, other = other, place
             self.__dict__["_given"] = None
             place[name] = value  # one step, so that an interrupt finds the old one or the new one
             other.pop(name, None)
