@@ -111,7 +111,8 @@ class ModelFilter(AdaptiveFilter):
     def w(self, value: Block) -> None:
         check_block("w", value, self.line.samples, self.w.shape)
         check_finite("w", value)
-        self._learner.assign(as_tensor(value, self.dtype, self.device).reshape(self._count, -1))
+        with self._whole():
+            self._learner.assign(as_tensor(value, self.dtype, self.device).reshape(self._count, -1))
 
     @locked
     def reset(self) -> Self:
