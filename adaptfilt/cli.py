@@ -13,12 +13,10 @@ SIGHUP, with exit code 128 + signal. An output stands whole under its name, or n
 import argparse
 import os
 import re
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -33,6 +31,7 @@ from adaptfilt.filters.linear import LinearFilter
 from adaptfilt.filters.lms import LMS
 from adaptfilt.filters.nlms import NLMS
 from adaptfilt.filters.rls import RLS
+from adaptfilt.outputs import check_space, replacing, unwound_by_signals, writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     2
     """
     try:
-        with _unwound_by_signals():
+        with unwound_by_signals():
             args = _parser().parse_args(argv)
             args.run(args)
             _flush()
@@ -86,27 +85,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = f"out of memory: {error}"
     print("adaptfilt:", *message.split(), file=sys.stderr)
     return 2
-
-
-@contextmanager
-def _unwound_by_signals() -> Iterator[None]:
-    """Let the signals that end a process unwind it, so that nothing half-written remains; ignored ones stay so."""
-
-    def end(number: int, _: object) -> NoReturn:
-        for own in taken:
-            signal.signal(own, signal.SIG_IGN)
-        raise SystemExit(128 + number)
-
-    ending = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    free = threading.current_thread() is threading.main_thread()
-    taken = [s for s in ending if free and signal.getsignal(s) is signal.SIG_DFL]
-    for own in taken:
-        signal.signal(own, end)
-    try:
-        yield
-    finally:
-        for own in taken:
-            signal.signal(own, signal.SIG_DFL)
 
 
 def _flush() -> None:
@@ -205,7 +183,7 @@ def cancel(args: argparse.Namespace) -> None:
                     clean.write(e)
                     powers.append((np.mean(d**2), np.mean(e**2)))
                     clipped += int(np.sum(np.abs(e) > 1))
-            _check_space(part)
+            check_space(part)
     print(f"{pair}\n{args.filter}: {f.extra_repr()}")
     print(f"output below MIC: {_level(np.array(powers))}")
     if clipped and subtype not in ("FLOAT", "DOUBLE"):
@@ -290,48 +268,6 @@ def _read(sound: "SoundFile", channel: int, size: int) -> Array:
     if not np.isfinite(block).all():
         raise ValueError(f"{sound.name}: holds NaN or infinity")
     return np.ascontiguousarray(block)
-
-
-@contextmanager
-def replacing(path: Path, kinds: set[str]) -> Iterator[Path]:
-    """Give an empty temporary file beside `path`; it becomes `path` if all goes well and is removed if not."""
-    if path.suffix.lower() not in kinds:
-        raise ValueError(f"{path}: the name must end in {' or '.join(sorted(kinds))}")
-    if not path.parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder")
-    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        with writing(path):
-            part.touch()
-        yield part
-        with writing(path):
-            os.replace(part, path)
-    finally:
-        with suppress(OSError):
-            part.unlink()
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Name the output in what goes wrong with writing it."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(f"{path}: cannot be written ({error.strerror or error})") from None
-    except RuntimeError as error:
-        if not hasattr(error, "error_string"):  # a LibsndfileError has one
-            raise
-        raise OSError(f"{path}: cannot be written ({error.error_string})") from None
-
-
-def _check_space(part: Path) -> None:
-    """Refuse a full disk: the last bytes of FLAC, Ogg and MP3 are lost on it without an error."""
-    with part.open("ab") as file:
-        size = file.tell()
-        file.write(bytes(LONGEST_BLOCK))
-        file.truncate(size)
 
 
 def _picture_kinds() -> set[str]:
