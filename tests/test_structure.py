@@ -29,7 +29,6 @@ ALLOWED = {  # what each part may import of the library
     "filters": {"filters", "engines", "taps", "checks", "features"},
     "once": {"filters", "checks"},
     "testing": {"checks", "filters"},
-    "cli": {"filters", "checks", "taps", "signals", "plants", "metrics", "theory", "plots", ""},
     "outputs": set(),
     "cli": {"filters", "checks", "taps", "signals", "plants", "metrics", "theory", "plots", "outputs", ""},
     "__main__": {"cli"},
