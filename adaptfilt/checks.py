@@ -151,6 +151,19 @@ def admit(x: Any, d: Any, skip: bool) -> tuple[Any, Any]:
     return x, d
 
 
+def number(name: str, value: Any, kind: type) -> Any:
+    """Return one sample as a float or a complex number; text and truth values are none."""
+    wanted = "number" if kind is complex else "float (this filter is real)"
+    try:
+        if not isinstance(value, bool | np.bool_ | str | bytes | bytearray):
+            return kind(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be finite, got {value!r}") from None
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    raise TypeError(f"{name} must be a {wanted}, got {value!r}")
+
+
 def check_number(
     name: str,
     value: Any,
@@ -171,6 +184,8 @@ def check_number(
         check_plain(name, value)
         if (value.dtype.kind != "f") if isinstance(value, np.ndarray) else not value.is_floating_point():
             raise TypeError(f"{name} must be a float or a tensor of floats, got {value.dtype}")
+        if isinstance(value, Tensor) and value.is_meta:
+            raise TypeError(f"{name} must hold numbers, got a tensor on meta")
         own = np.float32 if value.dtype == np.float32 else np.float64
         tensor = value if isinstance(value, Tensor) else _from_numpy(value, own)
         try:

@@ -58,7 +58,7 @@ def agree(got: Any, want: Any, f: Any, model: Any) -> None:
     for a, b in zip(got, want, strict=True):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance, check_stride=False)
     for (k, a), (_, b) in zip(f.named_buffers(), model.named_buffers(), strict=True):
-        scale = float(b.abs().max()) + 1
+        scale = float(b.abs().max()) + 1 if b.dtype != torch.bool else 1
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * scale, msg=lambda m, k=k: f"{k}: {m}")
 
 

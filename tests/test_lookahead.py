@@ -1,7 +1,5 @@
 """The lookahead kernel by itself against the literal recursion in float64 or complex128."""
 
-import inspect
-import types
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -10,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from adaptfilt.engines import lookahead as module
+from adaptfilt.engines import native
+from adaptfilt.engines.lookahead import lookahead
 
 REAL = {"float32": "float32", "float64": "float64", "complex64": "float32", "complex128": "float64"}
 TOLERANCE = {"float32": 2e-5, "complex64": 2e-5, "float64": 1e-12, "complex128": 1e-12}  # of the largest entry
@@ -34,27 +33,12 @@ def any_gain(e: Any, energy: Any, mu: Any, p: Any) -> Any:
     return mu * e
 
 
-def namespace(gain: Callable[..., Any], leaky: bool, skip: bool) -> dict[str, Any]:
-    """Execute the kernel's source with a gain of our own."""
-    names: dict[str, Any] = {"__name__": "kernel"}
-    exec(compile(inspect.getsource(module), str(module.__file__), "exec"), names)
-    return names | {"gain": gain, "LEAKY": leaky, "SKIP": skip}
-
-
 @cache
-def compiled(leaky: bool, skip: bool) -> Callable[..., None]:
-    import numba
-
+def compiled() -> tuple[Callable[..., None], Any]:
+    """Return kernel and gain compiled as they ship."""
     from adaptfilt.engines import numba_vectors  # noqa: F401
 
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    names = namespace(numba.njit(any_gain, **options), leaky, skip)
-    own = {k: v for k, v in names.items() if isinstance(v, types.FunctionType) and v.__module__ == "kernel"}
-    for key, function in own.items():
-        bound = types.FunctionType(function.__code__, names, key)
-        names[key] = numba.njit(bound, forceinline=key != "lookahead", **options)
-    kernel: Callable[..., None] = names["lookahead"]
-    return kernel
+    return native.compiled(lookahead), native.compiled(any_gain)
 
 
 def literal(x: Any, d: Any, mu: Any, leak: float, kind: int, w: Any) -> tuple[Any, Any, Any]:
@@ -78,7 +62,10 @@ def run(
     """Run the compiled kernel on a copy of w."""
     y, e, w, real = np.empty_like(d), np.empty_like(d), w.copy(), REAL[x.dtype.name]
     p = tuple(np.array([EPS, kind], real))
-    compiled(*flags)(x, d, np.atleast_1d(mu).astype(real), np.dtype(real).type(leak), p, w, y, e)
+    kernel, gain = compiled()
+    leaky, skip = flags
+    leakage = np.dtype(real).type(leak) if leaky else None
+    kernel(gain, x, d, np.atleast_1d(mu).astype(real), leakage, skip or None, p, w, y, e)
     return y, e, w
 
 
@@ -121,12 +108,11 @@ def test_equals_the_literal_loop_with_one_step_size(M: int, kind: int, rng: np.r
 
 
 def test_the_source_runs_uncompiled(rng: np.random.Generator) -> None:
-    kernel = namespace(any_gain, True, True)["lookahead"]  # as NumPy, which would not read beyond an array
     for M, T in [(1, 9), (3, 40), (8, 1), (19, 41), (40, 16)]:
         x, d, w = (noise(rng, n, "complex128") for n in (T + M - 1, T, M))
         d[::7], mu = np.nan, 0.2 * rng.random(T)
         y, e, w1 = np.empty_like(d), np.empty_like(d), w.copy()
-        kernel(x, d, mu, 0.1, (EPS, NLMS), w1, y, e)
+        lookahead(any_gain, x, d, mu, 0.1, True, (EPS, NLMS), w1, y, e)  # as NumPy, which reads no further
         assert_same((y, e, w1), literal(x, d, mu, 0.1, NLMS, w), 1e-12)
 
 

@@ -23,7 +23,9 @@ CASES: dict[str, Callable[[], Any]] = {
     "NLMS, batch": lambda: af.NLMS(8, 0.5, dtype=torch.float64, batch=3),
     "RLS, batch": lambda: af.RLS(4, 0.99, dtype=torch.float64, batch=3),
     "NLMS, features": lambda: af.NLMS(3, 0.5, dtype=torch.float64, features=af.Volterra(3)),
-    "GradientFilter": lambda: af.GradientFilter.example(dtype=torch.float64),
+    "GradientFilter": lambda: af.GradientFilter(  # its step is small enough for all four levels
+        torch.nn.Linear(4, 1, bias=False, dtype=torch.float64), 4, optimizer=lambda p: torch.optim.SGD(p, lr=1e-5)
+    ),
     "GradientFilter, perceptron": lambda: af.GradientFilter(_perceptron(), 4, block_size=16),
 }
 THREADS = 4

@@ -66,7 +66,7 @@ def _why_not(engine: str, job: Job) -> str | None:
 
 
 def _compiled(job: Job) -> Reasons:
-    yield not job.samples.is_cpu and f"on {job.w.device.type}, only on the CPU"
+    yield job.w.device.type != "cpu" and f"on {job.w.device.type}, only on the CPU"
     yield job.gradient and "with gradients"
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adaptfilt.checks import NUMPY, DivergenceError, check_finite, skip_nonfinite
+from adaptfilt.checks import NUMPY, DivergenceError, as_tensor, check_finite, number, skip_nonfinite
 from adaptfilt.checks import cast as into_precision
 from adaptfilt.engines import loops
 from adaptfilt.engines.adapters import block_function, sample_function
@@ -266,11 +266,11 @@ class Workspace:
         """Run the code for one sample."""
         io = self._io
         if self._complex:
-            x, d = _number("x", x, complex), _number("e" if mode == loops.ADAPT else "d", d, complex)
+            x, d = number("x", x, complex), number("e" if mode == loops.ADAPT else "d", d, complex)
             io[0], io[1], io[2], io[3] = x.real, x.imag, d.real, d.imag
         else:
-            io[0] = x if type(x) is float else _number("x", x, float)
-            io[2] = d if type(d) is float else _number("e" if mode == loops.ADAPT else "d", d, float)
+            io[0] = x if type(x) is float else number("x", x, float)
+            io[2] = d if type(d) is float else number("e" if mode == loops.ADAPT else "d", d, float)
         io[8] = mode
         if self._sample():
             raise RuntimeError(_RAISED)
@@ -280,19 +280,6 @@ class Workspace:
         if status:
             name, value = ("x", x) if status == loops.BAD_X else ("e" if mode == loops.ADAPT else "d", d)
             raise ValueError(f'{name} must be finite, got {value} (nonfinite="skip" passes over such samples)')
-
-
-def _number(name: str, value: Any, kind: type) -> Any:
-    """Return one sample as a float or a complex number; text and truth values are none."""
-    wanted = "number" if kind is complex else "float (this filter is real)"
-    try:
-        if not isinstance(value, bool | np.bool_ | str | bytes | bytearray):
-            return kind(value)
-    except OverflowError:
-        raise ValueError(f"{name} must be finite, got {value!r}") from None
-    except (TypeError, ValueError, RuntimeError):
-        pass
-    raise TypeError(f"{name} must be a {wanted}, got {value!r}")
 
 
 def call(function: Callable[..., int], arguments: Any) -> int:
@@ -322,7 +309,7 @@ def _features(job: Job, x: Any) -> Any:
     """Return the features of a part, (filters, T, F), and take the part into the line."""
     assert job.features is not None
     line = job.samples.view(len(x), -1)
-    stream = torch.cat([line[:, 1:], torch.from_numpy(np.ascontiguousarray(x)).to(job.w.dtype)], -1)
+    stream = torch.cat([line[:, 1:], as_tensor(x, job.w.dtype, line.device)], -1)
     with torch.no_grad():
         u = job.features(windows(stream, line.shape[1]))
     line.copy_(stream[:, -line.shape[1] :])

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adaptfilt.checks import DTYPES, as_batch, as_dtype, check_plain
+from adaptfilt.checks import DTYPES, as_batch, as_dtype, check_plain, number
 from adaptfilt.taps import TapDelayLine
 
 _living: WeakSet[Any] = WeakSet()
@@ -113,6 +113,8 @@ class AdaptiveFilter(nn.Module):
             raise TypeError(f"{name} is read-only: make a new {type(self).__name__} for another one")
         if name == "nonfinite" and value not in ("raise", "skip"):
             raise ValueError(f'nonfinite must be "raise" or "skip", got {value!r}')
+        if isinstance(value, nn.Parameter) and isinstance(getattr(type(self), name, None), property):
+            value = value.detach()  # torch would register it in the property's place
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -231,14 +233,14 @@ def feature_count(features: nn.Module | None, line: TapDelayLine) -> int:
     return out.shape[-1]
 
 
-def as_blocks(batch: tuple[int, ...], x: Any, d: Any) -> tuple[Any, Any, bool]:
-    """Return one sample as blocks of length one, and whether it was a number."""
-    if batch:
-        for name, value in (("x", x), ("d", d)):
-            if not isinstance(value, np.ndarray | Tensor):
-                raise TypeError(f"{name} must be an array or tensor of shape {batch}, got {type(value).__name__}")
-        return x[..., None], d[..., None], False
-    return np.asarray(x).reshape(1) * 1.0, np.asarray(d).reshape(1) * 1.0, True
+def as_block(name: str, value: Any, like: Tensor) -> Any:
+    """Return one sample as a block of length one: an array or tensor of a batch, or a number; like is the line."""
+    batch = tuple(like.shape[:-1])
+    if not batch:
+        return np.array([number(name, value, complex if like.is_complex() else float)])
+    if not isinstance(value, np.ndarray | Tensor):
+        raise TypeError(f"{name} must be an array or tensor of shape {batch}, got {type(value).__name__}")
+    return value[..., None]
 
 
 def like_input(value: Tensor | np.ndarray, given: Any) -> Any:

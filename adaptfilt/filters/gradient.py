@@ -30,6 +30,7 @@ from adaptfilt.checks import (
     check_block,
     check_finite,
     check_number,
+    number,
     positive_int,
 )
 from adaptfilt.engines.mini_batches import MiniBatches, Players
@@ -378,12 +379,8 @@ class GradientFilter(ModelFilter):
             return value.unsqueeze(len(self.batch))
         if isinstance(value, np.ndarray):
             return np.expand_dims(value, len(self.batch))
-        dtype = self.dtype
-        try:
-            return torch.tensor([complex(value) if dtype.is_complex else float(value)], dtype=dtype, device=self.device)
-        except (TypeError, ValueError):
-            kind = "complex number" if dtype.is_complex else "float: this filter is real"
-            raise TypeError(f"{name} must be an array, a tensor or a {kind}, got {type(value).__name__}") from None
+        kind = complex if self.dtype.is_complex else float
+        return torch.tensor([number(name, value, kind)], dtype=self.dtype, device=self.device)
 
     def _single(self, block: Any) -> Any:
         """Return the one sample of a block, a number if it is one."""

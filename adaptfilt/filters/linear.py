@@ -27,7 +27,7 @@ from adaptfilt.engines import compiled, in_torch
 from adaptfilt.engines.algorithm import Algorithm, Job
 from adaptfilt.engines.choose import choose, tracked
 from adaptfilt.engines.frozen import combine
-from adaptfilt.filters.base import AdaptiveFilter, Output, as_blocks, feature_count, like_input, locked
+from adaptfilt.filters.base import AdaptiveFilter, Output, as_block, feature_count, like_input, locked
 
 ENGINES = ("auto", "reference", "compiled", "block", "triton")
 
@@ -405,10 +405,10 @@ class LinearFilter(AdaptiveFilter):
         y, e : float or complex; with a batch, as x
         """
         if not (self.training and self._alone):
-            x, d, number = as_blocks(self.batch, x, d)
+            line = self.line.samples
             with torch.no_grad():
-                y, e, _ = self(x, d)
-            return (y.item(), e.item()) if number else (y[..., 0], e[..., 0])
+                y, e, _ = self(as_block("x", x, line), as_block("d", d, line))
+            return (y[..., 0], e[..., 0]) if self.batch else (y.item(), e.item())
         workspace = self._workspace()
         try:
             out = workspace.step(x, d)
@@ -430,10 +430,9 @@ class LinearFilter(AdaptiveFilter):
         float or complex; with a batch, as x
         """
         if not self._alone:
-            x, _, number = as_blocks(self.batch, x, x)
             with torch.no_grad():
-                y = self.filter(x)
-            return y.item() if number else y[..., 0]
+                y = self.filter(as_block("x", x, self.line.samples))
+            return y[..., 0] if self.batch else y.item()
         workspace = self._workspace()
         try:
             y = workspace.predict(x)
@@ -465,7 +464,7 @@ class LinearFilter(AdaptiveFilter):
 
     def _adapt_on(self, e: Any) -> None:
         """Adapt on an error by means of the reference engine."""
-        block, _, _ = as_blocks(self.batch, e, e)
+        block = as_block("e", e, self.line.samples)
         check_block("e", block, self.line.samples, (*self.batch, 1))
         block = as_tensor(block, self.dtype, self.device)
         if self.nonfinite == "raise":
