@@ -155,7 +155,8 @@ def number(name: str, value: Any, kind: type) -> Any:
     """Return one sample as a float or a complex number; text and truth values are none."""
     wanted = "number" if kind is complex else "float (this filter is real)"
     try:
-        if not isinstance(value, bool | np.bool_ | str | bytes | bytearray):
+        real = kind is complex or not np.iscomplexobj(value)
+        if real and not isinstance(value, bool | np.bool_ | str | bytes | bytearray):
             return kind(value)
     except OverflowError:
         raise ValueError(f"{name} must be finite, got {value!r}") from None

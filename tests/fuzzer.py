@@ -514,7 +514,7 @@ def bad_block(rng: np.random.Generator, f: Any) -> Act:
     if not f.dtype.is_complex:
         wrong += [(x + 1j, d), (x, d + 1j), (t + 1j, t)]
     if f.nonfinite == "raise":
-        huge = x.astype(np.complex128 if f.dtype.is_complex else np.float64) * 1e300
+        huge = np.full(x.shape, 1e300, np.complex128 if f.dtype.is_complex else np.float64)
         wrong += [(spoil(rng, x.copy()), d), (x, spoil(rng, d.copy()))] + [(huge, d)] * (
             f.dtype.to_real() == torch.float32
         )

@@ -7,7 +7,7 @@ those tensors lie before it starts: torch may have moved them since the last one
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import PYFUNCTYPE, addressof, c_char, c_double, c_int32, c_int64, c_void_p, cast
-from functools import cached_property, partial
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -84,6 +84,7 @@ class Workspace:
         self._room = self._new_room(job)
         self._arguments = self._new_arguments(self._room)
         self._blocks: dict[Any, Callable[..., int]] = {}
+        self._sample: Callable[[], int] | None = None
         self._spare = c_int64()
         self._io, self._status, self._complex = (c_double * loops.IO)(), c_int64(), self._kind.is_complex
         places = (c_void_p(addressof(v)) for v in (self._status, self._spare, self._arguments))
@@ -113,7 +114,7 @@ class Workspace:
         self._mu_at = list(params).index("mu") if "mu" in params else 0
         self._own_mu = self._p, self._p_at + self._mu_at * self._p.itemsize, self._p.strides[0], 0
         self._leaky = self._code[0].gain is not None and bool(self._p[:, -1].any())
-        if "_sample" in self.__dict__:
+        if self._sample is not None:
             self._one[0][2:4] = (skip, self._mu_at)
 
     # Blocks
@@ -228,9 +229,8 @@ class Workspace:
 
     # Single samples
 
-    @cached_property
-    def _sample(self) -> Callable[[], int]:
-        """The code for one sample, bound to its arguments; it keeps the GIL, so that threads take turns."""
+    def _bound_sample(self) -> Callable[[], int]:
+        """Return the code for one sample, bound to its arguments; it keeps the GIL, so that threads take turns."""
         u = empty(self._shapes[0], self.dtype)
         own, function = self._new_arguments(self._room), sample_function(*self._code)
         own[:4] = (addressof(self._io), u.ctypes.data, self._skip, self._mu_at)
@@ -272,6 +272,8 @@ class Workspace:
             io[0] = x if type(x) is float else number("x", x, float)
             io[2] = d if type(d) is float else number("e" if mode == loops.ADAPT else "d", d, float)
         io[8] = mode
+        if self._sample is None:
+            self._sample = self._bound_sample()
         if self._sample():
             raise RuntimeError(_RAISED)
         status = self._status.value
