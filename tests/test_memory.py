@@ -307,3 +307,14 @@ def test_an_update_of_one_array_may_return_it_alone() -> None:
         ranges = {"mu": {}}
 
     same(run(Plain(8, {"mu": 0.01}, dtype=torch.float64)).w.shape, (8,))
+
+
+@every
+def test_a_start_to_be_learned_is_never_written_to(make: Any) -> None:
+    w0 = torch.zeros(8, dtype=torch.float64, requires_grad=True)
+    f, twin = make(w0=w0), make()
+    with torch.no_grad():
+        for _ in range(2):
+            same(run(f).w, run(twin).w)
+            same(f.w, twin.w)
+    assert not w0.detach().any()

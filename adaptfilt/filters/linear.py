@@ -248,6 +248,7 @@ class LinearFilter(AdaptiveFilter):
         job = self._job(x, d, steps, every, rows)
         engine = choose(self.engine, job)
         if engine == "compiled":
+            job.w = self.w  # a w0 to be learned holds the same numbers, and is the caller's
             workspace = self._workspace()
             try:
                 result = compiled.run(job, workspace)
@@ -298,7 +299,9 @@ class LinearFilter(AdaptiveFilter):
             places.append(buffers[name].data_ptr())
         if workspace is None or workspace.places != places:
             self._lay_out()
-            workspace = compiled.Workspace(self._job())
+            job = self._job()
+            job.w = buffers["w"]
+            workspace = compiled.Workspace(job)
         if workspace.params is not self._given:
             workspace.set_parameters(self._params(), self._skips)
         return workspace
