@@ -18,19 +18,19 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from adaptfilt.base.linear import LinearFilter
+from adaptfilt.base.stream import AdaptiveFilter, Output
 from adaptfilt.checks import DivergenceError
 from adaptfilt.features import Polynomial, RandomFourier, Volterra
-from adaptfilt.filters.affine_projection import AffineProjection
-from adaptfilt.filters.base import AdaptiveFilter, Output
-from adaptfilt.filters.gradient import GradientFilter
-from adaptfilt.filters.linear import LinearFilter
-from adaptfilt.filters.lmf import LMF
-from adaptfilt.filters.lms import LMS
-from adaptfilt.filters.nlms import NLMS
-from adaptfilt.filters.rls import RLS
-from adaptfilt.filters.sign_data import SignData
-from adaptfilt.filters.sign_error import SignError
-from adaptfilt.filters.sign_sign import SignSign
+from adaptfilt.filters.gradient.lmf import LMF
+from adaptfilt.filters.gradient.lms import LMS
+from adaptfilt.filters.gradient.nlms import NLMS
+from adaptfilt.filters.gradient.sign_data import SignData
+from adaptfilt.filters.gradient.sign_error import SignError
+from adaptfilt.filters.gradient.sign_sign import SignSign
+from adaptfilt.filters.least_squares.affine_projection import AffineProjection
+from adaptfilt.filters.least_squares.rls import RLS
+from adaptfilt.gradient.filter import GradientFilter
 from adaptfilt.once import ap, lms, nlms, rls
 from adaptfilt.taps import TapDelayLine
 

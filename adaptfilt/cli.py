@@ -25,12 +25,12 @@ import torch
 from scipy.signal import ellip, lfilter
 
 from adaptfilt import metrics, plants, plots, signals
+from adaptfilt.base.linear import LinearFilter
 from adaptfilt.checks import DivergenceError
-from adaptfilt.filters.affine_projection import AffineProjection
-from adaptfilt.filters.linear import LinearFilter
-from adaptfilt.filters.lms import LMS
-from adaptfilt.filters.nlms import NLMS
-from adaptfilt.filters.rls import RLS
+from adaptfilt.filters.gradient.lms import LMS
+from adaptfilt.filters.gradient.nlms import NLMS
+from adaptfilt.filters.least_squares.affine_projection import AffineProjection
+from adaptfilt.filters.least_squares.rls import RLS
 from adaptfilt.outputs import check_space, replacing, unwound_by_signals, writing
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adaptfilt.base.linear import LinearFilter
+from adaptfilt.base.stream import Output
 from adaptfilt.checks import NUMPY, Block
-from adaptfilt.filters.affine_projection import AffineProjection
-from adaptfilt.filters.base import Output
-from adaptfilt.filters.linear import LinearFilter
-from adaptfilt.filters.lms import LMS
-from adaptfilt.filters.nlms import NLMS
-from adaptfilt.filters.rls import RLS
+from adaptfilt.filters.gradient.lms import LMS
+from adaptfilt.filters.gradient.nlms import NLMS
+from adaptfilt.filters.least_squares.affine_projection import AffineProjection
+from adaptfilt.filters.least_squares.rls import RLS
 
 TORCH = {numpy: torch_dtype for torch_dtype, numpy in NUMPY.items()}
 

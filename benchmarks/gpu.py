@@ -25,8 +25,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import adaptfilt as af
-from adaptfilt.engines import triton_kernel
-from adaptfilt.filters.nlms import nlms_gain
+from adaptfilt.engines.gpu import triton_kernel
+from adaptfilt.filters.gradient.nlms import nlms_gain
 
 FILTERS, TAPS = (1024, 4096, 16384, 65536), (8, 32, 128, 256)
 SAMPLES = 1 << 27  # filter-samples in a call of the kernel: 2 GiB in and out, far beyond the cache

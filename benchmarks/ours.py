@@ -8,7 +8,7 @@ import torch
 
 import adaptfilt as af
 from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.vocabulary import axpyc, energy
+from adaptfilt.engines.words import axpyc, energy
 from benchmarks.peers import Call, Peer, Prepare
 from benchmarks.problems import Problem, Result
 

@@ -7,7 +7,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from adaptfilt.engines.block import run
+from adaptfilt.engines.tensors.block import run
 
 REAL, COMPLEX = torch.float64, torch.complex128
 SHAPES = [((), 130, 5), ((2, 5), 70, 33), ((70,), 40, 5), ((130,), 20, 64), ((), 420, 200)]  # all paths and block sizes

@@ -10,8 +10,8 @@ from torch import Tensor
 import adaptfilt as af
 from adaptfilt.engines.algorithm import Algorithm, Job
 from adaptfilt.engines.choose import choose
-from adaptfilt.engines.triton_kernel import unknown_word
-from adaptfilt.engines.vocabulary import abs2, dot, sign, where
+from adaptfilt.engines.gpu.triton_kernel import unknown_word
+from adaptfilt.engines.words import abs2, dot, sign, where
 
 LIMIT = 0.5
 

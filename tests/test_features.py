@@ -9,7 +9,7 @@ import torch
 
 import adaptfilt as af
 from adaptfilt.features import Polynomial, RandomFourier, Volterra
-from adaptfilt.filters.gradient import GradientFilter
+from adaptfilt.gradient.filter import GradientFilter
 
 MODULES = [
     pytest.param(lambda: Volterra(4, order=2), id="Volterra"),

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ExponentialLR
 
 from adaptfilt import DivergenceError
-from adaptfilt.engines import mini_batches
-from adaptfilt.engines.traced_step import CompiledSteps
-from adaptfilt.filters.gradient import GradientFilter
+from adaptfilt.gradient import mini_batches
+from adaptfilt.gradient.filter import GradientFilter
+from adaptfilt.gradient.traced_step import CompiledSteps
 
 TAPS = 4
 Make = Callable[[Any], torch.optim.Optimizer]

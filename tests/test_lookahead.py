@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from adaptfilt.engines import native
-from adaptfilt.engines.lookahead import lookahead
+from adaptfilt.engines.cpu import native
+from adaptfilt.engines.cpu.lookahead import lookahead
 
 REAL = {"float32": "float32", "float64": "float64", "complex64": "float32", "complex128": "float64"}
 TOLERANCE = {"float32": 2e-5, "complex64": 2e-5, "float64": 1e-12, "complex128": 1e-12}  # of the largest entry
@@ -36,7 +36,7 @@ def any_gain(e: Any, energy: Any, mu: Any, p: Any) -> Any:
 @cache
 def compiled() -> tuple[Callable[..., None], Any]:
     """Return kernel and gain compiled as they ship."""
-    from adaptfilt.engines import numba_vectors  # noqa: F401
+    from adaptfilt.engines.cpu import numba_vectors  # noqa: F401
 
     return native.compiled(lookahead), native.compiled(any_gain)
 

@@ -13,7 +13,7 @@ import torch
 
 import adaptfilt as af
 from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.vocabulary import axpyc
+from adaptfilt.engines.words import axpyc
 
 RNG = np.random.default_rng(5)
 X, D = RNG.standard_normal((2, 300))

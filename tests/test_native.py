@@ -15,11 +15,12 @@ import pytest
 import torch
 
 import adaptfilt as af
-from adaptfilt.engines import native, vocabulary
-from adaptfilt.engines.adapters import block_function
+from adaptfilt.engines import words
 from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.fingerprint import Unknown, describe, fingerprint
-from adaptfilt.engines.vocabulary import axpyc
+from adaptfilt.engines.cpu import native
+from adaptfilt.engines.cpu.adapters import block_function
+from adaptfilt.engines.cpu.fingerprint import Unknown, describe, fingerprint
+from adaptfilt.engines.words import axpyc
 
 PROGRAM = """
 import sys, numpy as np, adaptfilt as af
@@ -115,7 +116,7 @@ def fails(*arguments: Any) -> Any:
 
 def test_a_machine_that_cannot_be_described_has_no_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fingerprint("f", "", (), {}) is not None
-    monkeypatch.setattr("adaptfilt.engines.fingerprint.llvm.get_host_cpu_features", fails)
+    monkeypatch.setattr("adaptfilt.engines.cpu.fingerprint.llvm.get_host_cpu_features", fails)
     assert fingerprint("f", "", (), {}) is None
 
 
@@ -145,7 +146,7 @@ USER = """
 import consts, adaptfilt as af
 from consts import TABLE
 from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.vocabulary import axpyc
+from adaptfilt.engines.words import axpyc
 def update(w, u, e, mu):
     return axpyc((consts.SCALE + TABLE[2500]) * mu * e, u, w)
 class Filter(af.LinearFilter):
@@ -229,7 +230,7 @@ DIFFERENT: dict[str, tuple[Any, Any]] = {
     "an array in a tuple in a list": ([(1, with_entry(0.0))], [(1, with_entry(1.0))]),
     "a tuple or a list": ((1, 2), [1, 2]),
     "nesting": ((1, (2, 3)), ((1, 2), 3)),
-    "a word": (function("def f(x): return g(x)", g=vocabulary.sign), function("def f(x): return g(x)", g=abs)),
+    "a word": (function("def f(x): return g(x)", g=words.sign), function("def f(x): return g(x)", g=abs)),
     "a function of NumPy": tuple(function(f"def f(x): return np.{name}(x)", np=np) for name in ("sin", "cos")),
 }
 
@@ -254,7 +255,7 @@ UNKNOWN: dict[str, Any] = {
     "a masked array": np.ma.array([1.0], mask=[True]),
     "an array of objects": np.array([object()]),
     "a partial": functools.partial(describe),
-    "a wrapper that goes by a word's name": functools.update_wrapper(functools.partial(vocabulary.dot), vocabulary.dot),
+    "a wrapper that goes by a word's name": functools.update_wrapper(functools.partial(words.dot), words.dot),
     "a module that goes elsewhere": function("def f(x): return g(m) * x", m=module("A = 1.0"), g=abs),
     "an attribute that is not there": function(READ_A, m=module("")),
     "an empty cell": function("def outer():\n    def f(x): return a * x\n    return f\n    a = 1\nf = outer()"),
@@ -356,7 +357,7 @@ for mu in (2.0, 0.0, 1.0):
 MANY_STATES = """
 import numpy as np, torch, adaptfilt as af
 from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.vocabulary import axpyc
+from adaptfilt.engines.words import axpyc
 names = [f"s{k}" for k in range(20)]  # more sizes than 16, and more numbers and addresses than 64
 given = ", ".join(names)
 exec(f"def update(w, {given}, u, e, mu):\\n    return axpyc(s19[19] * mu * e, u, w), {given}")
@@ -386,7 +387,7 @@ def test_a_debug_build_accepts_any_number_of_arguments(tmp_path: Path) -> None:
 def test_a_debug_build_checks_the_lookahead_kernel(tmp_path: Path) -> None:
     program = """
 import numpy as np, adaptfilt as af
-from adaptfilt.engines import adapters, lookahead
+from adaptfilt.engines.cpu import adapters, lookahead
 import inspect
 text = inspect.getsource(lookahead)
 wrong = text.replace("(T + M) // 8 * 16 + 160", "(T + M) // 8 * 16 + 32")

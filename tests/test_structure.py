@@ -26,11 +26,13 @@ ALLOWED = {  # what each part may import of the library
     "features": {"checks", "taps", "signals"},
     "plots": {"metrics"},
     "engines": {"engines", "taps", "checks"},
-    "filters": {"filters", "engines", "taps", "checks", "features"},
-    "once": {"filters", "checks"},
-    "testing": {"checks", "filters"},
+    "base": {"base", "engines", "taps", "checks"},
+    "filters": {"base", "engines", "checks"},
+    "gradient": {"gradient", "base", "engines", "filters", "taps", "checks"},
+    "once": {"base", "filters", "checks"},
+    "testing": {"base", "filters", "checks"},
     "outputs": set(),
-    "cli": {"filters", "checks", "taps", "signals", "plants", "metrics", "theory", "plots", "outputs", ""},
+    "cli": {"base", "filters", "checks", "taps", "signals", "plants", "metrics", "theory", "plots", "outputs", ""},
     "__main__": {"cli"},
 }
 

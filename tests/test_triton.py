@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from adaptfilt.engines import triton_kernel
-from adaptfilt.engines.vocabulary import abs2, sign, where
+from adaptfilt.engines.gpu import triton_kernel
+from adaptfilt.engines.words import abs2, sign, where
 
 pytest.importorskip("triton", reason="Triton has no wheel for this platform")
 

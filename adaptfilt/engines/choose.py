@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 
 from adaptfilt.checks import check_plain
-from adaptfilt.engines import triton_kernel
 from adaptfilt.engines.algorithm import Job
+from adaptfilt.engines.gpu import triton_kernel
 
 Reasons = Iterator[str | bool | None]
 

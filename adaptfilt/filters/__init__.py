@@ -1,1 +1,1 @@
-"""What is computed: `base` holds the stream, every other file one algorithm."""
+"""What is computed: one algorithm a file, in folders by family, and nothing else."""

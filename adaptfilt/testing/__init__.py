@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from adaptfilt.base.linear import LinearFilter
+from adaptfilt.base.stream import AdaptiveFilter
 from adaptfilt.checks import DTYPES, NUMPY, as_dtype
-from adaptfilt.filters.base import AdaptiveFilter
-from adaptfilt.filters.linear import LinearFilter
 from adaptfilt.testing.comparisons import (
     close,
     pair,

@@ -1,0 +1,101 @@
+"""The words of `memory` for Numba."""
+
+from typing import Any
+
+from numba import carray, types
+from numba.extending import intrinsic
+from numba.np.numpy_support import as_dtype
+
+from adaptfilt.engines.cpu import memory
+from adaptfilt.engines.cpu.numba_words import _is_array, _is_complex, _word
+
+
+@intrinsic
+def _pointer(typing: Any, address: Any, like: Any) -> Any:
+    """Return an integer address as a pointer to values like the second argument."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(like)(address, like), code
+
+
+@_word(memory.array)
+def _array(address: Any, shape: Any, like: Any) -> Any:
+    return lambda address, shape, like: carray(_pointer(address, like), shape)  # type: ignore[call-arg]
+
+
+@_word(memory.number)
+def _number(real: Any, imag: Any, like: Any) -> Any:
+    kind = as_dtype(like).type
+    if _is_complex(like):
+        return lambda real, imag, like: kind(complex(real, imag))
+    return lambda real, imag, like: kind(real)
+
+
+@_word(memory.assign)
+def _assign(target: Any, value: Any) -> Any:  # loops, as slices bring checks that need Python
+    if target.ndim == 1:
+
+        def assign(target: Any, value: Any) -> None:
+            if target.ctypes.data != value.ctypes.data:
+                for i in range(max(len(target), len(value))):  # equal; a debug build finds where not
+                    target[i] = value[i]
+    else:
+        word = memory.assign
+
+        def assign(target: Any, value: Any) -> None:
+            if target.ctypes.data != value.ctypes.data:
+                for i in range(target.shape[0]):
+                    word(target[i], value[i])
+
+    return assign
+
+
+@_word(memory.assign_all)
+def _assign_all(targets: Any, values: Any) -> Any:
+    assign, assign_all = memory.assign, memory.assign_all
+    if len(targets) == 0:
+        return lambda targets, values: None
+
+    def word(targets: Any, values: Any) -> None:
+        assign(targets[0], values[0])
+        assign_all(targets[1:], values[1:])
+
+    return word
+
+
+@_word(memory.finite)
+def _finite(values: Any) -> Any:
+    if not _is_array(values):
+
+        def finite(values: Any) -> bool:
+            zero = values.real * 0
+            return zero + values.imag * 0 == 0
+    elif values.ndim == 1:
+
+        def finite(values: Any) -> bool:
+            zero = values.real.dtype.type(0)
+            total = zero
+            for v in values:
+                total += v.real * zero + v.imag * zero
+            return total == 0
+    else:
+        word = memory.finite
+
+        def finite(values: Any) -> bool:
+            ok = True
+            for row in values:
+                ok = ok and word(row)
+            return ok
+
+    return finite
+
+
+@_word(memory.all_finite)
+def _all_finite(arrays: Any) -> Any:
+    finite, all_finite = memory.finite, memory.all_finite
+    if len(arrays) == 0:
+        return lambda arrays: True
+
+    return lambda arrays: finite(arrays[0]) and all_finite(arrays[1:])

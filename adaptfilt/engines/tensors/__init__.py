@@ -1,0 +1,1 @@
+"""Engines in torch operations: any device, batched, differentiable."""

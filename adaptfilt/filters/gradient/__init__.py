@@ -1,0 +1,1 @@
+"""Stochastic gradient filters: LMS and what follows from it."""

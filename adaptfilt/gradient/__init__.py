@@ -1,0 +1,1 @@
+"""Gradient descent on any torch module, sample by sample: `GradientFilter` and its inside."""
