@@ -4,9 +4,52 @@ An update function sees one sample of one filter: vectors `w`, `u` of M entries,
 In torch every value has the batch in front and a scalar keeps a last axis of one, (..., 1), so that the
 textbook's line ``w + mu * e * conj(u)`` is right for any number of filters at once.
 
-Two rules keep the compiled loop free of allocations: `axpy`, `axpyc`, `add_rows`, `rank_one`, `push` and `solve` may
-overwrite the vector or matrix they return a new version of, so use what they return and not what went in;
-and an array given as `out` is scratch space which torch does not need.
+Words entry by entry take scalars and vectors, mixed at will, numbers too; `out` is for a vector and may be an
+argument. A `signal` is complex in complex filters; `real` values are real in all of them.
+
+==================================== =============================================== ===========================
+entry by entry (`out` last)          arguments                                       result
+==================================== =============================================== ===========================
+real, imag, magnitude, abs2          signal                                          real
+sign, sign_parts, sqrt               signal                                          signal
+exp, log, tanh, floor                real                                            real
+expj                                 real                                            complex
+isnan                                signal                                          condition
+add, mul, div                        signal or real, signal or real                  signal, real of two reals
+scale                                real, signal                                    signal
+minimum, maximum                     real, real                                      real
+complex                              real, real                                      complex
+where                                condition, signal or real, signal or real       signal, real of two reals
+slice_pam                            real, real, real                                real
+==================================== =============================================== ===========================
+
+==================================== =============================================== ===========================
+others                               arguments                                       result
+==================================== =============================================== ===========================
+conj                                 signal scalar or vector                         the same
+dot                                  vector, vector                                  scalar
+energy, norm_1                       vector                                          real scalar
+amax                                 real vector                                     real scalar
+argmax                               real vector                                     index
+at                                   vector or matrix, index                         scalar or vector
+add_at                               vector, index, scalar                           vector
+nearest                              scalar, vector                                  scalar
+axpy, axpyc                          scalar, vector, vector[, real scalar]           vector
+matvec, matvecc                      matrix, vector, [out]                           vector
+vecmat                               vector, matrix, [out]                           vector
+outer                                matrix, [out]                                   square matrix
+rank_one                             real scalar, matrix, scalar, vector, vector     matrix
+add_rows                             scalar, vector, matrix, vector                  vector
+add_diagonal                         square matrix, real scalar or real vector       matrix
+frobenius                            matrix                                          real scalar
+push                                 vector or matrix, scalar or vector              vector or matrix
+solve                                square matrix, vector, real scalar              vector
+==================================== =============================================== ===========================
+
+Two rules keep the compiled loop free of allocations: `axpy`, `axpyc`, `add_at`, `add_rows`, `add_diagonal`,
+`rank_one`, `push` and `solve` may overwrite the vector or matrix they return a new version of, so use what they
+return and not what went in; and an array given as `out` is scratch space which torch does not need.
+Compiled, the least precise argument decides: a number such as 0.5 leaves single precision as it is.
 
 Products of matrices are written as sums of products: `torch.autocast` would round a matmul, also in a backward pass.
 """
@@ -18,24 +61,166 @@ from torch import Tensor
 
 __all__ = [
     "abs2",
+    "add",
+    "add_at",
+    "add_diagonal",
     "add_rows",
+    "amax",
+    "argmax",
+    "at",
     "axpy",
     "axpyc",
+    "complex",
     "conj",
+    "div",
     "dot",
     "energy",
+    "exp",
+    "expj",
+    "floor",
     "frobenius",
+    "imag",
+    "isnan",
+    "log",
+    "magnitude",
     "matvec",
     "matvecc",
+    "maximum",
+    "minimum",
+    "mul",
+    "nearest",
+    "norm_1",
     "outer",
     "push",
     "rank_one",
+    "real",
+    "scale",
     "sign",
+    "sign_parts",
+    "slice_pam",
     "solve",
     "sqrt",
+    "tanh",
     "vecmat",
     "where",
 ]
+
+
+def real(v: Tensor, out: Tensor | None = None) -> Tensor:
+    """Real part."""
+    return v.real if v.is_complex() else v
+
+
+def imag(v: Tensor, out: Tensor | None = None) -> Tensor:
+    """Imaginary part, 0 of a real value."""
+    return v.imag if v.is_complex() else torch.zeros_like(v)
+
+
+def magnitude(v: Tensor, out: Tensor | None = None) -> Tensor:
+    """Magnitude, real; its gradient is 0 at 0."""
+    return torch.abs(v)
+
+
+def abs2(v: Tensor, out: Tensor | None = None) -> Tensor:
+    """Squared magnitude, real."""
+    return v.real.square() + v.imag.square() if v.is_complex() else v.square()
+
+
+def conj(v: Tensor) -> Tensor:
+    """Complex conjugate; a real value is returned as it is."""
+    return v.conj() if v.is_complex() else v
+
+
+def sign(v: Tensor, out: Tensor | None = None) -> Tensor:
+    """Sign of v, for complex values v / |v|, and 0 at 0; not for NaN."""
+    return torch.sgn(v)
+
+
+def sign_parts(v: Tensor, out: Tensor | None = None) -> Tensor:
+    """Sign of each part, sgn Re v + j sgn Im v; of a real value its sign; not for NaN."""
+    return torch.complex(torch.sgn(v.real), torch.sgn(v.imag)) if v.is_complex() else torch.sgn(v)
+
+
+def sqrt(v: Tensor, out: Tensor | None = None) -> Tensor:
+    """Square root; its gradient is 0 at 0."""
+    zero = v == 0
+    return torch.where(zero, 0 * v, torch.sqrt(v.masked_fill(zero, 1)))
+
+
+def exp(v: Tensor, out: Tensor | None = None) -> Tensor:
+    """Exponential of a real value."""
+    return torch.exp(v)
+
+
+def log(v: Tensor, out: Tensor | None = None) -> Tensor:
+    """Natural logarithm of a real value."""
+    return torch.log(v)
+
+
+def tanh(v: Tensor, out: Tensor | None = None) -> Tensor:
+    """Hyperbolic tangent of a real value."""
+    return torch.tanh(v)
+
+
+def floor(v: Tensor, out: Tensor | None = None) -> Tensor:
+    """Largest whole number not above a real value."""
+    return torch.floor(v)
+
+
+def expj(theta: Tensor, out: Tensor | None = None) -> Tensor:
+    """Complex number exp(j theta) of magnitude one."""
+    return torch.complex(torch.cos(theta), torch.sin(theta))
+
+
+def isnan(v: Tensor, out: Tensor | None = None) -> Tensor:
+    """Say whether v, or a part of it, is NaN."""
+    return torch.isnan(v)
+
+
+def add(a: Tensor | float, b: Tensor | float, out: Tensor | None = None) -> Tensor:
+    """Sum a + b."""
+    return torch.add(*_tensors(a, b))
+
+
+def mul(a: Tensor | float, b: Tensor | float, out: Tensor | None = None) -> Tensor:
+    """Product a b."""
+    return torch.mul(*_tensors(a, b))
+
+
+def div(a: Tensor | float, b: Tensor | float, out: Tensor | None = None) -> Tensor:
+    """Quotient a / b."""
+    return torch.div(*_tensors(a, b))
+
+
+def scale(m: Tensor | float, z: Tensor, out: Tensor | None = None) -> Tensor:
+    """Product of a real m and a signal z, as in `mul`."""
+    return m * z
+
+
+def minimum(a: Tensor | float, b: Tensor | float, out: Tensor | None = None) -> Tensor:
+    """Return the smaller of two real values, NaN if one is."""
+    return torch.minimum(*_tensors(a, b))
+
+
+def maximum(a: Tensor | float, b: Tensor | float, out: Tensor | None = None) -> Tensor:
+    """Return the larger of two real values, NaN if one is."""
+    return torch.maximum(*_tensors(a, b))
+
+
+def complex(re: Tensor | float, im: Tensor | float, out: Tensor | None = None) -> Tensor:
+    """Complex number re + j im."""
+    return torch.complex(*_tensors(re, im))
+
+
+def where(condition: Tensor, a: Tensor | float, b: Tensor | float, out: Tensor | None = None) -> Tensor:
+    """Return a where the condition holds and b elsewhere."""
+    return torch.where(condition, a, b)
+
+
+def slice_pam(r: Tensor, half: Tensor | float, levels: Tensor | float, out: Tensor | None = None) -> Tensor:
+    """Return the amplitude nearest to a real r, of an even number of `levels`: -half, half, ...; a tie goes up."""
+    index = torch.floor(r / (2 * half)).detach()
+    return (2 * maximum(-levels / 2, minimum(index, levels / 2 - 1)) + 1) * half
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -48,29 +233,37 @@ def energy(u: Tensor) -> Tensor:
     return abs2(u).sum(-1, keepdim=True)
 
 
-def abs2(v: Tensor) -> Tensor:
-    """Squared magnitude, real, entry by entry."""
-    return v.real.square() + v.imag.square() if v.is_complex() else v.square()
+def norm_1(v: Tensor) -> Tensor:
+    """Sum of magnitudes, real: (..., M) -> (..., 1)."""
+    return torch.abs(v).sum(-1, keepdim=True)
 
 
-def conj(v: Tensor) -> Tensor:
-    """Complex conjugate; a real value is returned as it is."""
-    return v.conj() if v.is_complex() else v
+def amax(v: Tensor) -> Tensor:
+    """Largest entry of a real vector, NaN if one is: (..., M) -> (..., 1)."""
+    return torch.amax(v, -1, keepdim=True)
 
 
-def sign(v: Tensor, out: Tensor | None = None) -> Tensor:
-    """Sign of v, for complex values v / |v|, and 0 at 0."""
-    return torch.sgn(v)
+def argmax(v: Tensor) -> Tensor:
+    """Index of the largest entry of a real vector, the first of several: (..., M) -> (..., 1)."""
+    return torch.argmax(v, -1, keepdim=True)
 
 
-def sqrt(v: Tensor) -> Tensor:
-    """Square root."""
-    return torch.sqrt(v)
+def at(v: Tensor, index: Tensor) -> Tensor:
+    """Entry of a vector or row of a matrix: (..., M), (..., 1) -> (..., 1) or (..., K, M), (..., 1) -> (..., M)."""
+    if v.ndim == index.ndim:
+        return torch.take_along_dim(v, index, -1)
+    return torch.take_along_dim(v, index.unsqueeze(-1), -2).squeeze(-2)
 
 
-def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Return a where the condition holds and b elsewhere; of scalars."""
-    return torch.where(condition, a, b)
+def add_at(v: Tensor, index: Tensor, a: Tensor | float) -> Tensor:
+    """Return v with a added to one entry (may overwrite v): (..., M), (..., 1), (..., 1)."""
+    return torch.where(torch.arange(v.shape[-1], device=v.device) == index, v + a, v)
+
+
+def nearest(y: Tensor, points: Tensor) -> Tensor:
+    """Return the point nearest to y, the first of several: (..., 1), (..., K) -> (..., 1)."""
+    index = abs2(y - points).argmin(-1, keepdim=True)
+    return torch.take_along_dim(points.expand(*index.shape[:-1], -1), index, -1)
 
 
 def axpy(a: Tensor | float, x: Tensor, y: Tensor) -> Tensor:
@@ -113,6 +306,11 @@ def add_rows(a: Tensor, s: Tensor, U: Tensor, w: Tensor) -> Tensor:
     return w + a * vecmat(s, conj(U))
 
 
+def add_diagonal(A: Tensor, a: Tensor) -> Tensor:
+    """Return A with a added along the diagonal (may overwrite A): (..., K, K), (..., 1) or (..., K)."""
+    return A + a.unsqueeze(-1) * torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+
+
 def frobenius(A: Tensor) -> Tensor:
     """Sum of squared magnitudes of a matrix, real: (..., K, M) -> (..., 1)."""
     return abs2(A).sum((-2, -1)).unsqueeze(-1)
@@ -132,7 +330,13 @@ def solve(A: Tensor, b: Tensor, ridge: Tensor) -> Tensor:
     """
     trace = A.diagonal(dim1=-2, dim2=-1).real.sum(-1, keepdim=True)
     ridge = torch.maximum(ridge, 16 * torch.finfo(A.dtype).eps * trace)
-    return _Solution.apply(A + ridge.unsqueeze(-1) * torch.eye(A.shape[-1], dtype=A.dtype, device=A.device), b)
+    return _Solution.apply(add_diagonal(A, ridge), b)
+
+
+def _tensors(*values: Tensor | float) -> list[Tensor]:
+    """Return numbers as tensors like the first tensor beside them."""
+    like = next(v for v in values if isinstance(v, Tensor))
+    return [v if isinstance(v, Tensor) else torch.full((), v, dtype=like.dtype, device=like.device) for v in values]
 
 
 class _Solution(torch.autograd.Function):

@@ -1,30 +1,98 @@
 """The words of `words` for Numba: the same names on NumPy arrays of one filter, as loops without allocations."""
 
+import inspect
 from typing import Any
 
 import numpy as np
-from numba import types
+from numba import njit, types
 from numba.extending import overload
 
 from adaptfilt.engines import words
 from adaptfilt.engines.cpu.memory import assign
 from adaptfilt.engines.cpu.native import DEBUG
 
-# NaN and infinity stay honoured.
+# NaN and infinity stay honoured. Entry by entry there is no sum to reorder, and the sign of zero counts.
 _FAST: Any = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "boundscheck": DEBUG}
+_EXACT: Any = {"fastmath": {"contract"}, "boundscheck": DEBUG, "error_model": "numpy"}
+_SCALARS = """
+def word({names}, out=None):
+    return number({entries})
+"""
+_VECTORS = """
+def word({names}, out=None):
+    new = {new}
+    for k in range(len(new)):
+        new[k] = number({entries})
+    return new
+"""
 
 
 def _is_array(t: Any) -> bool:
     return isinstance(t, types.Array)
 
 
+def _entry(t: Any) -> Any:
+    return t.dtype if _is_array(t) else t
+
+
 def _is_complex(t: Any) -> bool:
-    return isinstance(t.dtype if _is_array(t) else t, types.Complex)
+    return isinstance(_entry(t), types.Complex)
 
 
-def _word(function: Any) -> Any:
+def _word(function: Any, options: Any = _FAST) -> Any:
     """Return the overload decorator of one word of the vocabulary."""
-    return overload(function, jit_options=_FAST, strict=False)
+    return overload(function, jit_options=options, strict=False)
+
+
+def _entrywise(word: Any, result: str = "") -> Any:
+    """Return the decorator of a word entry by entry; it takes what gives the function of numbers for their types.
+
+    Numbers are in the least precise argument's precision. The result is "real", "complex", "bool", or else complex
+    where an argument is.
+    """
+    names = [name for name in inspect.signature(word).parameters if name != "out"]
+
+    def teach(choose: Any) -> Any:
+        def overloaded(*args: Any, **kwargs: Any) -> Any:
+            given = inspect.signature(word).bind(*args, **kwargs).arguments
+            arguments = {name: given[name] for name in names}
+            if any(_is_array(t) and t.ndim > 1 for t in arguments.values()):
+                return None
+            kinds = _kinds(arguments.values())
+            number = choose(*map(_is_complex, arguments.values()))
+            entries = [_text(name, t, kinds) for name, t in arguments.items()]
+            if entries == names and "out" not in given:
+                return number
+            vectors = [name for name, t in arguments.items() if _is_array(t)]
+            new = "out"
+            if vectors and not _is_array(given.get("out")):
+                kind = {**kinds, "bool": "bool_"}[result or _kind(*arguments.values())]
+                new = f"np.empty(len({vectors[0]}), np.{kind})"
+            text = _VECTORS if vectors else _SCALARS
+            scope = {"np": np, "number": njit(**_EXACT)(number)}
+            exec(text.format(names=", ".join(names), entries=", ".join(entries), new=new), scope)
+            return scope["word"]
+
+        return _word(word, _EXACT)(overloaded)
+
+    return teach
+
+
+def _kind(*arguments: Any) -> str:
+    return "complex" if any(map(_is_complex, arguments)) else "real"
+
+
+def _kinds(arguments: Any) -> dict[str, str]:
+    """Return NumPy's names of the real and the complex numbers of the least precise argument's precision."""
+    if any(_entry(t) in (types.float32, types.complex64) for t in arguments):
+        return {"real": "float32", "complex": "complex64"}
+    return {"real": "float64", "complex": "complex128"}
+
+
+def _text(name: str, t: Any, kinds: dict[str, str]) -> str:
+    """Return the text of an argument's number, converted where it is of another precision."""
+    text, kind = f"{name}[k]" if _is_array(t) else name, kinds[_kind(t)]
+    return text if str(_entry(t)) in ("bool", kind) else f"np.{kind}({text})"
 
 
 @_word(words.dot)
@@ -38,13 +106,175 @@ def _dot(a: Any, b: Any) -> Any:
     return dot
 
 
-@_word(words.abs2)
-def _abs2(v: Any) -> Any:
-    if _is_array(v):
-        return None
-    if _is_complex(v):
-        return lambda v: v.real * v.real + v.imag * v.imag
-    return lambda v: v * v
+@_entrywise(words.real, "real")
+def _real(signal: bool) -> Any:
+    return (lambda v: v.real) if signal else (lambda v: v)
+
+
+@_entrywise(words.imag, "real")
+def _imag(signal: bool) -> Any:
+    return lambda v: v.imag
+
+
+@_entrywise(words.magnitude, "real")
+def _magnitude(signal: bool) -> Any:
+    return lambda v: abs(v)
+
+
+@_entrywise(words.abs2, "real")
+def _abs2(signal: bool) -> Any:
+    return (lambda v: v.real * v.real + v.imag * v.imag) if signal else (lambda v: v * v)
+
+
+@_entrywise(words.sign)
+def _sign(signal: bool) -> Any:
+    def sign(v: Any) -> Any:
+        size = abs(v)
+        return complex(v.real / size, v.imag / size) if size > 0 else v
+
+    return sign if signal else (lambda v: np.sign(v))
+
+
+@_entrywise(words.sign_parts)
+def _sign_parts(signal: bool) -> Any:
+    return (lambda v: complex(np.sign(v.real), np.sign(v.imag))) if signal else (lambda v: np.sign(v))
+
+
+@_entrywise(words.expj, "complex")
+def _expj(signal: bool) -> Any:
+    return lambda theta: complex(np.cos(theta), np.sin(theta))
+
+
+def _numpy(word: Any, function: Any, result: str = "") -> None:
+    """Teach Numba a word that is a function of NumPy's."""
+    _entrywise(word, result)(lambda signal: lambda v: function(v))
+
+
+_numpy(words.sqrt, np.sqrt)
+_numpy(words.exp, np.exp)
+_numpy(words.log, np.log)
+_numpy(words.tanh, np.tanh)
+_numpy(words.floor, np.floor)
+_numpy(words.isnan, np.isnan, "bool")
+
+
+@_entrywise(words.add)
+def _add(signal_a: bool, signal_b: bool) -> Any:
+    return lambda a, b: a + b
+
+
+@_entrywise(words.mul)
+def _mul(signal_a: bool, signal_b: bool) -> Any:
+    if signal_a and not signal_b:
+        return lambda a, b: complex(a.real * b, a.imag * b)
+    if signal_b and not signal_a:
+        return lambda a, b: complex(a * b.real, a * b.imag)
+    return lambda a, b: a * b
+
+
+@_entrywise(words.scale)
+def _scale(signal_m: bool, signal_z: bool) -> Any:
+    return (lambda m, z: complex(m * z.real, m * z.imag)) if signal_z else (lambda m, z: m * z)
+
+
+@_entrywise(words.div)
+def _div(signal_a: bool, signal_b: bool) -> Any:
+    if signal_a and not signal_b:
+        return lambda a, b: complex(a.real / b, a.imag / b)
+    return lambda a, b: a / b
+
+
+@_entrywise(words.minimum)
+def _minimum(signal_a: bool, signal_b: bool) -> Any:
+    return lambda a, b: np.minimum(a, b)
+
+
+@_entrywise(words.maximum)
+def _maximum(signal_a: bool, signal_b: bool) -> Any:
+    return lambda a, b: np.maximum(a, b)
+
+
+@_entrywise(words.complex, "complex")
+def _complex(signal_re: bool, signal_im: bool) -> Any:
+    return lambda re, im: complex(re, im)
+
+
+@_entrywise(words.where)
+def _where(condition: bool, signal_a: bool, signal_b: bool) -> Any:
+    return lambda condition, a, b: a if condition else b
+
+
+@_entrywise(words.slice_pam)
+def _slice_pam(*signal: bool) -> Any:
+    def slice_pam(r: Any, half: Any, levels: Any) -> Any:
+        one, two = type(r)(1), type(r)(2)
+        index = np.floor(r / (two * half))
+        index = np.maximum(-levels / two, np.minimum(index, levels / two - one))
+        return (two * index + one) * half
+
+    return slice_pam
+
+
+@_word(words.norm_1)
+def _norm_1(v: Any) -> Any:
+    def norm_1(v: Any) -> Any:
+        total = v.real.dtype.type(0)
+        for k in range(len(v)):
+            total += abs(v[k])
+        return total
+
+    return norm_1
+
+
+@_word(words.amax)
+def _amax(v: Any) -> Any:
+    def amax(v: Any) -> Any:
+        largest = v[0]
+        for k in range(1, len(v)):
+            largest = np.maximum(largest, v[k])
+        return largest
+
+    return amax
+
+
+@_word(words.argmax)
+def _argmax(v: Any) -> Any:
+    def argmax(v: Any) -> Any:
+        best = 0
+        for k in range(1, len(v)):
+            if v[k] > v[best]:
+                best = k
+        return best
+
+    return argmax
+
+
+@_word(words.at)
+def _at(v: Any, index: Any) -> Any:
+    return lambda v, index: v[index]
+
+
+@_word(words.add_at)
+def _add_at(v: Any, index: Any, a: Any) -> Any:
+    def add_at(v: Any, index: Any, a: Any) -> Any:
+        v[index] += v.dtype.type(a)
+        return v
+
+    return add_at
+
+
+@_word(words.nearest, {**_EXACT, "fastmath": False})  # a tie must stay one: no contraction
+def _nearest(y: Any, points: Any) -> Any:
+    def nearest(y: Any, points: Any) -> Any:
+        best, least = 0, np.inf
+        for k in range(len(points)):
+            apart = y - points[k]
+            distance = apart.real * apart.real + apart.imag * apart.imag
+            if distance < least:
+                best, least = k, distance
+        return points[best]
+
+    return nearest
 
 
 @_word(words.energy)
@@ -70,46 +300,6 @@ def _energy(u: Any) -> Any:
 @_word(words.conj)
 def _conj(v: Any) -> Any:
     return (lambda v: np.conj(v)) if _is_complex(v) else (lambda v: v)
-
-
-@_word(words.sign)
-def _sign(v: Any, out: Any = None) -> Any:
-    if _is_array(v):
-        word = words.sign
-        if _is_array(out):
-
-            def sign(v: Any, out: Any = None) -> Any:
-                for k in range(len(v)):
-                    out[k] = word(v[k])
-                return out
-        else:
-
-            def sign(v: Any, out: Any = None) -> Any:
-                new = np.empty_like(v)
-                for k in range(len(v)):
-                    new[k] = word(v[k])
-                return new
-
-        return sign
-    if _is_complex(v):
-
-        def sign(v: Any, out: Any = None) -> Any:
-            size = abs(v)
-            return v / size if size > 0 else v
-
-        return sign
-
-    return lambda v, out=None: np.sign(v)
-
-
-@_word(words.sqrt)
-def _sqrt(v: Any) -> Any:
-    return lambda v: np.sqrt(v)
-
-
-@_word(words.where)
-def _where(condition: Any, a: Any, b: Any) -> Any:
-    return lambda condition, a, b: a if condition else b
 
 
 @_word(words.axpy)
@@ -245,6 +435,18 @@ def _add_rows(a: Any, s: Any, U: Any, w: Any) -> Any:
         return w
 
     return add_rows
+
+
+@_word(words.add_diagonal)
+def _add_diagonal(A: Any, a: Any) -> Any:
+    vector = _is_array(a)
+
+    def add_diagonal(A: Any, a: Any) -> Any:
+        for k in range(len(A)):
+            A[k, k] += A.dtype.type(a[k] if vector else a)
+        return A
+
+    return add_diagonal
 
 
 @_word(words.frobenius)
