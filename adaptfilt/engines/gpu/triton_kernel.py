@@ -56,7 +56,7 @@ def run(
     ----------
     gain : callable
         ``gain(e, energy, *parameters)`` of real scalars: a plain function (no lambda) of arithmetic,
-        constants, `abs`, the vocabulary's `abs2`, `conj`, `sign`, `sqrt`, `where`, and functions of its kind.
+        constants, `abs`, the vocabulary's words entry by entry that have a real result, and functions of its kind.
     x : Tensor [shape=(*batch, T + M - 1)]
         History and block, oldest first; float32 or float64.
     d : Tensor [shape=(*batch, T)]
@@ -155,7 +155,7 @@ def unknown_word(function: Callable[..., Any]) -> str | None:
     if function.__name__ == "<lambda>":
         return "a lambda"
     used = inspect.getclosurevars(function)
-    known = {word.__name__[1:] for word in _words()}
+    known = _words()
     for name in (*sorted(used.builtins), *sorted(used.unbound)):
         if name not in known:
             return name
@@ -169,9 +169,16 @@ def unknown_word(function: Callable[..., Any]) -> str | None:
     return None
 
 
-def _words() -> tuple[Callable[..., Any], ...]:
-    """Return the words of a gain that the kernel knows."""
-    return _abs, _abs2, _conj, _sign, _sqrt, _where
+def _words() -> dict[str, Callable[..., Any]]:
+    """Return the words of a gain that the kernel knows: on real values some are the same."""
+    return {
+        **dict.fromkeys(("abs", "magnitude"), _abs),
+        **dict.fromkeys(("conj", "real"), _same),
+        **dict.fromkeys(("sign", "sign_parts"), _sign),
+        **dict.fromkeys(("mul", "scale"), _mul),
+        **{word.__name__[1:]: word for word in (_abs2, _add, _div, _exp, _floor, _imag, _isnan, _log)},
+        **{word.__name__[1:]: word for word in (_maximum, _minimum, _slice_pam, _sqrt, _tanh, _where)},
+    }
 
 
 def _translate(function: Callable[..., Any]) -> Any:
@@ -182,8 +189,8 @@ def _translate(function: Callable[..., Any]) -> Any:
     for name, value in function.__globals__.items():
         if isinstance(value, type):  # Triton looks annotations up
             scope[name] = tl.tensor
-    for word in _words():
-        scope[word.__name__[1:]] = _jit(word, scope)
+    for name, word in _words().items():
+        scope[name] = _jit(word, scope)
     used = inspect.getclosurevars(function)
     for name, value in {**used.globals, **used.nonlocals}.items():
         if name not in scope:
@@ -213,8 +220,16 @@ def _abs2(v: tl.tensor) -> tl.tensor:
     return v * v
 
 
-def _conj(v: tl.tensor) -> tl.tensor:
+def _same(v: tl.tensor) -> tl.tensor:
     return v
+
+
+def _imag(v: tl.tensor) -> tl.tensor:
+    return tl.full(v.shape, 0.0, v.dtype)
+
+
+def _isnan(v: tl.tensor) -> tl.tensor:
+    return v != v
 
 
 def _sign(v: tl.tensor) -> tl.tensor:
@@ -223,6 +238,48 @@ def _sign(v: tl.tensor) -> tl.tensor:
 
 def _sqrt(v: tl.tensor) -> tl.tensor:
     return tl.sqrt(v)
+
+
+def _exp(v: tl.tensor) -> tl.tensor:
+    return tl.exp(v)
+
+
+def _log(v: tl.tensor) -> tl.tensor:
+    return tl.log(v)
+
+
+def _tanh(v: tl.tensor) -> tl.tensor:
+    """Take exp(x) - 1 = (u - 1) x / log(u), u = exp(x), accurate at small x, too (Kahan)."""
+    x = -2.0 * tl.abs(v)
+    u = tl.exp(x)
+    above = tl.where(u == 1.0, x, (u - 1.0) * x / tl.log(u))
+    size = tl.where(x < -40.0, 1.0, -above / (above + 2.0))
+    return tl.where(v < 0, -size, size)
+
+
+def _floor(v: tl.tensor) -> tl.tensor:
+    return tl.floor(v)
+
+
+def _mul(a: tl.tensor, b: tl.tensor) -> tl.tensor:
+    return a * b
+
+
+def _div(a: tl.tensor, b: tl.tensor) -> tl.tensor:
+    return a / b
+
+
+def _minimum(a: tl.tensor, b: tl.tensor) -> tl.tensor:
+    return tl.minimum(a, b, tl.PropagateNan.ALL)
+
+
+def _maximum(a: tl.tensor, b: tl.tensor) -> tl.tensor:
+    return tl.maximum(a, b, tl.PropagateNan.ALL)
+
+
+def _slice_pam(r: tl.tensor, half: tl.tensor, levels: tl.tensor) -> tl.tensor:
+    top = tl.minimum(tl.floor(r / (2 * half)), levels / 2 - 1, tl.PropagateNan.ALL)
+    return (2 * tl.maximum(top, -levels / 2, tl.PropagateNan.ALL) + 1) * half
 
 
 def _where(condition: tl.tensor, a: tl.tensor, b: tl.tensor) -> tl.tensor:
