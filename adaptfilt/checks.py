@@ -20,6 +20,9 @@ NUMPY: dict[torch.dtype, Any] = {
 }
 
 
+DIVERGED = "the weights grew beyond the finite numbers: lower the step size; the state is as before the call"
+
+
 class DivergenceError(ArithmeticError):
     """The weights left the finite numbers; the filter keeps the state it had before the call."""
 

@@ -1,4 +1,8 @@
-"""How a stream is held: what every adaptive filter shares, and no algorithm's maths."""
+"""How a stream is held: what every adaptive filter shares, the verbs among it, and no algorithm's maths.
+
+The verbs are written here, once: they check what comes, have the filter run it, and give it back in kind. What a filter
+supplies are the steps in between, listed in `AdaptiveFilter`.
+"""
 
 import copy
 import os
@@ -13,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adaptfilt.checks import DTYPES, as_batch, as_dtype, check_plain, number
+from adaptfilt.checks import DTYPES, Block, as_batch, as_dtype, check_plain, number, positive_int
 from adaptfilt.taps import TapDelayLine
 
 _living: WeakSet[Any] = WeakSet()
@@ -52,11 +56,11 @@ class Output(NamedTuple):
 
     Attributes
     ----------
-    y : array or Tensor [shape=(*batch, T)]
+    y : array or Tensor [shape=(*batch, [outputs,] T)]
         Output, with the weights before each update.
-    e : array or Tensor [shape=(*batch, T)]
-        A priori error, d - y.
-    w : array or Tensor [shape=(*batch, M) or (*batch, T // record_every, M)]
+    e : array or Tensor [shape=(*batch, [outputs,] T)]
+        A priori error: d - y, unless the filter has an error of its own.
+    w : array or Tensor [shape=(*batch, [outputs,] [inputs,] M), with a record (..., T // record_every, M)]
         A copy of the weights after the block, or their history: row k after sample (k + 1) * record_every.
     """
 
@@ -73,7 +77,9 @@ class AdaptiveFilter(nn.Module):
     taps : int >= 1
         Number of samples in a regressor, M.
     batch : tuple of int
-        Shape of independent filters in front of time.
+        Shape of independent streams in front of time.
+    inputs : int >= 1, optional
+        Number of inputs, an axis of x and of the weights after the batch; None: there is no such axis.
     dtype : torch.dtype
         float32, float64, complex64 or complex128: of the signals and the weights.
     device : torch.device, optional
@@ -81,6 +87,14 @@ class AdaptiveFilter(nn.Module):
     nonfinite : {"raise", "skip"}
         What NaN or infinity in the input does: raise an error before anything has changed, or pass over the
         sample: it does not adapt, its e is NaN, and it enters the delay line as zero.
+    adapt_in_eval : bool
+        Go on adapting in `eval` mode, as a filter inside a network does that was trained to adapt.
+
+    Notes
+    -----
+    A filter supplies ``_check(x, d, ...)``, which refuses bad input and returns a block; ``_adapt(block)`` and
+    ``_hold(block)``, which run it with weights that move or stand still and return y, e, w; ``_check_input(x)`` and
+    ``_filter(block)``, the same without d; ``_adapt_on(e)``; ``_restart()``; and, for single numbers at speed, ``_quick``.
     """
 
     line: TapDelayLine
@@ -93,19 +107,213 @@ class AdaptiveFilter(nn.Module):
         taps: int,
         *,
         batch: tuple[int, ...] | int = (),
+        inputs: int | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str | None = None,
         nonfinite: str = "raise",
+        adapt_in_eval: bool = False,
     ) -> None:
         super().__init__()
         self._lock = RLock()
         _living.add(self)
         self.nonfinite = nonfinite
+        self.adapt_in_eval = bool(adapt_in_eval)
         self.batch = as_batch(batch)
-        self.line = TapDelayLine(taps, batch=self.batch, dtype=as_dtype(dtype), device=device)
+        self.inputs = None if inputs is None else positive_int("inputs", inputs)
+        shape = self.batch if self.inputs is None else (*self.batch, self.inputs)
+        self.line = TapDelayLine(taps, batch=shape, dtype=as_dtype(dtype), device=device)
         check_plain("the state", self.line.samples)
         self.register_buffer("passed_over", torch.zeros(self.batch, dtype=torch.bool, device=self.device))
-        self._fixed: tuple[str, ...] = ("batch", "taps", "dtype", "device", "history", "line")
+        self._fixed: tuple[str, ...] = ("batch", "inputs", "taps", "dtype", "device", "history", "line")
+
+    # The verbs
+
+    def forward(
+        self,
+        x: Block,
+        d: Block | None = None,
+        *,
+        mu: Any = None,
+        record_every: int | None = None,
+        regressors: bool = False,
+        path: Any = None,
+    ) -> Output:
+        """Adapt over a block, going on from the last one; in `eval` mode only filter.
+
+        Parameters
+        ----------
+        x : array or Tensor [shape=(*batch, [inputs,] T)]
+            Input.
+        d : array or Tensor [shape=(*batch, [outputs,] T)], optional
+            Desired signal; none for a blind filter.
+        mu : float, array or Tensor [shape broadcastable to d's], optional
+            Step size for this block, one a sample if it has T entries; 0 freezes weights and states. A filter without
+            a step size of its own takes 0 and 1.
+        record_every : int >= 1, optional
+            Return the weights after every so many samples of y.
+        regressors : bool
+            x holds ready regressors, (*batch, T, M): a linear combiner. The delay line stays as it is.
+        path : array or Tensor [shape=(S,)], optional
+            For a filter with a secondary path: the response through which the errors hear its outputs.
+
+        Returns
+        -------
+        Output
+            Named tuple (y, e, w): NumPy for NumPy, tensors for tensors.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has another type, shape, device or range, or holds NaN or infinity, or if the filter does
+            not take it.
+        DivergenceError
+            If the weights become infinite. In all cases the state is the one before the call.
+        """
+        if torch.compiler.is_compiling():  # compiled already: torch.compile goes round it
+            whole = torch.compiler.disable(self.forward)
+            return whole(x, d, mu=mu, record_every=record_every, regressors=regressors, path=path)
+        with self._lock:
+            block = self._check(x, d, mu, record_every, regressors, path)
+            y, e, w = self._adapt(block) if self.training or self.adapt_in_eval else self._hold(block)
+        return Output(like_input(y, x), like_input(e, x), like_input(w, x))
+
+    def filter(self, x: Block) -> Any:
+        """Filter a block without adapting; the stream goes on.
+
+        Parameters
+        ----------
+        x : array or Tensor [shape=(*batch, [inputs,] T)]
+
+        Returns
+        -------
+        array or Tensor [shape=(*batch, [outputs,] T)]
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x has another type, shape or device, or holds NaN or infinity.
+        """
+        with self._lock:
+            return like_input(self._filter(self._check_input(x)), x)
+
+    def step(self, x: Any, d: Any = None) -> tuple[Any, Any]:
+        """Adapt on one sample; in `eval` mode only filter.
+
+        Parameters
+        ----------
+        x, d : float or complex; where a block has other axes than time, arrays or tensors of their shape
+
+        Returns
+        -------
+        y, e : float or complex; else arrays or tensors, as x
+        """
+        out = self._quick("step", x, d)
+        if out is not None:
+            return out
+        with torch.no_grad():
+            y, e, _ = self(self._sample("x", x), None if d is None else self._sample("d", d))
+        return self._single(y), self._single(e)
+
+    def predict(self, x: Any) -> Any:
+        """Take one sample in and return the output; `adapt` then takes the error.
+
+        Parameters
+        ----------
+        x : float or complex; where a block has other axes than time, an array or tensor of their shape
+
+        Returns
+        -------
+        float or complex; else an array or tensor, as x
+        """
+        out = self._quick("predict", x, None)
+        if out is not None:
+            return out
+        with torch.no_grad():
+            return self._single(self.filter(self._sample("x", x)))
+
+    def adapt(self, e: Any) -> None:
+        """Adapt on the error of the last `predict`, measured elsewhere: e need not be d - y.
+
+        Parameters
+        ----------
+        e : float or complex; where a block has other axes than time, an array or tensor of their shape
+        """
+        if not (self.training or self.adapt_in_eval) or self._quick("adapt", None, e) is not None:
+            return
+        with self._lock, torch.no_grad():
+            self._adapt_on(self._sample("e", e))
+
+    @locked
+    def reset(self, mask: Any = None) -> Self:
+        """Return to the start: initial weights and state, empty delay line.
+
+        Parameters
+        ----------
+        mask : array or Tensor of bool [shape=batch], optional
+            Which streams of the batch; all by default.
+
+        Returns
+        -------
+        AdaptiveFilter
+            The filter itself.
+        """
+        self._restart(None if mask is None else self._as_mask(mask))
+        return self
+
+    # What the verbs are made of
+
+    def _quick(self, verb: str, x: Any, d: Any) -> Any:
+        """Take one number at speed; None where a block of one is needed."""
+        return None
+
+    def _sample(self, name: str, value: Any) -> Any:
+        """Return one sample as a block of length one."""
+        return as_block(name, value, self._axes(name), self.dtype.is_complex)
+
+    def _axes(self, name: str) -> tuple[int, ...]:
+        """Return the axes of a signal in front of time."""
+        return (*self.batch, self.inputs) if name == "x" and self.inputs is not None else self.batch
+
+    def _single(self, block: Any) -> Any:
+        """Return the one sample of a block, a number if there is no other axis."""
+        return block[..., 0] if block.ndim > 1 else block.item()
+
+    def _as_mask(self, mask: Any) -> Tensor:
+        """Check which streams of a batch are meant."""
+        chosen = torch.as_tensor(mask, device=self.device)
+        if chosen.dtype != torch.bool or tuple(chosen.shape) != self.batch:
+            raise ValueError(f"mask must be bool of shape {self.batch}, got {chosen.dtype} of {tuple(chosen.shape)}")
+        return chosen
+
+    def _check(self, x: Any, d: Any, mu: Any, record_every: Any, regressors: bool, path: Any) -> Any:
+        """Refuse bad input and return a block."""
+        raise NotImplementedError
+
+    def _adapt(self, block: Any) -> tuple[Any, Any, Any]:
+        """Adapt over a block and return y, e, w."""
+        raise NotImplementedError
+
+    def _hold(self, block: Any) -> tuple[Any, Any, Any]:
+        """Filter a block with weights that stand still and return y, e, w."""
+        raise NotImplementedError
+
+    def _check_input(self, x: Any) -> Any:
+        """Refuse bad input and return a block without d."""
+        raise NotImplementedError
+
+    def _filter(self, block: Any) -> Any:
+        """Filter a block with weights that stand still and return y."""
+        raise NotImplementedError
+
+    def _adapt_on(self, e: Any) -> None:
+        """Adapt on one error."""
+        raise NotImplementedError
+
+    def _restart(self, mask: Tensor | None) -> None:
+        """Return all streams, or those of a mask, to the start."""
+        raise NotImplementedError
+
+    # The module
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what sizes memory or does not exist as a choice."""
@@ -217,29 +425,18 @@ class AdaptiveFilter(nn.Module):
         for name in self._shown:
             value = getattr(self, name)
             parts.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={_short(value)}")
+        parts += [f"inputs={self.inputs}"] if self.inputs is not None else []
         parts += [f"batch={self.batch}"] if self.batch else []
         parts += [str(self.dtype).removeprefix("torch."), str(self.device)]
         return ", ".join(parts + ([] if self.training else ["eval"]))
 
 
-def feature_count(features: nn.Module | None, line: TapDelayLine) -> int:
-    """Return how many numbers the weights combine: the features of a regressor, or its samples."""
-    if features is None:
-        return line.taps
-    with torch.no_grad():
-        out = features(torch.zeros(1, line.taps, dtype=line.samples.dtype, device=line.samples.device))
-    if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 1:
-        raise ValueError(f"features must map (1, {line.taps}) to (1, F), got {tuple(getattr(out, 'shape', ()))}")
-    return out.shape[-1]
-
-
-def as_block(name: str, value: Any, like: Tensor) -> Any:
-    """Return one sample as a block of length one: an array or tensor of a batch, or a number; like is the line."""
-    batch = tuple(like.shape[:-1])
-    if not batch:
-        return np.array([number(name, value, complex if like.is_complex() else float)])
+def as_block(name: str, value: Any, axes: tuple[int, ...], is_complex: bool) -> Any:
+    """Return one sample as a block of length one: an array or tensor of those axes, or a number where there is none."""
+    if not axes:
+        return np.array([number(name, value, complex if is_complex else float)])
     if not isinstance(value, np.ndarray | Tensor):
-        raise TypeError(f"{name} must be an array or tensor of shape {batch}, got {type(value).__name__}")
+        raise TypeError(f"{name} must be an array or tensor of shape {axes}, got {type(value).__name__}")
     return value[..., None]
 
 

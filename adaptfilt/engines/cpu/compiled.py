@@ -1,4 +1,4 @@
-"""The compiled engine: any algorithm's one function inside a sample loop, at C speed on the CPU.
+"""The compiled engine: any algorithm's functions inside a sample loop, at C speed on the CPU.
 
 Compiled code writes into the filter's own tensors. A call owns all else that it needs (`Workspace`), and checks where
 those tensors lie before it starts: torch may have moved them since the last one.
@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import PYFUNCTYPE, addressof, c_char, c_double, c_int32, c_int64, c_void_p, cast
 from functools import partial
-from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from adaptfilt.checks import NUMPY, DivergenceError, as_tensor, check_finite, number, skip_nonfinite
+from adaptfilt.checks import DIVERGED, NUMPY, DivergenceError, as_tensor, check_finite, number
 from adaptfilt.checks import cast as into_precision
 from adaptfilt.engines.algorithm import Job, Result
 from adaptfilt.engines.cpu import loops
-from adaptfilt.engines.cpu.adapters import block_function, sample_function
+from adaptfilt.engines.cpu.adapters import Variant, block_function, sample_function
 from adaptfilt.engines.cpu.native import empty
 from adaptfilt.taps import windows
 
@@ -30,11 +30,10 @@ MIN_RUN = 16  # lookahead pays from about so many samples between two records
 MIN_THREADED = 100_000  # multiply-adds from which on a second thread pays
 _CALL = len(loops.Call._fields)
 _BEGIN, _FIRST = loops.BEGIN, loops.Call._fields.index("first")
-_DIVERGED = "the weights grew beyond the finite numbers: lower the step size; the state is as before the call"
 
 
 def run(job: Job, workspace: "Workspace") -> Result:
-    """Adapt over a block on the CPU; the job's w, samples and state change in place, or not at all.
+    """Adapt over a block on the CPU; what the job carries changes in place, or not at all.
 
     Raises
     ------
@@ -43,45 +42,61 @@ def run(job: Job, workspace: "Workspace") -> Result:
     DivergenceError
         If the weights or the state become infinite.
     """
-    shape, F = job.d.shape, job.w.shape[-1]
+    shape, F = job.d.shape, workspace.weights
     tensors = isinstance(job.x, Tensor)
     like: Any = (
         partial(torch.empty, dtype=job.w.dtype, device="cpu") if tensors else partial(empty, dtype=workspace.dtype)
     )
     y, e = like(shape), like(shape)
     record = like((*shape[:-1], shape[-1] // job.every, F)) if job.every else None
-    if shape[-1]:
+    if job.x.size if isinstance(job.x, np.ndarray) else job.x.numel():
         workspace.block(job, y, e, record)
     return Result(y, e, job.w.clone() if tensors else workspace.w.copy(), record)
 
 
 class Workspace:
-    """What one call needs to run compiled code on a filter: where its state lies, scratch, and what to go back to.
+    """What one call needs to run compiled code on a filter: where its state lies, rooms, and what to go back to.
 
     Parameters
     ----------
     job : Job
-        Its signals are not read. Its w, samples and state are contiguous, on the CPU.
+        Its signals are not read. What it carries is contiguous, on the CPU.
 
     Attributes
     ----------
     places : list of int
-        Addresses of w, samples and the state, for which all this holds.
+        Addresses of all that the job carries and of its vectors, for which all this holds.
     params : dict
         The parameters that were set last.
     """
 
     def __init__(self, job: Job) -> None:
-        batch, self._kind, self.dtype = job.w.shape[:-1], job.w.dtype, NUMPY[job.w.dtype]
-        self._carried = [t.detach() for t in (job.w, job.samples, *job.state.values())]
+        algorithm, none = job.algorithm, job.w.new_empty(0)
+        self._streams, self._filters, self._shape = prod(job.batch), prod(job.filters), job.filters
+        self._shared = self._filters // self._streams
+        self._inputs, self._taps, self._sps = job.inputs, job.line.shape[-1], job.sps
+        self.weights = job.w.numel() // self._filters
+        self._kind, self.dtype, self._algorithm = job.w.dtype, NUMPY[job.w.dtype], algorithm
+        signals = [job.signals.get(k, none) for k in ("fed", "before", "lag")]
+        played = none if job.played is None else job.played
+        direction = none if job.direction_line is None else job.direction_line
+        own = [job.w, job.line, direction, *signals, played, *job.state.values()]
+        self._carried = [t.detach() for t in own]
         self._kept = [torch.empty_like(t) for t in self._carried]
-        self.places, self.w = [t.data_ptr() for t in self._carried], self._carried[0].numpy()
-        self._filters, self._shapes = batch.numel(), [t.shape[len(batch) :] for t in self._carried]
-        self._p = np.empty((self._filters, max(len(job.params), 1)), NUMPY[job.w.dtype.to_real()])
-        self._mu = np.empty(1, self._p.dtype)
-        self._p_at, self._mu_address = self._p.ctypes.data, self._mu.ctypes.data
-        self._code = job.algorithm, self.dtype.name, (tuple(map(len, self._shapes)), tuple(map(len, job.scratch)))
-        self._room = self._new_room(job)
+        self.places = [t.data_ptr() for t in own if t.numel()] + [t.data_ptr() for t in job.vectors.values()]
+        self.w = self._carried[0].numpy()
+        self._shapes = self._row_shapes()
+        real = NUMPY[job.w.dtype.to_real()]
+        self._p = np.empty((self._filters, max(len(job.params), 1)), real)
+        self._mu, self._one, self._path = np.empty(1, real), np.ones(1, real), empty((0,), self.dtype)
+        self._vectors = [v.detach() for v in job.vectors.values()]
+        self._played = played.shape[-1]
+        self.part = max(PART // (self._inputs * self._sps), 512) if algorithm.recursion is None else PART
+        self._scratch = [
+            (shape, real if kind.real else self.dtype)
+            for shape, kind in zip(job.scratch.values(), algorithm.scratch_kinds.values(), strict=True)
+        ]
+        self._room = self._new_room()
         self._arguments = self._new_arguments(self._room)
         self._blocks: dict[Any, Callable[..., int]] = {}
         self._sample: Callable[[], int] | None = None
@@ -91,16 +106,40 @@ class Workspace:
         self._result_at, self._spare_at, self._arguments_at = places
         self.set_parameters(job.params, job.skip)
 
-    def _new_room(self, job: Job) -> list[Any]:
-        """Return scratch arrays for the update function, and for the stream."""
-        return [empty(shape, self.dtype) for shape in (*job.scratch, (PART + job.samples.shape[-1],))]
+    def _row_shapes(self) -> list[tuple[int, tuple[int, ...]]]:
+        """Return of all that is carried how many filters share a row, and a row's shape; a scalar is an array of one."""
+        C, M, Q, B = self._inputs, self._taps, self._shared, self._filters
+        found: list[tuple[int, tuple[int, ...]]] = [(1, (self.weights,)), (Q, (C, M))]
+        found.append((Q, (C if self._carried[2].numel() else 0, M)))
+        found += [(1, (t.numel() // B,)) for t in self._carried[3:7]]
+        kinds = zip(self._carried[7:], self._algorithm.states.values(), strict=True)
+        return found + [(1, tuple(t.shape[t.ndim - len(kind.dims) :]) or (1,)) for t, kind in kinds]
+
+    def _new_room(self) -> list[Any]:
+        """Return scratch arrays for the algorithm, and rooms for streams, regressors, phases and outputs."""
+        C, M, F, sps = self._inputs, self._taps, self.weights, self._sps
+        rows, directed, length = C * sps, self._shapes[2][1][0] > 0, self.part + M
+        sliced = F == M and self._algorithm.feed is None
+        sizes: list[tuple[int, ...]] = [
+            (rows, length),
+            (rows if directed else 0, length),
+            (F,),
+            (0 if sliced or not directed else F,),
+            (rows * -(-M // sps) if sps > 1 else 0,),
+            (self._played + self.part if self._played else 0,),
+        ]
+        return [empty(shape, kind) for shape, kind in self._scratch] + [empty(s, self.dtype) for s in sizes]
 
     def _new_arguments(self, room: list[Any]) -> Any:
-        """Return the numbers compiled code gets: room for a `Call`, then the places the adapter `memory` reads."""
+        """Return the numbers compiled code gets: space for a `Call`, then the places the adapter `memory` reads."""
         numbers = [0] * _CALL
-        for t, kept, shape in zip(self._carried, self._kept, self._shapes, strict=True):
-            numbers += [t.data_ptr(), kept.data_ptr(), t.nbytes // self._filters, *shape]
-        numbers += [self._p_at, self._p.strides[0], self._p.shape[1]]
+        for t, kept, (shared, shape) in zip(self._carried, self._kept, self._shapes, strict=True):
+            numbers += [t.data_ptr(), kept.data_ptr(), t.nbytes * shared // self._filters, shared, *shape]
+        numbers += [self._p.ctypes.data, self._p.strides[0], self._p.shape[1]]
+        for v in self._vectors:
+            numbers += [v.data_ptr(), v.numel()]
+        self._path_at = len(numbers)
+        numbers += [self._path.ctypes.data, len(self._path)]
         for array in room:
             numbers += [array.ctypes.data, *array.shape]
         return (c_int64 * len(numbers))(*numbers)
@@ -108,117 +147,164 @@ class Workspace:
     def set_parameters(self, params: dict[str, Any], skip: bool) -> None:
         """Take over the parameters."""
         self.params, self._skip, values = params, skip, list(params.values())
-        batch = (*self._carried[0].shape[:-1],)
         for column, value in zip(self._p.T, values, strict=False):
-            column[:] = value.detach().expand(batch).reshape(-1).numpy() if isinstance(value, Tensor) else value
-        self._mu_at = list(params).index("mu") if "mu" in params else 0
-        self._own_mu = self._p, self._p_at + self._mu_at * self._p.itemsize, self._p.strides[0], 0
-        self._leaky = self._code[0].gain is not None and bool(self._p[:, -1].any())
+            tensor = isinstance(value, Tensor)
+            column[:] = value.detach().expand(self._shape).reshape(-1).numpy() if tensor else value
+        self._mu_at = list(params).index("mu") if "mu" in params else -1
+        mu, row = (self._p[:, self._mu_at :], self._p.strides[0]) if "mu" in params else (self._one, 0)
+        self._own_mu = self._p, mu.ctypes.data, row, 0
+        self._leaks = self._algorithm.leaks and bool(self._p[:, -1].any())
         if self._sample is not None:
-            self._one[0][2:4] = (skip, self._mu_at)
+            self._sample_arguments[1:3] = (skip, self._mu_at)
 
     # Blocks
 
     def block(self, job: Job, y: Any, e: Any, record: Any) -> None:
         """Adapt over a block and fill y, e and the record, all contiguous."""
-        T, size, rows = job.d.shape[-1], self.dtype.itemsize, job.rows or job.features is not None
-        every = job.every if job.every <= PART else 0  # a longer run is kept here, part by part
-        function, arguments = self._block_function(job, rows, T, every), self._arguments
-        y_at, e_at, out_row = _address(y), _address(e), T * size
+        N, size, rows = job.d.shape[-1], self.dtype.itemsize, job.rows or job.features is not None
+        every = job.every if job.every <= self.part else 0  # a longer run is kept here, part by part
+        self._set_path(job.path)
+        function, arguments = self._block_function(job, rows, N, every), self._arguments
+        y_at, e_at, out_row = _address(y), _address(e), N * size
         record_at, record_row = (0, 0) if record is None else (_address(record), record.nbytes // self._filters)
         _mu, mu_at, mu_row, mu_step = self._steps(job)
+        marked = job.skip or job.algorithm.unknown
         arguments[_BEGIN] = 0
         try:
             if self._filters > 1 or job.features is not None:
                 torch._foreach_copy_(self._kept, self._carried)
                 arguments[_BEGIN] = loops.KEPT
-            for start, stop, x, d in self._parts(job):
-                (x, x_at, x_row), (d, d_at, d_row), at = self._place(x), self._place(d), start * size
-                row = start // every * job.w.shape[-1] * size if every else 0
+            for first, last, offset, x, v, d in self._parts(job):
+                samples, at = x.shape[-2] if rows else x.shape[-1], first * size
+                x, x_at, x_row, x_input = self._place(x, samples if rows else self._inputs)
+                v, v_at, v_row, v_input = (None, 0, 0, 0) if v is None else self._place(v, self._inputs)
+                d, d_at, d_row, _ = self._place(d, 1)
+                row = first // every * self.weights * size if every else 0
                 arguments[:_CALL] = (
-                    arguments[_BEGIN], stop - start, 0, self._filters, rows, job.skip, every, x_at, x_row, d_at, d_row,
-                    y_at + at, e_at + at, out_row, mu_at + start * mu_step, mu_row, stop - start if mu_step else 1,
+                    arguments[_BEGIN], samples, last - first, 0, self._filters, self._shared, self._sps, offset, rows,
+                    marked, every, x_at, x_row, x_input, v_at, v_row, v_input, d_at, d_row, y_at + at, e_at + at,
+                    out_row, mu_at + first * mu_step, mu_row, last - first if mu_step else 1,
                     record_at + row, record_row,
                 )  # fmt: skip
-                status = self._call(function, job, stop - start)
+                status = self._call(function, last - first)
                 if status:
                     _refuse(job, status)
-                if job.every > PART and stop % job.every == 0:
-                    record[..., stop // job.every - 1, :] = job.w if isinstance(record, Tensor) else job.w.numpy()
+                if job.every > self.part and last % job.every == 0:
+                    w = self._carried[0].reshape(*record.shape[:-2], -1)
+                    record[..., last // job.every - 1, :] = w if isinstance(record, Tensor) else w.numpy()
         except BaseException:
             if arguments[_BEGIN] == loops.KEPT:
                 torch._foreach_copy_(self._carried, self._kept)
             raise
 
-    def _block_function(self, job: Job, rows: bool, T: int, every: int) -> Callable[..., int]:
+    def _set_path(self, path: Tensor | None) -> None:
+        """Take over the response of a path."""
+        if path is None:
+            self._path = self._path[:0]
+        else:
+            self._path = np.ascontiguousarray(path.detach().numpy(), self.dtype)
+        self._arguments[self._path_at : self._path_at + 2] = (self._path.ctypes.data, len(self._path))
+
+    def _block_function(self, job: Job, rows: bool, N: int, every: int) -> Callable[..., int]:
         """Return the code for this block."""
-        ahead = job.algorithm.gain is not None and not rows and T > 1 and (not every or every >= MIN_RUN)
-        flags = (self._leaky, job.skip) if ahead else None
-        if flags not in self._blocks:
-            self._blocks[flags] = block_function(*self._code, flags)
-        return self._blocks[flags]
+        algorithm, variant = self._algorithm, None
+        if algorithm.gain and not algorithm.feed and not rows and N > 1 and (not every or every >= MIN_RUN):
+            M, sps = self._taps, self._sps
+            longer = self._inputs * (M % sps or min(sps, M))
+            gated = job.skip or (job.mu is not None and not algorithm.stands_still)
+            shorter = self._inputs * min(sps, M) - longer
+            variant = Variant(self._leaks, gated, job.direction is not None, job.path is not None, longer, shorter)
+        heard = job.path is not None
+        if (variant, heard) not in self._blocks:
+            self._blocks[variant, heard] = block_function(algorithm, self.dtype.name, heard, variant)
+        return self._blocks[variant, heard]
 
     def _steps(self, job: Job) -> tuple[Any, int, int, int]:
-        """Return the step sizes, their address, and the bytes to the next filter's and the next sample's."""
+        """Return the step sizes, their address, and the bytes to the next filter's and the next output's."""
         if job.mu is None:
             return self._own_mu
         if isinstance(job.mu, float):
             self._mu[0] = job.mu
-            return self._mu, self._mu_address, 0, 0
+            return self._mu, self._mu.ctypes.data, 0, 0
         mu = job.mu.detach().numpy().astype(self._p.dtype)
         if mu.ndim > 1:
-            mu = np.broadcast_to(mu, (*job.w.shape[:-1], mu.shape[-1])).reshape(self._filters, -1)
+            mu = np.broadcast_to(mu, (*job.d.shape[:-1], mu.shape[-1])).reshape(self._filters, -1)
         mu = np.ascontiguousarray(mu)
         many = mu.ndim and mu.shape[-1] > 1
         return mu, mu.ctypes.data, mu.strides[0] if mu.ndim > 1 else 0, mu.itemsize if many else 0
 
-    def _parts(self, job: Job) -> Iterator[tuple[int, int, Any, Any]]:
-        """Cut a block in the parts that a loop takes at once; one ends where a record does."""
-        T, every, length = job.d.shape[-1], job.every, PART
+    def _parts(self, job: Job) -> Iterator[tuple[int, int, int, Any, Any, Any]]:
+        """Cut a block in the parts that a loop takes at once; one ends where a record does.
+
+        Yields the outputs from first to last, the sample with which the first one is made, and the part's signals.
+        """
+        N, every, length, sps = job.d.shape[-1], job.every, self.part // self._sps, self._sps
         if job.features is not None:
-            length = max(min(PART, PART_FEATURES // job.w.numel()), 1)
-        elif length >= T and not job.skip:
-            yield 0, T, job.x, job.d
+            length = max(min(self.part, PART_FEATURES // job.w.numel()), 1)
+        elif length >= N and not job.skip:
+            yield 0, N, job.offset, job.x, job.direction, job.d
             return
         x, d = _array(job.x), _array(job.d)
-        x, d = x.reshape(self._filters, T, *x.shape[d.ndim :]), d.reshape(self._filters, T)
+        if job.rows:
+            x = np.ascontiguousarray(x)
+        v = None if job.direction is None else _array(job.direction).reshape(self._streams, self._inputs, -1)
+        x = x.reshape(self._streams, *((x.shape[-2:]) if job.rows else (self._inputs, x.shape[-1])))
+        d = d.reshape(self._filters, N)
         if 0 < every <= length:
             length = length // every * every
-        edges = {*range(0, T, length), *(range(0, T, every) if every > length else ()), T}
-        for start, stop in pairwise(sorted(edges)):
-            x_part, d_part = x[:, start:stop], d[:, start:stop]
-            if job.skip:
-                x_part, d_part = skip_nonfinite(x_part, d_part)
+        edges = sorted({*range(0, N, length), *(range(0, N, every) if every > length else ()), N})
+        for first, last in zip(edges[:-1] or [0], edges[1:] or [0], strict=True):
+            start = job.offset + first * sps if first else 0
+            stop = job.offset + last * sps if last < N else x.shape[1 if job.rows else 2]
+            offset = 0 if first else job.offset
+            x_part = x[:, first:last] if job.rows else x[:, :, start:stop]
             if job.features is not None and not job.rows:
-                x_part = _features(job, x_part)
-            yield start, stop, x_part, d_part
+                x_part = self._features(job, x_part, offset)
+            yield first, last, offset, x_part, None if v is None else v[:, :, start:stop], d[:, first:last]
 
-    def _place(self, v: Any) -> tuple[Any, int, int]:
-        """Return a signal in the filter's precision, its address, and its bytes a filter; rows are contiguous."""
+    def _features(self, job: Job, x: Any, offset: int) -> Any:
+        """Return the features of a part, (B, N, F), and take the part into the line."""
+        assert job.features is not None
+        M = self._taps
+        line = job.line.view(self._streams, self._inputs, M)
+        stream = torch.cat([line[..., 1:], as_tensor(x, job.w.dtype, line.device)], -1)
+        u = windows(stream, M)[..., offset :: self._sps, :]  # (B, C, N, M)
+        with torch.no_grad():
+            u = job.features(u.movedim(1, 2) if job.line.ndim == len(job.batch) + 2 else u[:, 0])
+        line.copy_(torch.cat([line, stream[..., M - 1 :]], -1)[..., -M:])
+        return u.to(job.w.dtype).contiguous().numpy()
+
+    def _place(self, v: Any, runs: int) -> tuple[Any, int, int, int]:
+        """Return a signal in the filter's precision, its address, and its bytes a row and a run.
+
+        A row belongs to one stream or filter and holds so many runs: inputs, regressors, or one series.
+        """
         if isinstance(v, Tensor):
             if v.requires_grad or v.dtype != self._kind or not v.is_contiguous() or v.is_conj() or v.is_neg():
                 v = v.detach().to(self._kind).resolve_conj().resolve_neg().contiguous()
-            return v, v.data_ptr(), v.nbytes // self._filters
+            run = v.shape[-1] * self.dtype.itemsize
+            return v, v.data_ptr(), runs * run, run
         if v.dtype != self.dtype:
             with np.errstate(over="ignore"):
                 v = v.astype(self.dtype, order="C")
         elif not v.flags.c_contiguous:
-            if v.ndim == 2 and v.strides[1] == v.itemsize:
-                return v, v.ctypes.data, v.strides[0]
+            if v.strides[-1] == v.itemsize and v.ndim == (2 if runs == 1 else 3):
+                return v, v.ctypes.data, v.strides[0], v.strides[-2]
             v = np.ascontiguousarray(v)
-        return v, _address(v), v.nbytes // self._filters
+        run = v.shape[-1] * self.dtype.itemsize
+        return v, _address(v), runs * run, run
 
-    def _call(self, function: Callable[..., int], job: Job, samples: int) -> int:
-        """Run the loop over one part, the filters of a batch over threads."""
-        if self._filters == 1 or self._filters * samples * job.w.shape[-1] < MIN_THREADED:
+    def _call(self, function: Callable[..., int], outputs: int) -> int:
+        """Run the loop over one part, the streams of a batch over threads."""
+        if self._streams == 1 or self._filters * outputs * self.weights < MIN_THREADED:
             if function(self._result_at, self._spare_at, self._arguments_at):
                 raise RuntimeError(_RAISED)
             return self._status.value
-        threads = min(self._filters, torch.get_num_threads())
-        edges = [self._filters * i // threads for i in range(threads + 1)]
+        threads = min(self._streams, torch.get_num_threads())
+        edges = [self._streams * i // threads * self._shared for i in range(threads + 1)]
 
         def share(first: int, last: int) -> int:
-            room = self._new_room(job)
+            room = self._new_room()
             own = self._new_arguments(room)
             own[:_CALL] = self._arguments[:_CALL]
             own[_FIRST], own[_FIRST + 1] = first, last
@@ -231,10 +317,9 @@ class Workspace:
 
     def _bound_sample(self) -> Callable[[], int]:
         """Return the code for one sample, bound to its arguments; it keeps the GIL, so that threads take turns."""
-        u = empty(self._shapes[0], self.dtype)
-        own, function = self._new_arguments(self._room), sample_function(*self._code)
-        own[:4] = (addressof(self._io), u.ctypes.data, self._skip, self._mu_at)
-        self._one = own, u
+        function = sample_function(self._algorithm, self.dtype.name)
+        own = self._sample_arguments = self._new_arguments(self._room)
+        own[:3] = (addressof(self._io), self._skip, self._mu_at)
         native: Any = PYFUNCTYPE(c_int32, *[c_void_p] * 3)(cast(function, c_void_p).value)  # type: ignore
         return partial(native, self._result_at, self._spare_at, c_void_p(addressof(own)))
 
@@ -278,7 +363,7 @@ class Workspace:
             raise RuntimeError(_RAISED)
         status = self._status.value
         if status == loops.DIVERGED:
-            raise DivergenceError(_DIVERGED)
+            raise DivergenceError(DIVERGED)
         if status:
             name, value = ("x", x) if status == loops.BAD_X else ("e" if mode == loops.ADAPT else "d", d)
             raise ValueError(f'{name} must be finite, got {value} (nonfinite="skip" passes over such samples)')
@@ -307,21 +392,10 @@ def _array(value: Any) -> Any:
     return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
 
 
-def _features(job: Job, x: Any) -> Any:
-    """Return the features of a part, (filters, T, F), and take the part into the line."""
-    assert job.features is not None
-    line = job.samples.view(len(x), -1)
-    stream = torch.cat([line[:, 1:], as_tensor(x, job.w.dtype, line.device)], -1)
-    with torch.no_grad():
-        u = job.features(windows(stream, line.shape[1]))
-    line.copy_(stream[:, -line.shape[1] :])
-    return u.to(job.w.dtype).contiguous().numpy()
-
-
 def _refuse(job: Job, status: int) -> None:
     """Raise the error that a loop reports."""
     if status != loops.DIVERGED:
         for name, value in (("x", job.x), ("d", job.d)):
             check_finite(name, value)
             check_finite(name, into_precision(_array(value), job.w.dtype))
-    raise DivergenceError(_DIVERGED)
+    raise DivergenceError(DIVERGED)

@@ -27,7 +27,7 @@ def number(real: float, imag: float, like: Any) -> Any:
 
 
 def assign(target: Any, value: Any) -> None:
-    """Copy value into target unless it is the same memory."""
+    """Copy value, an array or a number, into target unless it is the same memory."""
     target.copy_(value)
 
 
@@ -45,3 +45,25 @@ def finite(values: Any) -> bool:
 def all_finite(arrays: tuple[Any, ...]) -> bool:
     """Say whether all arrays are finite."""
     return all(finite(values) for values in arrays)
+
+
+def output_and_error(found: Any, y: Any, like: Any) -> Any:
+    """Return what an error function says of the output, y if it says nothing, and the error; signals like `like`."""
+    z, e = found if isinstance(found, tuple) else (y, found)
+    return z, e
+
+
+def chosen(condition: bool, a: tuple[Any, ...], b: tuple[Any, ...]) -> Any:
+    """Return a if the condition holds, else b; tuples of numbers."""
+    return a if condition else b
+
+
+def correlation(lag: Any, u: Any, before: Any) -> None:
+    """Write u^T conj(before) to lag, and u to before."""
+    lag.copy_((u * before.conj()).sum(-1, keepdim=True))
+    before.copy_(u)
+
+
+def shift_in(line: Any, value: Any) -> None:
+    """Take a number into a line, oldest first."""
+    line.copy_(torch.cat([line[1:], value.reshape(1)]))

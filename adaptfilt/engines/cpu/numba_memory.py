@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from numba import carray, types
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
@@ -35,7 +36,11 @@ def _number(real: Any, imag: Any, like: Any) -> Any:
 
 @_word(memory.assign)
 def _assign(target: Any, value: Any) -> Any:  # loops, as slices bring checks that need Python
-    if target.ndim == 1:
+    if not _is_array(value):
+
+        def assign(target: Any, value: Any) -> None:
+            target[0] = value
+    elif target.ndim == 1:
 
         def assign(target: Any, value: Any) -> None:
             if target.ctypes.data != value.ctypes.data:
@@ -99,3 +104,41 @@ def _all_finite(arrays: Any) -> Any:
         return lambda arrays: True
 
     return lambda arrays: finite(arrays[0]) and all_finite(arrays[1:])
+
+
+@_word(memory.output_and_error)
+def _output_and_error(found: Any, y: Any, like: Any) -> Any:
+    kind = as_dtype(like).type
+    if isinstance(found, types.BaseTuple):
+        return lambda found, y, like: (kind(found[0]), kind(found[1]))
+    return lambda found, y, like: (y, kind(found))
+
+
+@_word(memory.chosen)
+def _chosen(condition: Any, a: Any, b: Any) -> Any:
+    chosen = memory.chosen
+    if len(a) == 0:
+        return lambda condition, a, b: a
+    return lambda condition, a, b: (a[0] if condition else b[0], *chosen(condition, a[1:], b[1:]))
+
+
+@_word(memory.correlation)
+def _correlation(lag: Any, u: Any, before: Any) -> Any:
+    def correlation(lag: Any, u: Any, before: Any) -> None:
+        total = u.dtype.type(0)
+        for k in range(len(u)):
+            total += u[k] * np.conj(before[k])
+            before[k] = u[k]
+        lag[0] = total
+
+    return correlation
+
+
+@_word(memory.shift_in)
+def _shift_in(line: Any, value: Any) -> Any:
+    def shift_in(line: Any, value: Any) -> None:
+        for k in range(len(line) - 1):
+            line[k] = line[k + 1]
+        line[len(line) - 1] = value
+
+    return shift_in

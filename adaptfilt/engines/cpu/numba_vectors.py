@@ -167,6 +167,15 @@ def _lane(context: Any, b: Any, sig: Any, args: Any) -> Any:
     return z._getvalue()
 
 
+@_word(vectors.with_first, lambda v, s: signature(v, v, v.dtype), Vector, types.Number)
+def _with_first(context: Any, b: Any, sig: Any, args: Any) -> Any:
+    v, s = args
+    if sig.return_type.parts == 1:
+        return b.insert_element(v, s, INT32(0))
+    z = context.make_complex(b, sig.args[1], s)
+    return b.insert_element(b.insert_element(v, z.real, INT32(0)), z.imag, INT32(1))
+
+
 @_word(vectors.conj, lambda v: signature(v, v), Vector)
 def _conj(context: Any, b: Any, sig: Any, args: Any) -> Any:
     kind, n = sig.return_type, sig.return_type.llvm.count

@@ -58,6 +58,13 @@ def lane(v: Any, i: int) -> Any:
     return v[i]
 
 
+def with_first(v: Any, s: Any) -> Any:
+    """Return a vector with s for its first entry."""
+    v = v.copy()
+    v[0] = s
+    return v
+
+
 def conj(v: Any) -> Any:
     """Return the complex conjugate of a vector."""
     return np.conj(v)

@@ -1,18 +1,18 @@
 """Blocks for the engines that work on tensors: cut in parts that bound the memory when no gradient is wanted."""
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from adaptfilt.checks import DivergenceError, admit, as_tensor
+from adaptfilt.checks import DIVERGED, NUMPY, DivergenceError, as_tensor, check_finite
 from adaptfilt.engines.algorithm import Job, Result
 from adaptfilt.engines.tensors import reference
 from adaptfilt.taps import windows
 
-CHUNK = 4096  # samples at a time
+CHUNK = 4096  # outputs at a time
 
 
 def run(job: Job, engine: str) -> Result:
@@ -25,87 +25,186 @@ def run(job: Job, engine: str) -> Result:
     DivergenceError
         If the weights or the state become infinite.
     """
-    dtype, device = job.w.dtype, job.w.device
-    x, d = as_tensor(job.x, dtype, device), as_tensor(job.d, dtype, device)
-    x, d = admit(x, d, job.skip)
-    params = {k: _param(v, dtype.to_real(), device) for k, v in job.params.items()}
-    if job.mu is not None:
-        params["mu"] = torch.as_tensor(job.mu, dtype=dtype.to_real(), device=device)
-    stream = x if job.rows else torch.cat([job.samples[..., 1:], x], -1)
-    T, M = d.shape[-1], job.samples.shape[-1]
-    bounded = engine != "reference" and job.features is None  # on the stream, engines bound their memory themselves
-    whole = job.gradient or bounded
-    length = max(T, 1) if whole else CHUNK
+    device, B, Q = job.w.device, *_counts(job)
+    x, d = _signals(job, B, Q)
+    params = _parameters(job, B, Q)
+    line = job.line.reshape(B, job.inputs, -1)
+    stream = x if job.rows else torch.cat([line[..., 1:], x], -1)
+    second = None if job.direction is None else _direction(job, B)
+    carried = _carried(job, B, Q)
+    N, whole = d.shape[-1], job.gradient or (engine != "reference" and _streams(job))
+    length = max(N, 1) if whole else CHUNK
     length = max(length // job.every, 1) * job.every if job.every and not whole else length
-    w, state = job.w.clone(), {k: v.clone() for k, v in job.state.items()}  # the graph outlives the filter's state
     parts = []
     with nullcontext() if job.gradient else torch.no_grad():
-        for start in range(0, T, length):
-            stop = min(start + length, T)
-            piece = stream[..., start:stop, :] if job.rows else stream[..., start : stop + M - 1]
-            now = {k: v[..., start:stop] if v.ndim and v.shape[-1] > 1 else v for k, v in params.items()}
-            piece = piece if bounded else _regressors(job, piece)
+        for first in range(0, N, length):
+            last = min(first + length, N)
+            now = {k: v[..., first:last] if v.ndim and v.shape[-1] > 1 else v for k, v in params.items()}
+            u, v = _part(job, stream, first, last, engine), _part(job, second, first, last, engine)
             with torch.autocast(device.type, enabled=False):
-                y, e, w, state, record = _engine(engine)(job, piece, d[..., start:stop], w, state, now)
+                y, e, carried, record = _ENGINES[engine](job, u, v, d[..., first:last], carried, now)
             parts.append((y, e, record))
-    if not all(torch.isfinite(v).all() for v in (w, *state.values())):
-        raise DivergenceError(
-            "the weights grew beyond the finite numbers: lower the step size; the state is as before the call"
-        )
-    nothing = torch.zeros_like(d), torch.zeros_like(d), w.unsqueeze(-2)[..., :0, :]
-    ys, es, records = zip(*(parts or [nothing]), strict=True)
-    record = _join(records, -2) if job.every else None
-    samples = job.samples if job.rows or not T else stream[..., -M:]
-    return Result(_join(ys, -1), _join(es, -1), w, record, samples, state)
+    if not all(torch.isfinite(t).all() for k, t in carried.items() if k == "w" or k in job.state):
+        raise DivergenceError(DIVERGED)
+    w = carried["w"]
+    ys, es, records = zip(*(parts or [(d[..., :0], d[..., :0], w.unsqueeze(-2)[..., :0, :])]), strict=True)
+    if not job.rows:
+        carried["line"] = _newest(line, x)
+        if second is not None:
+            assert job.direction_line is not None
+            carried["direction_line"] = _newest(job.direction_line.reshape(B, job.inputs, -1), second)
+    return Result(_join(ys, -1), _join(es, -1), w, _join(records, -2) if job.every else None, carried)
+
+
+def run_recursion(job: Job) -> Result:
+    """Adapt over a block with a recursion, uncompiled: filter by filter, on NumPy arrays.
+
+    Raises
+    ------
+    ValueError, DivergenceError
+        As `run`.
+    """
+    x, d = _signals(job, B := _counts(job)[0], 1)
+    state = {k: v.detach().reshape(B, *v.shape[len(job.batch) :]).clone() for k, v in job.state.items()}
+    params = _parameters(job, B, 1)
+    mu = params.pop("mu", torch.ones(())).expand(B, 1, d.shape[-1])
+    runs = [reference.recurse(job, x[b, 0].numpy(), d[b, 0].numpy(), mu[b, 0].numpy(), _of(job, state, params, b)) for b in range(B)]
+    y, e, w, record = (torch.from_numpy(np.stack(parts)).unsqueeze(1) for parts in zip(*runs, strict=True))
+    if not all(torch.isfinite(v).all() for v in state.values()):
+        raise DivergenceError(DIVERGED)
+    return Result(y, e, w, record if job.every else None, {**state, "w": w, "line": _newest(job.line.reshape(B, 1, -1), x)})
+
+
+def _of(job: Job, state: dict[str, Tensor], params: dict[str, Tensor], b: int) -> dict[str, Any]:
+    """Return states, parameters and scratch of one filter for a recursion; a scalar state is an array of one."""
+    kinds = job.algorithm.scratch_kinds
+    real, own = NUMPY[job.w.dtype.to_real()], NUMPY[job.w.dtype]
+    return {
+        **{k: np.atleast_1d(v.numpy()[b]) if v.ndim > 1 else v.numpy()[b : b + 1] for k, v in state.items()},
+        **{k: (v[b, 0, 0] if v.ndim else v).item() for k, v in params.items()},
+        **{k: v.numpy() for k, v in job.vectors.items()},
+        **{k: np.empty(shape, real if kinds[k].real else own) for k, shape in job.scratch.items()},
+        "out": np.empty(job.w.shape[-1], own),
+    }
+
+
+def _counts(job: Job) -> tuple[int, int]:
+    """Return how many streams there are, and outputs of each."""
+    streams = torch.Size(job.batch).numel()
+    return streams, torch.Size(job.filters).numel() // streams
+
+
+def _signals(job: Job, B: int, Q: int) -> tuple[Tensor, Tensor]:
+    """Return x, (B, C, T) or rows (B, N, F), and d, (B, Q, N), after their check."""
+    dtype, device = job.w.dtype, job.w.device
+    x, d = as_tensor(job.x, dtype, device), as_tensor(job.d, dtype, device)
+    if not job.skip:
+        check_finite("x", x)
+        if not job.algorithm.unknown:
+            check_finite("d", d)
+    x = x.reshape(B, *x.shape[-2:]) if job.rows else x.reshape(B, job.inputs, x.shape[-1])
+    return x, d.reshape(B, Q, d.shape[-1])
+
+
+def _direction(job: Job, B: int) -> Tensor:
+    """Return [past, block] of what updates are made of."""
+    assert job.direction is not None
+    assert job.direction_line is not None
+    v = job.direction.reshape(B, job.inputs, -1)
+    return torch.cat([job.direction_line.reshape(B, job.inputs, -1)[..., 1:], v], -1)
+
+
+def _parameters(job: Job, B: int, Q: int) -> dict[str, Tensor]:
+    """Return the parameters as tensors, (B, Q, 1) or (B, Q, N) where they are not one number for all."""
+    dtype, device = job.w.dtype.to_real(), job.w.device
+
+    def a_filter(value: Any, axes: tuple[int, ...]) -> Tensor:
+        tensor = torch.as_tensor(value, dtype=dtype, device=device)
+        if not tensor.ndim:
+            return tensor
+        return tensor.expand(*job.filters, *axes).reshape(B, Q, -1)
+
+    params = {k: a_filter(v, ()) for k, v in job.params.items()}
+    if job.mu is not None:
+        mu = torch.as_tensor(job.mu)
+        params["mu"] = a_filter(job.mu, (mu.shape[-1],) if mu.ndim else ())
+    return params
+
+
+def _carried(job: Job, B: int, Q: int) -> dict[str, Tensor]:
+    """Return copies of all that the filter carries, (B, Q, ...): a graph outlives the filter's state."""
+    found = {"w": job.w.reshape(B, Q, -1), **{k: v.reshape(B, Q, -1) for k, v in job.signals.items()}}
+    if job.played is not None:
+        found["played"] = job.played.reshape(B, Q, -1)
+    found |= {k: v.reshape(B, Q, *v.shape[len(job.filters) :]) for k, v in job.state.items()}
+    return {k: v.clone() for k, v in found.items()}
+
+
+def _streams(job: Job) -> bool:
+    """Say whether an engine gets the stream itself: it bounds its memory on its own."""
+    return job.features is None and job.inputs == 1 and job.sps == 1
+
+
+def _part(job: Job, stream: Tensor | None, first: int, last: int, engine: str) -> Any:
+    """Return the outputs' regressors, (B, 1, N, F), or their part of the stream where the engine takes that."""
+    if stream is None:
+        return None
+    if job.rows:
+        return stream[:, None, first:last]
+    M = job.line.shape[-1]
+    start, stop = job.offset + first * job.sps, job.offset + (last - 1) * job.sps + M
+    if engine != "reference" and _streams(job):
+        return stream[..., start:stop]
+    u = windows(stream[..., start:stop], M)[..., :: job.sps, :].movedim(1, 2)  # (B, N, C, M)
+    if job.features is None:
+        return u.flatten(-2).unsqueeze(1)
+    own = u if job.line.ndim == len(job.batch) + 2 else u.squeeze(-2)
+    return job.features(own).to(job.w.dtype).unsqueeze(1)
+
+
+def _newest(line: Tensor, x: Tensor) -> Tensor:
+    """Return the newest samples after x."""
+    return torch.cat([line, x], -1)[..., -line.shape[-1] :].detach()
 
 
 def _join(parts: tuple[Tensor, ...], axis: int) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
 
 
-def _engine(name: str) -> Callable[..., tuple[Tensor, Tensor, Tensor, dict[str, Tensor], Tensor | None]]:
-    return {"reference": _reference, "block": _block, "triton": _triton}[name]
-
-
-def _reference(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[str, Tensor]) -> Any:
-    return reference.run(job.algorithm, x, d, w, state, params, job.every or None, job.errors)
-
-
-def _block(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[str, Tensor]) -> Any:
+def _block(job: Job, x: Any, v: Any, d: Tensor, carried: dict[str, Tensor], params: dict[str, Tensor]) -> Any:
     from adaptfilt.engines.tensors import block
 
-    leak = params.pop("leak")
+    leak = params.pop("leak", 0.0)
+    gain = job.algorithm.gain
+    assert gain is not None
+
+    def called(e: Tensor, energy: Tensor, **values: Tensor) -> Tensor:
+        return job.algorithm.call("gain", {"e": e, "energy": energy, **values})
+
+    wide = [None if t is None else t.expand(*d.shape[:2], *t.shape[2:]) for t in (x, v)]
     y, e, w, record = block.run(
-        lambda e, energy, **values: job.algorithm({"e": e, "energy": energy, **values}),
-        x,
+        called,
+        wide[0],
         d,
-        w,
+        carried["w"],
         params,
         leak=leak,
         linear=job.algorithm.linear,
-        rows=job.rows or job.features is not None,
+        rows=not (_streams(job) and not job.rows),
         record_every=job.every or None,
+        direction=wide[1],
     )
-    return y, e, w, state, record
+    return y, e, {**carried, "w": w}, record
 
 
-def _triton(job: Job, x: Tensor, d: Tensor, w: Tensor, state: Any, params: dict[str, Tensor]) -> Any:
+def _triton(job: Job, x: Any, v: Any, d: Tensor, carried: dict[str, Tensor], params: dict[str, Tensor]) -> Any:
     from adaptfilt.engines.gpu import triton_kernel
 
-    leak = params.pop("leak")
-    y, e, w = triton_kernel.run(job.algorithm.function, x, d, w, params, leak=leak)
-    return y, e, w, state, None
+    leak = params.pop("leak", 0.0)
+    gain = job.algorithm.gain
+    assert gain is not None
+    y, e, w = triton_kernel.run(gain, x.expand(*d.shape[:2], -1), d, carried["w"], params, leak=leak)
+    return y, e, {**carried, "w": w}, None
 
 
-def _regressors(job: Job, x: Tensor) -> Tensor:
-    """Return what the weights combine, (*batch, T, F)."""
-    if job.rows:
-        return x
-    u = windows(x, job.samples.shape[-1])
-    return u if job.features is None else job.features(u).to(job.w.dtype)
-
-
-def _param(value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return a parameter with an axis of one for time."""
-    tensor = torch.as_tensor(value, dtype=dtype, device=device)
-    return tensor.unsqueeze(-1) if tensor.ndim else tensor
+_ENGINES = {"reference": reference.run, "block": _block, "triton": _triton}

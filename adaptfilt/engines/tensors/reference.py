@@ -1,88 +1,157 @@
 """The definition of every filter: one update a sample, in torch operations (any device, batched, differentiable)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.words import axpyc, dot, energy
+from adaptfilt.engines.algorithm import Algorithm, Job
+from adaptfilt.engines.words import axpyc, conj, dot, energy
 
 
 def run(
-    algorithm: Algorithm,
-    u: Tensor,
-    d: Tensor,
-    w: Tensor,
-    state: Mapping[str, Tensor],
-    params: Mapping[str, Tensor],
-    record_every: int | None = None,
-    errors: bool = False,
-) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor], Tensor | None]:
+    job: Job, u: Tensor, v: Tensor | None, d: Tensor, carried: Mapping[str, Tensor], params: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensor, dict[str, Tensor], Tensor | None]:
     """Adapt over a block, sample by sample.
 
     Parameters
     ----------
-    algorithm : Algorithm
-        The gain or update function with the names of its arguments.
-    u : Tensor [shape=(*batch, T, M)]
-        Regressors, newest sample first.
-    d : Tensor [shape=(*batch, T)]
-        Desired samples; where one is NaN, nothing adapts.
-    w : Tensor [shape=(*batch, M)]
-        Weights before the block.
-    state : mapping of str to Tensor [shape=(*batch, ...)]
-        What the algorithm carries besides the weights.
-    params : mapping of str to Tensor [shape broadcastable to (*batch, T)]
-        Step size and the like; a size of T on the last axis is a value a sample.
-    record_every : int >= 1, optional
-        Keep the weights after every so many samples.
-    errors : bool
-        d holds the errors themselves: they go into the update as they are.
+    job : Job
+        Its algorithm, vectors, path, and how d is to be read.
+    u : Tensor [shape=(B, 1, N, F)]
+        Regressors, newest sample first; without what is fed back.
+    v : Tensor [shape=(B, 1, N, F)] or None
+        What updates are made of; None: u.
+    d : Tensor [shape=(B, Q, N)]
+        Desired samples, or the errors themselves. Where one is not valid, nothing adapts.
+    carried : mapping of str to Tensor [shape=(B, Q, ...)]
+        "w", the algorithm's state, and the signals of its structure.
+    params : mapping of str to Tensor [shape broadcastable to (B, Q, N)]
+        Step size and the like.
 
     Returns
     -------
-    y, e : Tensor [shape=(*batch, T)]
-    w : Tensor [shape=(*batch, M)]
-    state : dict of str to Tensor
-    record : Tensor [shape=(*batch, T // record_every, M)] or None
+    y, e : Tensor [shape=(B, Q, N)]
+    carried : dict of str to Tensor
+    record : Tensor [shape=(B, Q, N // every, F)] or None
     """
-    step = algorithm if algorithm.gain is None else rank_one_update(algorithm)
-    state, ys, es, record = dict(state), [], [], []
-    missing = bool(d.isnan().any())
+    algorithm, now, ys, es, record = job.algorithm, dict(carried), [], [], []
+    valid = (torch.isfinite(d) | d.isnan()) if algorithm.unknown and not job.errors else torch.isfinite(d)
+    missing = not bool(valid.all())
+    mu = params.get("mu")
+    gates = mu is not None and not (algorithm.running or algorithm.stands_still) and not bool((mu != 0).all())
+    shared = {**{k: job.vectors[k] for k in algorithm.vectors}, **params}
     for n in range(d.shape[-1]):
-        u_n, d_n = u[..., n, :], d[..., n : n + 1]
-        y_n = dot(w, u_n)
-        e_n = d_n if errors else d_n - y_n
-        values = {k: v[..., n : n + 1] if v.ndim and v.shape[-1] > 1 else v for k, v in params.items()}
-        e = torch.where(e_n.isnan(), 0, e_n) if missing else e_n  # NaN must not get into the graph
-        seen = {**values, **state, "w": w, "u": u_n, "d": y_n + e if errors or missing else d_n, "y": y_n, "e": e}
-        old = (w, *state.values())
-        new = step(seen)
-        new = new if isinstance(new, tuple) else (new,)
-        if missing:
-            new = tuple(_keep(e_n.isnan(), a, b) for a, b in zip(old, new, strict=True))
-        w, state = new[0], dict(zip(state, new[1:], strict=True))
-        ys.append(y_n)
-        es.append(e_n)
-        if record_every and (n + 1) % record_every == 0:
-            record.append(w)
-    recorded = (
-        (torch.stack(record, -2) if record else w.new_empty((*w.shape[:-1], 0, w.shape[-1]))) if record_every else None
-    )
-    return torch.cat(ys, -1), torch.cat(es, -1), w, state, recorded
+        known = valid[..., n : n + 1]
+        d_n = torch.where(known, d[..., n : n + 1], 0) if missing else d[..., n : n + 1]
+        values = {k: p[..., n : n + 1] if k in params and p.ndim and p.shape[-1] > 1 else p for k, p in shared.items()}
+        u_n = u[..., n, :]
+        if algorithm.feed:
+            fed = now["fed"][..., 1:].flip(-1)
+            u_n = torch.cat([u_n.expand(*fed.shape[:-1], -1), fed], -1)
+        y = dot(now["w"], u_n)
+        values |= {"u": u_n, "v": u_n if v is None else v[..., n, :], "y": y, "d": d_n}
+        if algorithm.lagged:
+            values["lag"] = now["lag"] if job.errors else dot(u_n, conj(now["before"]))
+            now["lag"], now["before"] = values["lag"], u_n.expand_as(now["w"])
+        values |= {k: _scalar(now[k], kind.dims) for k, kind in algorithm.states.items()}
+        z, e = _error(job, values, now)
+        if job.errors:
+            values["d"] = y + e
+        elif missing and algorithm.plain:
+            values["d"] = y + torch.where(known, e, 0)
+        values |= {"e": torch.where(known, e, 0) if missing else e, "w": now["w"]}
+        new = _updated(algorithm, values)
+        if missing or gates:
+            active = known & (values["mu"] != 0) if gates else known
+            new = {k: _keep(~active, now[k], value) for k, value in new.items()}
+        now |= new
+        if algorithm.feed:
+            told = torch.where(known, values["d"], torch.nan) if missing else values["d"]
+            back = algorithm.call("feed", {**values, "y": z, "d": told})
+            now["fed"] = torch.cat([now["fed"][..., 1:], back], -1)
+        ys.append(z)
+        es.append(torch.where(known, e, torch.nan) if missing else e)
+        if job.every and (n + 1) % job.every == 0:
+            record.append(now["w"])
+    w = now["w"]
+    recorded = torch.stack(record, -2) if record else w.unsqueeze(-2)[..., :0, :]
+    return torch.cat(ys, -1), torch.cat(es, -1), now, recorded if job.every else None
 
 
-def rank_one_update(gain: Algorithm) -> Callable[[Mapping[str, Tensor]], Tensor]:
-    """Return the update ``(1 - mu leak) w + g conj(u)`` of a gain."""
+def _error(job: Job, values: Mapping[str, Tensor], now: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return what stands for the output, and the error."""
+    y, d = values["y"], values["d"]
+    if job.errors:
+        return y, d
+    if job.path is not None:
+        now["played"] = torch.cat([now["played"][..., 1:], y], -1)
+        return y, d - dot(now["played"].flip(-1), job.path)
+    if job.algorithm.error is None:
+        return y, d - y
+    found = job.algorithm.call("error", values)
+    return found if isinstance(found, tuple) else (y, found)
 
-    def update(seen: Mapping[str, Tensor]) -> Tensor:
-        g = gain({**seen, "energy": energy(seen["u"])})
-        return axpyc(g, seen["u"], seen["w"], 1 - seen["mu"] * seen["leak"])
 
-    return update
+def _updated(algorithm: Algorithm, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights and states after one sample."""
+    if algorithm.gain:
+        found = algorithm.call("gain", {**values, "energy": energy(values["v"])})
+        g, *states = found if isinstance(found, tuple) else (found,)
+        keep = 1 - values["mu"] * values["leak"] if algorithm.leaks else 1.0
+        w = axpyc(g, values["v"], values["w"], keep)
+    else:
+        found = algorithm.call("update", {**values, "energy": energy(values["u"])})
+        w, *states = found if isinstance(found, tuple) else (found,)
+    if len(states) != len(algorithm.states):
+        wanted = ", ".join(algorithm.states) or "no state"
+        raise ValueError(f"{algorithm.function.__name__} must return {wanted} renewed, got {len(states)} values more")
+    kinds = algorithm.states.items()
+    return {"w": w, **{k: _stored(s, values[k], kind.dims) for s, (k, kind) in zip(states, kinds, strict=True)}}
+
+
+def _scalar(state: Tensor, dims: tuple[Any, ...]) -> Tensor:
+    """Return a scalar state with a last axis of one."""
+    return state if dims else state.unsqueeze(-1)
+
+
+def _stored(new: Any, old: Tensor, dims: tuple[Any, ...]) -> Tensor:
+    """Return a state as it is stored: of the shape it had, a scalar without an axis."""
+    value = new.expand_as(old) if isinstance(new, Tensor) else torch.full_like(old, new)
+    return value if dims else value.squeeze(-1)
 
 
 def _keep(condition: Tensor, old: Tensor, new: Tensor) -> Tensor:
-    """Return old where the filter did not adapt, (..., 1), and new elsewhere."""
-    return torch.where(condition.reshape(condition.shape[:-1] + (1,) * (new.ndim - condition.ndim + 1)), old, new)
+    """Return old where the filter did not adapt, (B, Q, 1), and new elsewhere."""
+    return torch.where(condition.reshape(condition.shape[:2] + (1,) * (new.ndim - 2)), old, new)
+
+
+def recurse(job: Job, x: np.ndarray, d: np.ndarray, mu: np.ndarray, own: Mapping[str, Any]) -> tuple[np.ndarray, ...]:
+    """Run the recursion of one filter sample by sample, uncompiled.
+
+    Parameters
+    ----------
+    job : Job
+    x, d : array [shape=(N,)]
+    mu : array [shape=(N,)]
+        Where it is 0, or d is not valid, the recursion only filters.
+    own : mapping of str to array or float
+        States, which change in place, parameters and scratch by name, and "out", room for weights.
+
+    Returns
+    -------
+    y, e : array [shape=(N,)]
+    w : array [shape=(F,)]
+    record : array [shape=(N // every, F)]
+    """
+    algorithm, y, e = job.algorithm, np.empty_like(d), np.empty_like(d)
+    record = np.empty((len(d) // job.every if job.every else 0, len(own["out"])), d.dtype)
+    for n in range(len(d)):
+        adapts = (np.isfinite(d[n]) or (algorithm.unknown and np.isnan(d[n]))) and mu[n] != 0
+        y[n], error = algorithm.call("recursion", {**own, "x": x[n], "d": d[n] if adapts else np.nan})
+        e[n] = error if adapts else d[n] - y[n]
+        if job.every and (n + 1) % job.every == 0:
+            record[n // job.every] = algorithm.call("weights", own)
+    return y, e, algorithm.call("weights", own).copy(), record
