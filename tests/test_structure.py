@@ -19,7 +19,8 @@ FILTERS = [
 ALLOWED = {  # what each part may import of the library
     "checks": set(),
     "taps": {"checks"},
-    "metrics": set(),
+    "constellation": {"checks"},
+    "metrics": {"constellation"},
     "theory": {"signals", "metrics", "checks"},
     "signals": set(),
     "plants": {"signals"},
