@@ -8,7 +8,7 @@ from scipy.linalg import toeplitz
 from scipy.optimize import brentq
 from scipy.signal import lfilter
 
-from adaptfilt import LMS, NLMS, DivergenceError, SignError, signals, theory
+from adaptfilt import LMS, NLMS, DivergenceError, SignError, plants, signals, theory
 
 AR1 = 0.5 ** np.arange(32)  # autocorrelation of sqrt(.75) / (1 - .5 z^-1) driven by white noise
 
@@ -370,13 +370,6 @@ def test_wiener_filter_names_what_is_wrong(x, d, taps, error, says):
         theory.wiener_filter(x, d, taps)
 
 
-PROAKIS = {
-    "A": [0.04, -0.05, 0.07, -0.21, -0.5, 0.72, 0.36, 0.0, 0.21, 0.03, 0.07],
-    "B": [0.407, 0.815, 0.407],
-    "C": [0.227, 0.460, 0.688, 0.460, 0.227],
-}
-
-
 def test_matlabs_mmseweights():
     """Printed with four decimals, for y = w^H u: QPSK, Eb/N0 20 dB, reference tap 3."""
     printed = [0.0005 - 0.0068j, 0.0103 + 0.0117j, 0.9694 - 0.0019j, -0.3987 + 0.2186j, 0.0389 - 0.1756j]
@@ -401,7 +394,7 @@ def test_matlabs_mmseweights():
     ],
 )
 def test_infinite_equalisers_of_proakis_channels(channel, snr_db, linear, dfe):
-    found = theory.mmse_infinite(PROAKIS[channel], 10 ** (-snr_db / 10))
+    found = theory.mmse_infinite(plants.proakis(channel).b, 10 ** (-snr_db / 10))
     assert_allclose(10 * np.log10(found), [linear, dfe], rtol=0, atol=5.1e-4)
 
 
@@ -409,13 +402,13 @@ def test_infinite_equalisers_of_proakis_channels(channel, snr_db, linear, dfe):
     ("channel", "linear", "dfe"), [("A", 0.018087, 0.011867), ("B", 0.179469, 0.029640), ("C", 0.296111, 0.062377)]
 )
 def test_finite_equalisers_of_proakis_channels(channel, linear, dfe):
-    h = PROAKIS[channel]
+    h = plants.proakis(channel).b
     assert_allclose(theory.mmse_equalizer(h, 31, 16, 0.01)[1], linear, rtol=0, atol=5.1e-7)
     assert_allclose(theory.mmse_equalizer(h, 16, 15, 0.01, feedback=15)[1], dfe, rtol=0, atol=5.1e-7)
 
 
 def test_decision_feedback_equaliser_of_proakis_b():
-    w, mse = theory.mmse_equalizer(PROAKIS["B"], 8, 7, 0.01, feedback=2)
+    w, mse = theory.mmse_equalizer(plants.proakis("B").b, 8, 7, 0.01, feedback=2)
     printed = [-0.0133, 0.0190, 0.0045, -0.0804, 0.2316, -0.4766, 0.8204, 1.2173, -1.3260, -0.4955]
     assert_allclose(w, printed, rtol=0, atol=5.1e-5)
     assert f"{10 * np.log10(mse):.3f}" == "-15.242"
