@@ -22,7 +22,7 @@ ALLOWED = {  # what each part may import of the library
     "constellation": {"checks"},
     "metrics": {"constellation"},
     "theory": {"signals", "metrics", "checks"},
-    "signals": set(),
+    "signals": {"checks", "constellation"},
     "plants": {"signals"},
     "features": {"checks", "taps", "signals"},
     "plots": {"metrics"},
