@@ -362,7 +362,7 @@ class Constellation:
         xp: Any = torch if isinstance(y, Tensor) else np
         if not xp.isfinite(y).all():
             raise ValueError("y must be finite: NaN and infinity have no nearest point")
-        re = y.real
+        re = 1.0 * y.real  # integers too
         im = y.imag if _is_complex(y) and not self.is_real else xp.zeros_like(re)
         if self.grid is not None:
             return self._index_on_grid(re, im, xp)
@@ -461,7 +461,7 @@ class Constellation:
         return _integers(xp.round(xp.arctan2(im, re) * (M / (2 * np.pi)) - M * _turn(M))) % M
 
     def _index_of_nearest(self, re: Any, im: Any, xp: Any) -> Any:
-        least = xp.full_like(re, np.inf, dtype=xp.float64)
+        least = xp.full_like(re, np.inf)
         best = xp.zeros_like(re, dtype=xp.int64)
         for k, point in enumerate(self.points.tolist()):
             distance = (re - point.real) ** 2 + (im - point.imag) ** 2

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from scipy.signal import lfilter
 
+from adaptfilt.checks import positive_int
 from adaptfilt.constellation import Constellation
 
 Array = np.ndarray
@@ -329,8 +330,8 @@ def align_symbols(
 
     Raises
     ------
-    ValueError
-        If an argument has another shape or range, or no sample of `y` has its symbol.
+    TypeError, ValueError
+        If an argument has another type, shape or range, or no sample of `y` has its symbol.
 
     Notes
     -----
@@ -350,8 +351,6 @@ def align_symbols(
     y, symbols = as_array(y), as_array(symbols)
     if y.ndim not in (1, 2) or y.shape[:-1] != symbols.shape[:-1] or 0 in (y.size, symbols.size):
         raise ValueError(f"y and symbols must both be (T,) or (outputs, T), got {y.shape} and {symbols.shape}")
-    if rotations is not None and rotations < 1:
-        raise ValueError(f"rotations must be at least 1, got {rotations}")
     if max_delay is not None and max_delay < 0:
         raise ValueError(f"max_delay must be at least 0, got {max_delay}")
     outputs, sent = np.atleast_2d(y), np.atleast_2d(symbols)
@@ -360,7 +359,8 @@ def align_symbols(
     rows = np.arange(len(order))
     delay, phase = delays[rows, order], np.angle(peak[rows, order])
     if rotations is not None:
-        phase = np.round(phase * rotations / (2 * np.pi)) * (2 * np.pi / rotations)
+        step = 2 * np.pi / positive_int("rotations", rotations)
+        phase = step * np.round(phase / step)
     first, last = max(0, delay.max()), min(outputs.shape[-1], sent.shape[-1] + delay.min())
     if first >= last:
         raise ValueError(f"y has no samples whose symbols are all there, at delays of {delay}")

@@ -255,7 +255,7 @@ def simulate_max_step(
     Parameters
     ----------
     make : callable
-        ``make(mu, batch)`` returns a fresh filter of that batch, ``(S, N)``; mu is a float64 array, ``(S, 1)``.
+        ``make(mu, batch)`` returns a fresh linear filter of that batch, ``(S, N)``; mu is a float64 array, ``(S, 1)``.
     steps : array_like, shape (S,)
         Step sizes to try; positive, in any order.
     x : array_like, shape (T,) or (N, T)

@@ -50,6 +50,11 @@ def test_constants_of_blind_equalisers_are_the_published_ones(name, R1, R2, part
     assert_allclose([c.godard(1), c.dispersion, c.dispersion_part, c.sato], [R1, R2, part, gamma], rtol=0, atol=5.1e-6)
 
 
+def test_dispersion_of_squares_and_crosses_is_exact():
+    """Sums of the integers, by hand: 16-QAM 33 / 25, 32-cross 131 / 100, 64-QAM 29 / 21."""
+    assert_allclose([ALL[f"qam{M}"].dispersion for M in (16, 32, 64)], [33 / 25, 131 / 100, 29 / 21], rtol=1e-14)
+
+
 def test_squared_radii_are_the_published_ones():
     assert_allclose(ALL["qam16"].radii ** 2, [0.2, 1.0, 1.8], rtol=1e-14)
     assert_allclose(ALL["qam32"].radii ** 2, [0.1, 0.5, 0.9, 1.3, 1.7], rtol=1e-14)
@@ -110,6 +115,15 @@ def test_points_are_their_own_decisions_however_noisy_below_half_the_distance(c)
     noise = 0.49 * c.min_distance * np.exp(2j * np.pi * np.arange(16) / 16)
     K = np.arange(c.points.size)
     assert_array_equal(c.index(c.points[:, None] + noise), np.repeat(K[:, None], 16, 1))
+
+
+@every
+def test_integers_and_numbers_are_decided_too(c):
+    for value in (1, -1, 2):
+        least = np.abs(c.points - value).min()
+        for y in (value, float(value), np.int16(value), torch.tensor(value)):
+            assert_allclose(abs(c.points[int(c.index(y))] - value), least, rtol=1e-6)
+            assert c.slice(y).shape == ()
 
 
 def test_ties_go_up_and_to_the_right():

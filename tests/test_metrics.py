@@ -200,7 +200,7 @@ def test_alignment_looks_no_further_than_it_is_told():
         (lambda: metrics.align_symbols(np.ones((2, 5)), np.ones(5)), "y and symbols must both be"),
         (lambda: metrics.align_symbols(np.ones((2, 5)), np.ones((3, 5))), "y and symbols must both be"),
         (lambda: metrics.align_symbols([], [1.0]), "y and symbols must both be"),
-        (lambda: metrics.align_symbols([1.0], [1.0], rotations=0), "rotations must be at least 1"),
+        (lambda: metrics.align_symbols([1.0], [1.0], rotations=0), "rotations must be an integer >= 1"),
         (lambda: metrics.align_symbols([1.0], [1.0], max_delay=-1), "max_delay must be at least 0"),
     ],
 )

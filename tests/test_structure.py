@@ -20,7 +20,7 @@ ALLOWED = {  # what each part may import of the library
     "checks": set(),
     "taps": {"checks"},
     "constellation": {"checks"},
-    "metrics": {"constellation"},
+    "metrics": {"checks", "constellation"},
     "theory": {"signals", "metrics", "checks"},
     "signals": {"checks", "constellation"},
     "plants": {"signals"},
