@@ -217,6 +217,48 @@ def mer_db(y: ArrayLike | torch.Tensor, symbols: ArrayLike | torch.Tensor) -> Ar
     return -evm_db(y, symbols)
 
 
+def isi_db(h: ArrayLike | torch.Tensor, w: ArrayLike | torch.Tensor, *, sps: int = 1) -> Array:
+    """Interference between symbols that channel and equaliser leave, ``10 log10(sum |c|^2 / max |c|^2 - 1)``.
+
+    Parameters
+    ----------
+    h : array_like or Tensor, shape (L,)
+        Impulse response of the channel at `sps` samples a symbol.
+    w : array_like or Tensor, shape (..., M)
+        Weights of the equaliser: the last, or a history.
+    sps : int >= 1
+        Samples a symbol; the combined response is ``c = (h * w)[::sps]``.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        In dB relative to the symbol that comes through most; whatever the delay and phase. ``-inf`` where nothing
+        else comes through, NaN where nothing does.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has another type, shape or range.
+
+    Notes
+    -----
+    O. Shalvi, E. Weinstein, "New criteria for blind deconvolution of nonminimum phase systems (channels)", IEEE Trans.
+    Information Theory 36(2), 1990.
+
+    Examples
+    --------
+    >>> print(isi_db([1.0, 0.5], [1.0, -0.5]).round(3))  # 1 and -.25 come through
+    -12.041
+    """
+    h, w, sps = as_array(h), as_array(w), positive_int("sps", sps)
+    if h.ndim != 1 or w.ndim == 0 or 0 in (h.size, w.size):
+        raise ValueError(f"h must have shape (L,) and w (..., M), got {h.shape} and {w.shape}")
+    combined = lfilter(h, 1.0, _pad(w, w.shape[-1] + h.size - 1))[..., ::sps]
+    power = np.sort(np.abs(combined) ** 2, axis=-1)
+    with np.errstate(invalid="ignore"):
+        return _db(np.sum(power[..., :-1], axis=-1) / power[..., -1])
+
+
 def ser(y: ArrayLike | torch.Tensor, symbols: ArrayLike | torch.Tensor, constellation: Constellation) -> Array:
     """Symbol error rate: the part of wrong decisions, over the last axis.
 

@@ -4,7 +4,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import erfc
 
-from adaptfilt import Constellation, metrics, signals
+from adaptfilt import Constellation, metrics, signals, theory
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
@@ -143,6 +143,24 @@ def test_error_vector_magnitude_is_relative_to_the_mean_power(dtype):
     assert metrics.mer_db(a[0], a[0]) == np.inf
 
 
+@pytest.mark.parametrize("sps", [1, 2, 3])
+def test_interference_is_what_an_impulse_meets_after_channel_and_equaliser(sps):
+    h, w = signals.white(5, 0, dtype=complex), signals.white((2, 4, 6), 1, dtype=complex)
+    found = metrics.isi_db(torch.from_numpy(h), w, sps=sps)
+    for i in np.ndindex(2, 4):
+        c = np.abs(np.convolve(h, w[i])[::sps]) ** 2
+        assert_allclose(found[i], 10 * np.log10(c.sum() / c.max() - 1), rtol=1e-12)
+        assert_allclose(metrics.isi_db(h, 2j * np.append(0, w[i]), sps=1), metrics.isi_db(h, w[i]), rtol=1e-12)
+
+
+def test_interference_at_the_ends():
+    assert metrics.isi_db([0.0, 3j], [0.0, 1.0, 0.0]) == -np.inf
+    assert np.isnan(metrics.isi_db([1.0, 0.5], np.zeros(3)))
+    assert_allclose(metrics.isi_db([1.0, 1e-12], [1.0]), -240.0, rtol=1e-12)  # far below rounding of the sum
+    w, _ = theory.mmse_equalizer([1.0, 0.4j, -0.2], 60, 10, 1e-9)
+    assert metrics.isi_db([1.0, 0.4j, -0.2], w) < -150
+
+
 @pytest.mark.parametrize("late", [-40, 0, 7])
 @pytest.mark.parametrize("c", [Constellation.psk(2), Constellation.psk(8), QAM, Constellation.pam(4)])
 def test_alignment_undoes_delay_and_any_phase(c, late):
@@ -197,6 +215,9 @@ def test_alignment_looks_no_further_than_it_is_told():
         (lambda: metrics.ser([1.0], [2.0], PSK2), "symbols must be points of the constellation"),
         (lambda: metrics.ber([1.0], [1.0, 1.0], PSK2), "y and symbols must have the same length"),
         (lambda: metrics.ber([1.0], [1.0], Constellation([1.0, -1.0, 0.0])), "symbols must be points"),
+        (lambda: metrics.isi_db(np.ones((2, 5)), np.ones(5)), "h must have shape"),
+        (lambda: metrics.isi_db(np.ones(5), 1.0), "h must have shape"),
+        (lambda: metrics.isi_db([1.0], [1.0], sps=0), "sps must be an integer >= 1"),
         (lambda: metrics.align_symbols(np.ones((2, 5)), np.ones(5)), "y and symbols must both be"),
         (lambda: metrics.align_symbols(np.ones((2, 5)), np.ones((3, 5))), "y and symbols must both be"),
         (lambda: metrics.align_symbols([], [1.0]), "y and symbols must both be"),
