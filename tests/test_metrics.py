@@ -199,6 +199,12 @@ def test_alignment_of_outputs_each_with_its_own_delay_phase_and_place():
     assert_array_equal(metrics.ser(found.y, found.symbols, QAM), np.zeros(3))
 
 
+def test_alignment_gives_no_output_to_two_symbol_streams():
+    a = signals.symbols(QAM, (2, 500), 0)
+    y = np.stack([a[0] + 0.5 * a[1], 0.4 * a[1]])  # the second stream is louder in the first output
+    assert_array_equal(metrics.align_symbols(y, a).order, [0, 1])
+
+
 def test_alignment_looks_no_further_than_it_is_told():
     a = signals.symbols(QAM, 300, 0)
     y = np.append(np.zeros(9), a)

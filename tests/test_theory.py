@@ -169,6 +169,11 @@ def test_simulated_bound_is_zero_where_the_smallest_step_bursts_and_seeded():
     x = signals.white((4, 1000), 0)
     assert simulated(LMS, x, [5.0, 8.0]) == 0.0
     assert simulated(LMS, x[0], [1e-4, 1e-3]) == 1e-3
+
+    def make(mu, batch):
+        return LMS(1, 4 / mu, batch=batch, dtype=torch.float64)
+
+    assert theory.simulate_max_step(make, [1.0, 40.0], x) == 0.0  # also where a larger one is well
     assert simulated(LMS, x, rng=1) == simulated(LMS, x, rng=1)
 
 
