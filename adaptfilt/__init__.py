@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import AdaptiveFilter, Output
 from adaptfilt.checks import DivergenceError
+from adaptfilt.constellation import Constellation
 from adaptfilt.features import Polynomial, RandomFourier, Volterra
 from adaptfilt.filters.gradient.lmf import LMF
 from adaptfilt.filters.gradient.lms import LMS
@@ -44,6 +45,7 @@ __all__ = [
     "RLS",
     "AdaptiveFilter",
     "AffineProjection",
+    "Constellation",
     "DivergenceError",
     "GradientFilter",
     "LinearFilter",

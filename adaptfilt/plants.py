@@ -1,7 +1,7 @@
 """Systems to identify: a plant is a callable that takes the input `x` and returns the desired signal `d`.
 
-Linear plants, :class:`Linear`, come from :func:`fir`, :func:`iir`, :func:`room` and :func:`g168`, and know
-their impulse response. :class:`Switching` changes plants in mid-stream, :class:`TimeVarying` has coefficients
+Linear plants, :class:`Linear`, come from :func:`fir`, :func:`iir`, :func:`room`, :func:`proakis` and :func:`g168`, and
+know their impulse response. :class:`Switching` changes plants in mid-stream, :class:`TimeVarying` has coefficients
 of its own for every sample (:func:`random_walk` makes them drift), :class:`Wiener` and :class:`Hammerstein`
 saturate. Plants start at rest, work along the last axis and filter leading axes separately.
 
@@ -28,6 +28,11 @@ from adaptfilt.signals import Seed, pole_radius, white
 
 Array = np.ndarray
 Plant = Callable[[ArrayLike], Array]
+PROAKIS = {
+    "A": [0.04, -0.05, 0.07, -0.21, -0.5, 0.72, 0.36, 0.0, 0.21, 0.03, 0.07],
+    "B": [0.407, 0.815, 0.407],
+    "C": [0.227, 0.460, 0.688, 0.460, 0.227],
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +216,35 @@ def room(taps: int, rt60: float, rng: Seed, *, fs: float = 1.0) -> Linear:
         raise ValueError(f"rt60 must be positive, got {rt60}")
     h = white(taps, rng) * 10 ** (-3 * np.arange(taps) / (rt60 * fs))
     return fir(h / np.linalg.norm(h))
+
+
+def proakis(name: str) -> Linear:
+    """Channel of data transmission with intersymbol interference, at one sample a symbol, as the textbook has it.
+
+    Parameters
+    ----------
+    name : str
+        ``"A"``, a telephone line of 11 taps that is easy to equalise; ``"B"`` and ``"C"``, of 3 and 5 taps, with a
+        null of the spectrum that linear equalisers cannot undo and decision feedback can. All have unit energy but
+        for rounding. ``fir(h)`` takes any other response, complex ones as well.
+
+    Raises
+    ------
+    ValueError
+        If the name is another.
+
+    Notes
+    -----
+    J. G. Proakis, *Digital Communications*, 4th ed., 2001, section 10.2, figure 10.2-5.
+
+    Examples
+    --------
+    >>> proakis("B").impulse_response(4)
+    array([0.407, 0.815, 0.407, 0.   ])
+    """
+    if name not in PROAKIS:
+        raise ValueError(f"name must be one of {sorted(PROAKIS)}, got {name!r}")
+    return fir(PROAKIS[name])
 
 
 def random_walk(h: ArrayLike, step: float, samples: int, rng: Seed) -> TimeVarying:

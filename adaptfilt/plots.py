@@ -1,4 +1,4 @@
-"""Pictures: coefficient convergence, learning curves, impulse and frequency responses, signals.
+"""Pictures: coefficient convergence, learning curves, impulse and frequency responses, signals, constellations.
 
 Every function draws on `ax`, or on a new figure of its own of 8 by 4.5 inches, and returns the Axes. Nothing
 needs a display, and nothing is kept by pyplot: ``ax.figure.savefig("picture.png")`` writes the picture, at
@@ -225,6 +225,54 @@ def signals(
     for name, signal in named.items():
         signal = as_array(signal)
         ax.plot(np.arange(signal.size) / (fs or 1.0), signal, label=name, **FOUND)
+    return _legend(ax)
+
+
+def constellation(y: Data, points: Data | None = None, *, label: str = "received", ax: Axes | None = None) -> Axes:
+    """Symbols in the plane, with the points of the constellation; a histogram beyond 10 000 symbols.
+
+    Parameters
+    ----------
+    y : array_like or Tensor, any shape
+        Received or equalised symbols, real or complex.
+    points : array_like or Tensor, shape (K,)
+        Points to show as crosses, the ``points`` of an `adaptfilt.Constellation`.
+    label : str
+        Name of `y` in the legend.
+    ax : Axes
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Of equal scales and limits in both directions, symmetric about zero.
+
+    Raises
+    ------
+    ValueError
+        If `y` is empty or not finite.
+
+    Examples
+    --------
+    >>> constellation([0.9 + 0.1j, -1.1], points=[1.0, -1.0]).get_xlabel()
+    'real part'
+    """
+    y = as_array(y).ravel()
+    if y.size == 0 or not np.isfinite(y).all():
+        raise ValueError(f"y must be finite and not empty, got {y.size} symbols")
+    ax = _axes(ax, "real part", "imaginary part")
+    shown = [y] if points is None else [y, as_array(points).ravel()]
+    reach = 1.1 * max(1e-12, *(np.abs([a.real, a.imag]).max() for a in shown))
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    if y.size > 10_000:
+        edges = np.linspace(-reach, reach, 201)
+        counts = np.histogram2d(y.imag, y.real, (edges, edges))[0]
+        mesh = ax.pcolormesh(edges, edges, np.ma.masked_equal(counts, 0), cmap="viridis", rasterized=True)
+        ax.figure.colorbar(mesh, ax=ax, label=f"{label}: symbols a cell", location="left", pad=0.02)
+    else:
+        ax.plot(y.real, y.imag, ".", markersize=3, alpha=0.5, color="C0", label=label, zorder=2)
+    for a in shown[1:]:
+        ax.plot(a.real, a.imag, "x", color="C3", markersize=7, label="constellation", zorder=3)
     return _legend(ax)
 
 

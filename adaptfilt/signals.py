@@ -1,4 +1,4 @@
-"""Test signals: white, coloured, tones, pseudo-random binary, and noise at a stated signal-to-noise ratio.
+"""Test signals: white, coloured, tones, pseudo-random binary, symbols, and noise at a stated signal-to-noise ratio.
 
 Time is the last axis. A random signal takes ``rng``, a :class:`numpy.random.Generator` or an integer seed.
 A complex ``dtype`` gives circular signals: independent real and imaginary parts of equal power.
@@ -21,6 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.signal import lfilter, max_len_seq
+
+from adaptfilt.checks import positive_int
+from adaptfilt.constellation import Constellation
 
 Array = np.ndarray
 Seed = np.random.Generator | int
@@ -180,6 +183,114 @@ def prbs(samples: int, bits: int = 10) -> Array:
     [7, -1, -1, -1, -1, -1, -1]
     """
     return 2.0 * max_len_seq(bits, length=samples)[0] - 1.0
+
+
+def symbols(constellation: Constellation, shape: int | tuple[int, ...], rng: Seed) -> Array:
+    """Independent symbols, drawn from the points of a constellation with their probabilities.
+
+    Parameters
+    ----------
+    constellation : Constellation
+        Points of unit mean power.
+    shape : int or tuple of int
+        Symbols, or ``(..., T)``.
+    rng : numpy.random.Generator or int
+        Source of randomness, or a seed.
+
+    Returns
+    -------
+    ndarray, shape (..., T)
+        Float64 or complex128, as the points are.
+
+    Examples
+    --------
+    >>> from adaptfilt import Constellation
+    >>> a = symbols(Constellation.qam(16), (2, 1000), rng=0)
+    >>> print(f"{np.mean(np.abs(a) ** 2):.1f}")
+    1.0
+    """
+    return np.random.default_rng(rng).choice(constellation.points, shape, p=constellation.probabilities)
+
+
+def upsample(x: ArrayLike, sps: int) -> Array:
+    """Put ``sps - 1`` zeros after every sample; a pulse shaper or channel at the higher rate comes after.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., T)
+        Symbols, real or complex.
+    sps : int >= 1
+        Samples a symbol.
+
+    Returns
+    -------
+    ndarray, shape (..., T * sps)
+        Of the precision of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `sps` is not an integer >= 1, or `x` has no axis.
+
+    Examples
+    --------
+    >>> upsample([1.0, 2.0], 3)
+    array([1., 0., 0., 2., 0., 0.])
+    """
+    x, sps = np.asarray(x), positive_int("sps", sps)
+    if x.ndim == 0:
+        raise ValueError("x must have time as its last axis, got a number")
+    spaced = np.zeros((*x.shape, sps), x.dtype)
+    spaced[..., 0] = x
+    return spaced.reshape(*x.shape[:-1], -1)
+
+
+def root_raised_cosine(rolloff: float, sps: int, span: int = 8) -> Array:
+    """Root-raised-cosine pulse of unit energy; twice in a row, at sender and receiver, it leaves symbols alone.
+
+    Parameters
+    ----------
+    rolloff : float, 0 to 1
+        Bandwidth beyond ``1 / (2 T)``, as a part of it; T is a symbol's time.
+    sps : int >= 1
+        Samples a symbol.
+    span : int >= 1
+        Length in symbols to each side of the middle. What is cut off leaves interference between symbols, 41 dB
+        below them at rolloff .2 and span 8; rolloff .1 needs span 16 for as much.
+
+    Returns
+    -------
+    ndarray, shape (2 * span * sps + 1,)
+        Symmetric about sample ``span * sps``, the delay.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has another type or range.
+
+    Notes
+    -----
+    J. G. Proakis, *Digital Communications*, 4th ed., 2001, section 9.2, with the limits at t = 0 and
+    ``T / (4 rolloff)``.
+
+    Examples
+    --------
+    >>> root_raised_cosine(1.0, sps=2, span=1).round(3)
+    array([-0.06 ,  0.3  ,  0.901,  0.3  , -0.06 ])
+    """
+    if not 0 <= rolloff <= 1:
+        raise ValueError(f"rolloff must be from 0 to 1, got {rolloff}")
+    sps, span = positive_int("sps", sps), positive_int("span", span)
+    t = np.arange(-span * sps, span * sps + 1) / sps
+    below = 1 - (4 * rolloff * t) ** 2
+    is_edge = np.abs(below) < 1e-9  # there above and below are zero
+    above = (1 - rolloff) * np.sinc((1 - rolloff) * t) + 4 * rolloff / np.pi * np.cos(np.pi * (1 + rolloff) * t)
+    pulse = above / np.where(is_edge, 1, below)
+    if is_edge.any():
+        turn = np.pi / (4 * rolloff)
+        limit = (1 + 2 / np.pi) * np.sin(turn) + (1 - 2 / np.pi) * np.cos(turn)
+        pulse[is_edge] = rolloff / np.sqrt(2) * limit
+    return pulse / np.linalg.norm(pulse)
 
 
 def pole_radius(a: ArrayLike) -> float:

@@ -1,4 +1,4 @@
-"""What theory predicts: Wiener solution, eigenvalue spread, step-size bounds, excess error, time constants.
+"""What theory predicts: Wiener solution, best equalisers, eigenvalue spread, step bounds, excess error, time constants.
 
 Everywhere ``r[k] = E[x[n] conj(x[n - k])]``, k = 0 ... M - 1, is the input's autocorrelation, R the M x M
 Toeplitz matrix that it makes, and the update is ``w + mu e conj(u)``. Signals are stationary.
@@ -23,14 +23,19 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from scipy.fft import fft, ifft, next_fast_len
 from scipy.linalg import eigvalsh, lstsq, solve_toeplitz, toeplitz
+from scipy.signal import lfilter
 
-from adaptfilt.checks import positive_int
+from adaptfilt.checks import DivergenceError, positive_int
 from adaptfilt.metrics import as_array
+from adaptfilt.signals import Seed, add_noise, white
 
 Array = np.ndarray
 
@@ -140,7 +145,7 @@ def eigenvalue_spread(r: ArrayLike) -> float:
 
 
 def max_step_mean(r: ArrayLike) -> float:
-    """Step size below which the mean of the LMS weights converges, for independent regressors: ``2 / (M r[0])``.
+    """Step size below which the mean of the LMS weights converges, from the input's power: ``2 / (M r[0])``.
 
     Parameters
     ----------
@@ -154,10 +159,10 @@ def max_step_mean(r: ArrayLike) -> float:
 
     Notes
     -----
-    [3]_, chapter 6. Under the independence assumption the mean of the weights' error is multiplied by
-    ``I - mu R`` every sample, so that it vanishes just where ``0 < mu < 2 / lambda_max``. The bound here,
-    ``2 / tr R``, needs only the input's power and is no larger. The variance may grow all the same: see
-    `max_step_mean_square`.
+    [3]_, chapter 6. The bound is ``2 / tr R``: it needs only the input's power, and is no larger than the exact one,
+    ``2 / lambda_max``, which is `max_step_mean_exact`; only for M = 1 are they the same. The variance may grow all
+    the same: see `max_step_mean_square`. For several inputs (the two lines of a decision-feedback equaliser) the
+    traces add, so that ``1 / bound`` is the sum of theirs.
 
     Examples
     --------
@@ -166,6 +171,35 @@ def max_step_mean(r: ArrayLike) -> float:
     """
     r = np.asarray(r)
     return 2.0 / (r.size * float(r[0].real))
+
+
+def max_step_mean_exact(r: ArrayLike) -> float:
+    """Step size below which the mean of the LMS weights converges, exact for independent regressors.
+
+    Parameters
+    ----------
+    r : array_like, shape (M,)
+        Autocorrelation of the input.
+
+    Returns
+    -------
+    float
+        The textbooks' ``2 / lambda_max``, in ``1 / (unit of x)^2``.
+
+    Notes
+    -----
+    [1]_, chapter 5. Under the independence assumption the mean of the weights' error is multiplied by ``I - mu R``
+    every sample, so that it vanishes just where ``0 < mu < 2 / lambda_max``. For white input this is M times
+    `max_step_mean`, the bound from the power alone. **No step for use:** where the mean converges the error's power
+    may still grow without limit, and does so for white input from about 2 / M of this step on; see
+    `max_step_mean_square`, and `simulate_max_step` for a delay line.
+
+    Examples
+    --------
+    >>> max_step_mean_exact([1.0] + 31 * [0.0])
+    2.0
+    """
+    return float(2.0 / eigvalsh(toeplitz(r))[-1])
 
 
 def max_step_mean_square(r: ArrayLike, kurtosis: float = 3.0) -> float:
@@ -205,6 +239,97 @@ def max_step_mean_square(r: ArrayLike, kurtosis: float = 3.0) -> float:
     """
     eigenvalues = eigvalsh(toeplitz(r))
     return float(2.0 / (eigenvalues.sum() + (kurtosis - 1.0) * eigenvalues[-1]))
+
+
+def simulate_max_step(
+    make: Callable[[Array, tuple[int, int]], Any],
+    steps: ArrayLike,
+    x: ArrayLike,
+    d: ArrayLike | None = None,
+    *,
+    limit: float = 10.0,
+    rng: Seed = 0,
+) -> float:
+    """Largest of some step sizes with which a filter stays bounded: all are run side by side on the same signals.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(mu, batch)`` returns a fresh linear filter of that batch, ``(S, N)``; mu is a float64 array, ``(S, 1)``.
+    steps : array_like, shape (S,)
+        Step sizes to try; positive, in any order.
+    x : array_like, shape (T,) or (N, T)
+        Input of one run, or of N; real or complex.
+    d : array_like, shape of x
+        Desired signal. By default that of a Gaussian impulse response of as many taps as the filter has, another for
+        each run, with white noise 20 dB below it.
+    limit : float > 0
+        A filter has burst where its error exceeds `limit` times the rms value of d of its run. 10 is far beyond what
+        adaptation needs, and with the noise of the default a hundred times the noise.
+    rng : numpy.random.Generator or int
+        Source of randomness for the default of `d`, or a seed.
+
+    Returns
+    -------
+    float
+        The largest step below every step that burst in any run; 0 where the smallest did.
+
+    Raises
+    ------
+    ValueError
+        If `steps`, `x`, `d` or `limit` has another shape or range.
+
+    Notes
+    -----
+    Nothing is assumed of the regressors: the samples that a delay line shares are in the figure, unlike in the bounds
+    above. It holds for these signals: bursts are rare events, and longer or more runs find them at smaller steps, so
+    take T as long as can be, N in the hundreds, and a part of the result. A filter that has burst is taken out (its
+    weights and d are zero from then on), after at most 512 samples.
+
+    Examples
+    --------
+    >>> import adaptfilt as af
+    >>> x = af.signals.coloured((20, 4000), [1.0, -0.8], rng=0)
+    >>> steps = [0.001, 0.01, 0.1, 1.0]
+    >>> simulate_max_step(lambda mu, batch: af.LMS(16, mu, batch=batch, dtype=torch.float64), steps, x)
+    0.01
+    """
+    steps, x = np.unique(np.asarray(steps, float)), np.atleast_2d(_finite_signal("x", x))
+    if steps.size == 0 or not (np.isfinite(steps) & (steps > 0)).all():
+        raise ValueError(f"steps must be positive numbers, got {steps}")
+    if x.ndim != 2 or not limit > 0:
+        raise ValueError(f"x must have shape (T,) or (N, T) and limit be positive, got {x.shape} and {limit}")
+    f = make(steps[:, None], (steps.size, len(x)))
+    d = _noisy_response(x, f.w.shape[-1], rng) if d is None else np.atleast_2d(_finite_signal("d", d))
+    if d.shape != x.shape:
+        raise ValueError(f"d must have the shape of x, {x.shape}, got {d.shape}")
+    has_burst = np.zeros((steps.size, len(x)), bool)
+    largest = limit * np.sqrt(np.mean(np.abs(d) ** 2, axis=-1))
+    for start in range(0, x.shape[-1], 512):
+        _run_and_drop(f, x[:, start : start + 512], d[:, start : start + 512], has_burst, largest)
+    return float(max(steps[~np.logical_or.accumulate(has_burst.any(-1))], default=0.0))
+
+
+def _run_and_drop(f: Any, x: Array, d: Array, has_burst: Array, largest: Array) -> None:
+    """Run a block and note in has_burst what burst in it; the weights of what did are zero from then on."""
+    shape = (*has_burst.shape, x.shape[-1])
+    try:
+        e = f(np.broadcast_to(x, shape), np.where(has_burst[..., None], 0, d)).e
+    except DivergenceError:  # the state is that before the block: in shorter blocks, down to where one begins to burst
+        if x.shape[-1] == 1:
+            raise
+        half = x.shape[-1] // 2
+        _run_and_drop(f, x[:, :half], d[:, :half], has_burst, largest)
+        _run_and_drop(f, x[:, half:], d[:, half:], has_burst, largest)
+        return
+    has_burst |= np.abs(e).max(-1) > largest
+    f.w = torch.where(torch.from_numpy(has_burst)[..., None], 0, f.w)
+
+
+def _noisy_response(x: Array, taps: int, rng: Seed) -> Array:
+    rng = np.random.default_rng(rng)
+    h = white((len(x), taps), rng, dtype=x.dtype) / np.sqrt(taps)
+    return add_noise(np.stack([lfilter(row, 1.0, u) for row, u in zip(h, x, strict=True)]), 20.0, rng)
 
 
 def lms_emse(mu: float, taps: int, input_power: float, noise_power: float, kurtosis: float = 3.0) -> float:
@@ -357,6 +482,125 @@ def wiener_filter(x: ArrayLike, d: ArrayLike, taps: int) -> Array:
     for i in np.ndindex(x.shape[:-1]):
         w[i] = _least_squares(x[i], d[i], taps)
     return w
+
+
+def mmse_equalizer(
+    h: ArrayLike, taps: int, delay: int, noise: float, sps: int = 1, feedback: int = 0
+) -> tuple[Array, float]:
+    """Equaliser of least mean squared error for a known channel; with feedback taps, the decision-feedback one.
+
+    Parameters
+    ----------
+    h : array_like, shape (L,)
+        Impulse response of the channel at `sps` samples a symbol, real or complex, pulse shaping included:
+        ``x[m] = sum_k h[m - k sps] a[k] + v[m]``.
+    taps : int >= 1
+        Number of coefficients, at the rate of x.
+    delay : int >= 0
+        In symbols: ``y[n]``, made when ``x[n sps]`` arrives, estimates ``a[n - delay]``. It must lie within what the
+        taps see, up to ``(L + taps - 2) // sps``.
+    noise : float >= 0
+        Power of the white noise v at the rate of x, for symbols a of unit power, which are independent of each other.
+    sps : int >= 1
+        Samples a symbol.
+    feedback : int >= 0
+        Number K of past symbols fed back, ``a[n - delay - 1] ... a[n - delay - K]``; they count as decided rightly.
+
+    Returns
+    -------
+    w : ndarray, shape (taps + feedback,)
+        As an impulse response, ``w[k]`` multiplies ``x[n sps - k]``; then the feedback taps, whose products are
+        added. Float64 or complex128; the shortest one where several do as well (only without noise).
+    mse : float
+        ``E|a[n - delay] - y[n]|^2``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has another type, shape or range.
+
+    Notes
+    -----
+    The Wiener solution of the model, found as the least squares of ``[H^T; sqrt(noise) I] w = [e_delay; 0]``, where
+    ``H[i, j] = h[j sps - i]`` is how ``a[n - j]`` comes into ``x[n sps - i]``. Feedback removes the symbols it knows
+    from the error: the rows delay + 1 ... delay + K of H^T. J. G. Proakis, *Digital Communications*, 4th ed., 2001,
+    chapter 10; for feedback C. A. Belfiore, J. H. Park, "Decision feedback equalization", Proc. IEEE 67(8), 1979.
+    MATLAB's ``mmseweights`` are the conjugates.
+
+    Examples
+    --------
+    >>> w, mse = mmse_equalizer([1.0, 0.5], taps=3, delay=0, noise=0.01, feedback=1)
+    >>> w.round(3), round(mse, 4)
+    (array([ 0.99 ,  0.   ,  0.   , -0.495]), 0.0099)
+    """
+    h = _finite_signal("h", h)
+    if h.ndim != 1:
+        raise ValueError(f"h must have shape (L,), got {h.shape}")
+    taps, sps = positive_int("taps", taps), positive_int("sps", sps)
+    last = (h.size + taps - 2) // sps
+    delay, feedback = _count("delay", delay), _count("feedback", feedback)
+    if delay > last:
+        raise ValueError(f"delay must be at most {last} symbols, got {delay}: the taps see no later ones")
+    if not 0 <= noise < math.inf:
+        raise ValueError(f"noise must be finite and >= 0, got {noise}")
+    lag = sps * np.arange(last + 1)[:, None] - np.arange(taps)
+    response = np.where((lag >= 0) & (lag < h.size), h[lag.clip(0, h.size - 1)], 0)  # H^T
+    wanted = np.eye(1, last + 1 + taps, delay)[0]
+    known = np.arange(delay + 1, min(delay + feedback, last) + 1)
+    A = np.concatenate([response, math.sqrt(noise) * np.eye(taps)])
+    A[known] = 0
+    f = lstsq(A, wanted, lapack_driver="gelsd")[0]
+    b = np.zeros(feedback, f.dtype)
+    b[: known.size] = -response[known] @ f
+    return np.concatenate([f, b]), float(np.sum(np.abs(wanted - A @ f) ** 2))
+
+
+def mmse_infinite(h: ArrayLike, noise: float) -> tuple[float, float]:
+    """Least mean squared errors of equalisers with infinitely many taps, without and with decision feedback.
+
+    Parameters
+    ----------
+    h : array_like, shape (L,)
+        Impulse response of the channel at one sample a symbol, real or complex.
+    noise : float > 0
+        Power of the white noise, for independent symbols of unit power.
+
+    Returns
+    -------
+    linear : float
+        ``mean N / (|H|^2 + N)`` over all frequencies, N = noise.
+    dfe : float
+        ``exp(mean ln(N / (|H|^2 + N)))``, with all past symbols decided rightly; never above `linear`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has another type, shape or range.
+
+    Notes
+    -----
+    J. Salz, "Optimum mean-square decision feedback equalization", Bell System Technical Journal 52(8), 1973. The means
+    are over 2^18 frequencies: exact to rounding unless a zero of h is by the unit circle and the noise 100 dB below
+    the channel's power.
+
+    Examples
+    --------
+    >>> linear, dfe = mmse_infinite([1.0, 0.5], noise=0.1)
+    >>> print(f"{linear:.6f} {dfe:.6f}")
+    0.110264 0.088616
+    """
+    h = _finite_signal("h", h)
+    if h.ndim != 1 or h.size > 2**17:
+        raise ValueError(f"h must have shape (L,), L up to {2**17}, got {h.shape}")
+    if not 0 < noise < math.inf:
+        raise ValueError(f"noise must be finite and positive, got {noise}")
+    error = noise / (np.abs(fft(h, 2**18)) ** 2 + noise)
+    return float(np.mean(error)), float(np.exp(np.mean(np.log(error))))
+
+
+def _count(name: str, value: int) -> int:
+    """Return value as an int >= 0."""
+    return 0 if isinstance(value, int | np.integer) and value == 0 else positive_int(name, value)
 
 
 def _least_squares(x: Array, d: Array, taps: int) -> Array:

@@ -136,3 +136,13 @@ def test_g168_paths_of_the_recommendation(name):
     h = plants.g168(G168, name).impulse_response(len(record["coefficients"]))
     assert 64 <= h.size <= 128
     assert_allclose(h, record["gain"] * np.array(record["coefficients"]), rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", "ABC")
+def test_proakis_channels_have_unit_energy(name):
+    assert_allclose(np.sum(plants.proakis(name).b ** 2), 1, atol=0.005)
+
+
+def test_proakis_channel_of_another_name():
+    with pytest.raises(ValueError, match="name must be one of"):
+        plants.proakis("D")

@@ -39,6 +39,7 @@ PICTURES = {
     "impulse_response": lambda ax: plots.impulse_response(TRUE, TRUE, ax=ax),
     "frequency_response": lambda ax: plots.frequency_response(TRUE, TRUE, fs=8000.0, ax=ax),
     "signals": lambda ax: plots.signals({"recorded": TRUE}, fs=360.0, unit="mV", ax=ax),
+    "constellation": lambda ax: plots.constellation([0.9 + 0.1j, -1.1], [1.0, -1.0], ax=ax),
 }
 
 
@@ -172,3 +173,32 @@ def test_matplotlib_loads_on_first_use_and_pyplot_never():
         "assert 'matplotlib' in sys.modules; assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_constellation_shows_every_symbol_and_the_points_at_one_scale():
+    y = 2 * signals.white((2, 50), 0, dtype=complex)
+    ax = plots.constellation(torch.from_numpy(y), [1.0, 1j], label="equalised")
+    (found,), (points,) = lines(ax, "equalised"), lines(ax, "constellation")
+    assert_array_equal(found.get_xdata() + 1j * found.get_ydata(), y.ravel())
+    assert_array_equal(points.get_xdata() + 1j * points.get_ydata(), [1.0, 1j])
+    assert ax.get_aspect() == 1
+    assert ax.get_xlim() == ax.get_ylim() == (-ax.get_xlim()[1], ax.get_xlim()[1])
+    assert ax.get_xlim()[1] > np.abs([y.real, y.imag]).max()
+
+
+def test_constellation_of_many_symbols_is_a_histogram_the_right_way_up():
+    y = np.repeat([0.5 + 1j, -1.0], [12_000, 4_000])
+    ax = plots.constellation(y)
+    (mesh,) = ax.collections
+    assert mesh.get_array().sum() == y.size
+    assert ax.get_lines() == []
+    edges = mesh.get_coordinates()
+    row, column = np.unravel_index(mesh.get_array().argmax(), (200, 200))
+    assert edges[row, column, 0] <= 0.5 <= edges[row, column + 1, 0]
+    assert edges[row, column, 1] <= 1.0 <= edges[row + 1, column, 1]
+
+
+def test_constellation_refuses_what_it_cannot_show():
+    for y in ([], [np.nan]):
+        with pytest.raises(ValueError, match="y must be finite and not empty"):
+            plots.constellation(y)

@@ -4,7 +4,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.signal import lfilter
 
-from adaptfilt import signals
+from adaptfilt import Constellation, signals
 
 
 def ratio_db(a, b):
@@ -179,3 +179,62 @@ def test_delay_returns_a_copy_and_lets_nothing_through_but_x():
 def test_delay_names_what_is_wrong(x, samples, error, says):
     with pytest.raises(error, match=says):
         signals.delay(x, samples)
+
+
+def test_symbols_are_points_as_often_as_their_probabilities_say():
+    p = np.array([0.4, 0.3, 0.2, 0.1])
+    c = Constellation.qam(4, p)
+    a = signals.symbols(c, (2, 100_000), 0)
+    assert a.shape == (2, 100_000)
+    counts = np.bincount(c.index(a).ravel()) / a.size
+    assert_allclose(counts, p, atol=4 * np.sqrt(0.24 / a.size))  # four standard deviations
+    assert np.isin(a, c.points).all()
+    assert_array_equal(a, signals.symbols(c, (2, 100_000), 0))
+    assert signals.symbols(Constellation.psk(2), 10, 0).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
+def test_upsampling_keeps_every_symbol_at_its_place(dtype):
+    a = signals.white((2, 30), 0, dtype=dtype)
+    x = signals.upsample(a, 3)
+    assert x.dtype == dtype
+    assert_array_equal(x[:, ::3], a)
+    assert np.count_nonzero(x) == a.size
+    with pytest.raises(ValueError, match="sps must be"):
+        signals.upsample(a, 0)
+    with pytest.raises(ValueError, match="x must have time"):
+        signals.upsample(1.0, 2)
+
+
+@pytest.mark.parametrize("sps", [2, 3, 8])
+@pytest.mark.parametrize("rolloff", [0.0, 0.2, 0.25, 0.5, 1.0])
+def test_two_pulses_are_a_raised_cosine_and_leave_symbols_alone(rolloff, sps):
+    span = 400
+    pulse = signals.root_raised_cosine(rolloff, sps, span)
+    both = np.convolve(pulse, pulse)
+    t = np.arange(-4 * sps, 4 * sps + 1) / sps
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = np.sinc(t) * np.cos(np.pi * rolloff * t) / (1 - (2 * rolloff * t) ** 2)
+    expected = np.where(np.isfinite(expected), expected, np.pi / 4 * np.sinc(1 / (2 * max(rolloff, 0.1))))
+    middle = 2 * span * sps
+    assert_allclose(both[middle - 4 * sps : middle + 4 * sps + 1], expected, atol=1e-3 if rolloff == 0 else 1e-5)
+    assert_allclose(np.sum(pulse**2), 1, rtol=1e-14)
+    assert_array_equal(pulse, pulse[::-1])
+
+
+@pytest.mark.parametrize(("rolloff", "span", "least"), [(0.2, 8, 40.5), (0.1, 16, 43)])
+def test_pulses_shape_and_match(rolloff, span, least):
+    """The interference that the docstring states."""
+    a = signals.symbols(Constellation.qam(16), 2000, 0)
+    pulse = signals.root_raised_cosine(rolloff, 4, span)
+    received = np.convolve(np.convolve(signals.upsample(a, 4), pulse), pulse)[2 * span * 4 :: 4][: a.size]
+    assert least < ratio_db(a, received - a) < least + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [({"rolloff": 1.5}, "rolloff must be"), ({"sps": 0}, "sps must be"), ({"span": 0}, "span must be")],
+)
+def test_pulses_name_what_is_wrong(change, says):
+    with pytest.raises(ValueError, match=says):
+        signals.root_raised_cosine(**({"rolloff": 0.2, "sps": 2} | change))

@@ -19,9 +19,10 @@ FILTERS = [
 ALLOWED = {  # what each part may import of the library
     "checks": set(),
     "taps": {"checks"},
-    "metrics": set(),
+    "constellation": {"checks"},
+    "metrics": {"checks", "constellation"},
     "theory": {"signals", "metrics", "checks"},
-    "signals": set(),
+    "signals": {"checks", "constellation"},
     "plants": {"signals"},
     "features": {"checks", "taps", "signals"},
     "plots": {"metrics"},

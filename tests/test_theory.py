@@ -3,12 +3,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import toeplitz
 from scipy.optimize import brentq
 from scipy.signal import lfilter
 
-from adaptfilt import LMS, NLMS, SignError, signals, theory
+from adaptfilt import LMS, NLMS, DivergenceError, SignError, plants, signals, theory
 
 AR1 = 0.5 ** np.arange(32)  # autocorrelation of sqrt(.75) / (1 - .5 z^-1) driven by white noise
 
@@ -68,6 +68,14 @@ def test_mean_square_bound_against_the_exact_recursion(r, kurtosis):
     assert bound < theory.max_step_mean(r)
 
 
+def test_matlabs_maxstep_of_a_decision_feedback_equaliser():
+    """Printed .1028: 8 + 5 taps, BPSK through [1 .8 .3], MATLAB's default stream; the traces of both lines add."""
+    a = 1 - 2 * np.floor(2 * np.random.RandomState(5489).random_sample(1000))
+    x = np.convolve(a, [1.0, 0.8, 0.3])
+    forward, feedback = (theory.max_step_mean(theory.autocorrelation(s, M)) for s, M in ((x, 8), (a, 5)))
+    assert f"{1 / (1 / forward + 1 / feedback):.4f}" == "0.1028"
+
+
 def recursion(r, mu, kurtosis=3.0):
     """The eigenvalues l and the matrix A of k <- A k + mu^2 s l, as the docstring of the bound has it."""
     l = np.linalg.eigvalsh(toeplitz(r))
@@ -97,6 +105,94 @@ def test_mean_bound_is_no_larger_than_the_exact_one(r):
     largest = np.linalg.eigvalsh(toeplitz(r))[-1]
     assert theory.max_step_mean(r) <= 2 / largest * (1 + 1e-12)
     assert np.abs(1 - 1.999 / largest * np.linalg.eigvalsh(toeplitz(r))).max() < 1  # I - mu R, up to 2 / lambda_max
+
+
+@pytest.mark.parametrize("r", [np.eye(1, 16)[0], 0.8 ** np.arange(16), 0.9j ** np.arange(5)])
+def test_exact_mean_bound_is_where_the_mean_stops_converging(r):
+    bound = theory.max_step_mean_exact(r)
+    modes = np.linalg.eigvalsh(toeplitz(r))
+    assert_allclose(np.abs(1 - bound * modes).max(), 1, rtol=1e-12)
+    assert bound >= theory.max_step_mean(r)
+    if r[1] == 0:
+        assert_allclose(bound, r.size * theory.max_step_mean(r), rtol=1e-14)
+
+
+FINE = np.geomspace(0.001, 10, 81)  # 12 % apart
+
+
+def simulated(cls, x, steps=FINE, **kwargs):
+    def make(mu, batch):
+        dtype = torch.complex128 if np.iscomplexobj(x) else torch.float64
+        return cls(8, mu, batch=batch, dtype=dtype)
+
+    return theory.simulate_max_step(make, steps, x, **kwargs)
+
+
+def test_simulated_bound_of_nlms_is_two():
+    """No input, however coloured, makes NLMS grow below 2, and every one does above."""
+    with pytest.warns(UserWarning, match="does not converge"):
+        found = simulated(NLMS, signals.coloured((10, 5000), [1.0, -0.5], 0))
+    assert 2 / 1.2 < found < 2
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_simulated_bound_of_one_tap_and_constant_modulus_is_two(dtype):
+    x = signals.prbs(2000) * np.ones(3)[:, None]
+    x = x if dtype is np.float64 else x * np.exp(1j * np.arange(2000))
+
+    def make(mu, batch):
+        return LMS(1, mu, batch=batch, dtype=torch.complex128 if np.iscomplexobj(x) else torch.float64)
+
+    assert theory.simulate_max_step(make, [1.5, 1.98, 2.02, 3.0, 1e9], x) == 1.98
+
+
+def test_simulated_bound_is_below_that_of_independent_regressors_on_coloured_input_and_fits_a_single_filter():
+    x = signals.coloured((20, 20_000), [1.0, -0.8], 0)
+    r = 0.8 ** np.arange(8)
+    found = simulated(LMS, x)
+    assert theory.max_step_mean_square(r) / 20 < found < theory.max_step_mean_square(r)
+    assert found == simulated(LMS, x, FINE[::-1])  # in any order
+    d = lfilter([1.0, 0.5], 1, x) + 0.1 * signals.white(x.shape, 1)
+    found, limit = simulated(LMS, x, d=d), 10 * np.sqrt(np.mean(d**2, axis=-1))
+
+    def bursts(mu):
+        try:
+            return np.any(np.abs(LMS(8, mu, batch=20, dtype=torch.float64)(x, d).e).max(-1) > limit)
+        except DivergenceError:
+            return True
+
+    assert not bursts(found)
+    assert bursts(FINE[np.searchsorted(FINE, found) + 1])
+
+
+def test_simulated_bound_is_zero_where_the_smallest_step_bursts_and_seeded():
+    x = signals.white((4, 1000), 0)
+    assert simulated(LMS, x, [5.0, 8.0]) == 0.0
+    assert simulated(LMS, x[0], [1e-4, 1e-3]) == 1e-3
+
+    def make(mu, batch):
+        return LMS(1, 4 / mu, batch=batch, dtype=torch.float64)
+
+    assert theory.simulate_max_step(make, [1.0, 40.0], x) == 0.0  # also where a larger one is well
+    assert simulated(LMS, x, rng=1) == simulated(LMS, x, rng=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"steps": []}, "steps must be positive"),
+        ({"steps": [0.1, -0.1]}, "steps must be positive"),
+        ({"x": np.ones((2, 2, 9))}, "x must have shape"),
+        ({"limit": 0.0}, "limit be positive"),
+        ({"d": np.ones(8)}, "d must have the shape of x"),
+        ({"x": [np.nan, 1.0]}, "x must be finite"),
+    ],
+)
+def test_simulated_bound_names_what_is_wrong(change, says):
+    with pytest.raises(ValueError, match=says):
+        theory.simulate_max_step(
+            lambda mu, batch: LMS(2, mu, batch=batch), **({"steps": [0.1], "x": np.ones(9)} | change)
+        )
 
 
 def test_delay_lines_burst_below_the_mean_square_bound_and_nlms_does_not():
@@ -277,3 +373,133 @@ def test_wiener_filter_of_what_excites_too_little_is_the_shortest():
 def test_wiener_filter_names_what_is_wrong(x, d, taps, error, says):
     with pytest.raises(error, match=says):
         theory.wiener_filter(x, d, taps)
+
+
+def test_matlabs_mmseweights():
+    """Printed with four decimals, for y = w^H u: QPSK, Eb/N0 20 dB, reference tap 3."""
+    printed = [0.0005 - 0.0068j, 0.0103 + 0.0117j, 0.9694 - 0.0019j, -0.3987 + 0.2186j, 0.0389 - 0.1756j]
+    h = [1.0, 0.5 * np.exp(1j * np.pi / 6), 0.1 * np.exp(-1j * np.pi / 8)]
+    w, _ = theory.mmse_equalizer(h, taps=5, delay=2, noise=0.01 / 2)
+    difference = w - np.conj(printed)
+    assert np.abs([difference.real, difference.imag]).max() < 5.1e-5
+
+
+@pytest.mark.parametrize(
+    ("channel", "snr_db", "linear", "dfe"),
+    [
+        ("A", 10, -8.848, -9.853),
+        ("A", 20, -17.442, -19.265),
+        ("A", 30, -27.202, -29.192),
+        ("B", 10, -4.732, -7.772),
+        ("B", 20, -7.460, -15.281),
+        ("B", 30, -10.093, -23.936),
+        ("C", 10, -2.987, -6.024),
+        ("C", 20, -5.287, -12.052),
+        ("C", 30, -8.040, -19.857),
+    ],
+)
+def test_infinite_equalisers_of_proakis_channels(channel, snr_db, linear, dfe):
+    found = theory.mmse_infinite(plants.proakis(channel).b, 10 ** (-snr_db / 10))
+    assert_allclose(10 * np.log10(found), [linear, dfe], rtol=0, atol=5.1e-4)
+
+
+@pytest.mark.parametrize(
+    ("channel", "linear", "dfe"), [("A", 0.018087, 0.011867), ("B", 0.179469, 0.029640), ("C", 0.296111, 0.062377)]
+)
+def test_finite_equalisers_of_proakis_channels(channel, linear, dfe):
+    h = plants.proakis(channel).b
+    assert_allclose(theory.mmse_equalizer(h, 31, 16, 0.01)[1], linear, rtol=0, atol=5.1e-7)
+    assert_allclose(theory.mmse_equalizer(h, 16, 15, 0.01, feedback=15)[1], dfe, rtol=0, atol=5.1e-7)
+
+
+def test_decision_feedback_equaliser_of_proakis_b():
+    w, mse = theory.mmse_equalizer(plants.proakis("B").b, 8, 7, 0.01, feedback=2)
+    printed = [-0.0133, 0.0190, 0.0045, -0.0804, 0.2316, -0.4766, 0.8204, 1.2173, -1.3260, -0.4955]
+    assert_allclose(w, printed, rtol=0, atol=5.1e-5)
+    assert f"{10 * np.log10(mse):.3f}" == "-15.242"
+
+
+@pytest.mark.parametrize(("width", "least"), [(2.9, 0.0013756), (3.1, 0.0017524), (3.3, 0.0024741), (3.5, 0.0041555)])
+def test_haykins_equaliser_has_the_printed_least_error(width, least):
+    h = 0.5 * (1 + np.cos(2 * np.pi * (np.arange(1, 4) - 2) / width))
+    assert_allclose(theory.mmse_equalizer(np.append(0.0, h), 11, 7, 0.001)[1], least, rtol=0, atol=5.1e-8)
+    assert_allclose(theory.mmse_equalizer(h, 11, 6, 0.001)[1], least, rtol=0, atol=5.1e-8)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.01, 1e-6])
+@pytest.mark.parametrize("a", [0.5, 0.99, 1.0])
+def test_infinite_equalisers_of_two_taps_in_closed_form(a, noise):
+    B = 1 + a**2 + noise
+    root = np.sqrt(noise * (noise + 2 * (1 + a**2)) + (1 - a**2) ** 2)  # of B^2 - 4 a^2
+    expected = [noise / root, 2 * noise / (B + root)]
+    assert_allclose(theory.mmse_infinite([1.0, a], noise), expected, rtol=1e-10)
+    assert_allclose(theory.mmse_infinite([0.0, -1j, a], noise), expected, rtol=1e-10)  # a phase changes nothing
+
+
+def test_printed_errors_of_the_two_tap_channel():
+    assert_allclose(theory.mmse_infinite([1.0, 0.5], 0.1), [0.1102636, 0.0886164], rtol=0, atol=5.1e-8)
+    assert_allclose(theory.mmse_infinite([1.0, 0.5], 0.01), [0.0130455, 0.0098690], rtol=0, atol=5.1e-8)
+
+
+def test_long_equalisers_reach_the_infinite_ones_from_above():
+    h, noise = [1.0, 0.4j, -0.2], 0.02
+    linear, dfe = theory.mmse_infinite(h, noise)
+    short, long = (theory.mmse_equalizer(h, M, M // 2, noise)[1] for M in (9, 121))
+    assert short > 1.0001 * linear
+    assert_allclose(long, linear, rtol=1e-12)
+    assert_allclose(theory.mmse_equalizer(h, 60, 59, noise, feedback=2)[1], dfe, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("sps", "feedback"), [(1, 0), (1, 3), (2, 0), (2, 2), (3, 0)])
+def test_equaliser_is_the_least_squares_solution_of_what_it_says(sps, feedback):
+    """Simulated: complex asymmetric channel, y[n] made when x[n sps] arrives, symbols behind the delay fed back."""
+    rng, N, taps, delay = np.random.default_rng(0), 60_000, 7, 3
+    h = np.array([0.2 - 0.1j, 1.0, 0.5j, -0.3 + 0.2j, 0.1])
+    a = (rng.choice([-1, 1], N) + 1j * rng.choice([-1, 1], N)) / np.sqrt(2)
+    raised = np.zeros(N * sps, complex)
+    raised[::sps] = a
+    x = lfilter(h, 1, raised) + np.sqrt(0.02) * signals.white(N * sps, rng, dtype=complex)
+    fed = [np.roll(a, delay + 1 + k)[:, None] for k in range(feedback)]
+    rows = np.concatenate([regressors(x, taps)[::sps], *fed], -1)[50:]
+    wanted = np.roll(a, delay)[50:]
+    w, mse = theory.mmse_equalizer(h, taps, delay, 0.02, sps=sps, feedback=feedback)
+    assert w.shape == (taps + feedback,)
+    measured = np.mean(np.abs(wanted - rows @ w) ** 2)
+    least = np.mean(np.abs(wanted - rows @ np.linalg.lstsq(rows, wanted)[0]) ** 2)
+    assert_allclose(measured, mse, rtol=0.02)
+    assert least <= measured < 1.001 * least
+
+
+def test_half_symbol_spacing_inverts_exactly_without_noise():
+    """From taps + 2 >= length of the channel in half symbols on (no common zeros); one tap fewer leaves an error."""
+    h = [0.0, 0.3j, 1.0, 0.4, -0.2j, 0.1, 0.25]  # the output at odd samples
+    assert theory.mmse_equalizer(h, 4, 2, 0.0, sps=2)[1] < 1e-25
+    assert theory.mmse_equalizer(h, 3, 2, 0.0, sps=2)[1] > 1e-4
+
+
+def test_feedback_beyond_the_channel_is_zero():
+    w, mse = theory.mmse_equalizer([1.0, 0.5j], 2, 1, 0.1, feedback=5)
+    assert_array_equal(w[2 + 1 :], np.zeros(4))
+    assert_allclose(mse, theory.mmse_equalizer([1.0, 0.5j], 2, 1, 0.1, feedback=1)[1], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: theory.mmse_equalizer([1.0, 0.5], 3, 4, 0.1), ValueError, "delay must be at most 3 symbols, got 4"),
+        (lambda: theory.mmse_equalizer([1.0, 0.5], 3, -1, 0.1), ValueError, "delay must be"),
+        (lambda: theory.mmse_equalizer([1.0, 0.5], 3, 1.5, 0.1), TypeError, "delay must be"),
+        (lambda: theory.mmse_equalizer([1.0, 0.5], 0, 0, 0.1), ValueError, "taps must be"),
+        (lambda: theory.mmse_equalizer([1.0, 0.5], 3, 0, -0.1), ValueError, "noise must be"),
+        (lambda: theory.mmse_equalizer([1.0, 0.5], 3, 0, 0.1, sps=0), ValueError, "sps must be"),
+        (lambda: theory.mmse_equalizer([1.0, 0.5], 3, 0, 0.1, feedback=-1), ValueError, "feedback must be"),
+        (lambda: theory.mmse_equalizer([[1.0]], 3, 0, 0.1), ValueError, "h must have shape"),
+        (lambda: theory.mmse_equalizer([np.inf], 3, 0, 0.1), ValueError, "h must be finite"),
+        (lambda: theory.mmse_infinite([1.0], 0.0), ValueError, "noise must be"),
+        (lambda: theory.mmse_infinite([[1.0]], 0.1), ValueError, "h must have shape"),
+        (lambda: theory.mmse_infinite(["a"], 0.1), TypeError, "h must hold numbers"),
+    ],
+)
+def test_equalisers_of_theory_name_what_is_wrong(call, error, says):
+    with pytest.raises(error, match=says):
+        call()
