@@ -130,28 +130,24 @@ def check_finite(name: str, value: Block) -> None:
         )
 
 
-def skip_nonfinite(x: Any, d: Any) -> tuple[Any, Any]:
-    """Return x with zeros and d with NaN wherever either is not finite."""
-    good = finite_samples(x, x.ndim > d.ndim)
+def check_known(name: str, value: Block) -> None:
+    """Refuse infinity, where NaN stands for what is not known."""
+    ok = ~(np.isinf(value) if isinstance(value, np.ndarray) else torch.isinf(value))
+    if not bool(ok.all()):
+        where = tuple(int(i) for i in (~torch.as_tensor(ok)).nonzero()[0])
+        raise ValueError(f"{name} must be finite or NaN (not known), got {value[where]} at index {where}")
+
+
+def finite_samples(x: Any) -> Any:
+    """Return which samples of a block are finite."""
+    return np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
+
+
+def zeroed(x: Any) -> Any:
+    """Return a block with zeros for what is not finite."""
     if isinstance(x, np.ndarray):
-        x = np.where(np.isfinite(x), x, 0).astype(x.dtype)
-        return x, np.where(good & np.isfinite(d), d, np.nan).astype(d.dtype)
-    return torch.where(torch.isfinite(x), x, 0), torch.where(good & torch.isfinite(d), d, torch.nan)
-
-
-def finite_samples(x: Any, rows: bool) -> Any:
-    """Return which samples of a block are finite, (*batch, T); with rows, regressors."""
-    ok = np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
-    return ok.all(-1) if rows else ok
-
-
-def admit(x: Any, d: Any, skip: bool) -> tuple[Any, Any]:
-    """Return a block whose samples are finite or, with skip, marked as `skip_nonfinite` does; refuse it otherwise."""
-    if skip:
-        return skip_nonfinite(x, d)
-    check_finite("x", x)
-    check_finite("d", d)
-    return x, d
+        return np.where(np.isfinite(x), x, 0).astype(x.dtype)
+    return torch.where(torch.isfinite(x), x, 0)
 
 
 def number(name: str, value: Any, kind: type) -> Any:

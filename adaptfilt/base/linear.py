@@ -1,65 +1,65 @@
-"""Filters that are linear in their weights: the ways in and out, and the choice of the engine."""
+"""Filters that are linear in their weights, y = w^T u: what u is made of, and the way of a block to an engine and back.
 
-import math
-from collections.abc import Callable, Mapping
-from functools import cached_property
-from typing import Any, ClassVar, Self
+A block goes straight down: `_check` refuses what does not fit and makes a `Job`; `_adapt` has an engine chosen and run;
+what comes back is given back in kind by the verb.
+"""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adaptfilt.base.stream import AdaptiveFilter, Output, as_block, feature_count, like_input, locked
+from adaptfilt.base.parameters import ParametricFilter
 from adaptfilt.checks import (
     Block,
-    admit,
     as_tensor,
-    cast,
     check_block,
     check_finite,
-    check_number,
+    check_known,
     check_same_kind,
     finite_samples,
     plainly_fit,
     positive_int,
-    skip_nonfinite,
+    zeroed,
 )
-from adaptfilt.engines.algorithm import Algorithm, Job
+from adaptfilt.engines.algorithm import Job, Result
 from adaptfilt.engines.choose import choose, tracked
 from adaptfilt.engines.cpu import compiled
 from adaptfilt.engines.tensors import parts
 from adaptfilt.engines.tensors.fixed import combine
 
-ENGINES = ("auto", "reference", "compiled", "block", "triton")
 
-
-class LinearFilter(AdaptiveFilter):
+class LinearFilter(ParametricFilter):
     """An adaptive filter y = w^T u with any update of w: give it an `algorithm`, and it streams.
 
     Parameters
     ----------
     taps : int >= 1
-        Number of samples in a regressor, M; without `features` also the number of weights.
+        Number of samples in a regressor, M; without `features` also the number of weights an input and output.
     params : mapping of str to float or Tensor
         The algorithm's parameters, which become attributes.
-    w0 : array or Tensor [shape=(*batch, M)], optional
+    w0 : array or Tensor [shape=(*batch, [outputs,] [inputs,] M)], optional
         Weights at the start and after `reset`; zeros by default. May require gradients.
+    inputs, outputs : int >= 1, optional
+        Number of inputs, y = sum_c w_c^T u_c, and of outputs, which share them; None: there is no such axis.
     features : nn.Module, optional
-        Map from regressors (..., M) to features (..., F), which the weights then combine.
+        Map from regressors (..., M), or (..., inputs, M), to features (..., F), which the weights then combine.
+    sps : int >= 1
+        Samples an output: y is made of every sps-th sample, counted from the start; weights are at the rate of x.
+    delay : int >= 0
+        Outputs by which d is delayed inside: y[n] estimates d[n - delay].
+    feedback : int >= 0
+        Length of the line of what the algorithm feeds back; its weights follow those of x.
     engine : str
         "auto"; "reference" (per-sample torch loop), "compiled" (CPU), "block" or "triton" (rank-one filters).
-    batch, dtype, device, nonfinite
+    batch, dtype, device, nonfinite, adapt_in_eval
         As for `AdaptiveFilter`.
     """
 
-    algorithm: ClassVar[Algorithm]
-    ranges: ClassVar[dict[str, dict[str, Any]]] = {}  # of each parameter, as keywords of `check_number`
-    w: Tensor
-    _given: dict[str, Any] | None  # the parameters, where they are numbers
-    _free: list[compiled.Workspace]  # those that no call is using
-    _alone: bool  # compiled code takes single samples
-    _skips: bool
-    _fresh: bool  # nothing has been adapted since the start
+    phase: Tensor  # samples since the last output
+    waiting: Tensor  # what of d is delayed
 
     def __init__(
         self,
@@ -68,89 +68,107 @@ class LinearFilter(AdaptiveFilter):
         *,
         w0: Block | None = None,
         features: nn.Module | None = None,
-        engine: str = "auto",
+        sps: int = 1,
+        delay: int = 0,
+        feedback: int = 0,
         **common: Any,
     ) -> None:
-        super().__init__(taps, **common)
-        for name, value in params.items():
-            setattr(self, name, value)
-        self.engine = engine
+        super().__init__(taps, params, **common)
+        algorithm, device = self.algorithm, self.device
         if features is not None and not isinstance(features, nn.Module):
             raise TypeError(f"features must be a torch module, got {features!r}")
-        self.features = features
-        self._weights = size = feature_count(features, self.line)
-        self.w0 = None if w0 is None else self._as_weights("w0", w0, size)
-        self.register_buffer("w", torch.zeros(*self.batch, size, dtype=self.dtype, device=self.device))
-        for name in self.algorithm.state:
-            self.register_buffer(name, None)
+        self.features, self.sps = features, positive_int("sps", sps)
+        self.delay, self.feedback = natural("delay", delay), natural("feedback", feedback)
+        self._refuse_mixtures()
+        self._count = self._count_weights()
+        start = self._first_weights(w0)
+        self.w0 = None if start is None else self._as_weights("w0", start)
+        self.register_buffer("w", torch.zeros(self._weight_shape(), dtype=self.dtype, device=device))
+        self._register_state()
+        sizes = {
+            "fed": (self.feedback + 1) * (algorithm.feed is not None),
+            "before": self._weights * algorithm.lagged,
+            "lag": int(algorithm.lagged),
+            "waiting": self.delay,
+        }
+        axes = self.inputs is not None or self.outputs is not None
+        self._simple = not (axes or self.sps > 1 or algorithm.blind or algorithm.unknown)  # x and d have one shape
+        self._own_signals = tuple(name for name, size in sizes.items() if size)
+        for name in self._own_signals:
+            self.register_buffer(name, torch.zeros(*self._filters, sizes[name], dtype=self.dtype, device=device))
+        if self.sps > 1:
+            self.register_buffer("phase", torch.zeros((), dtype=torch.int64, device=device))
         self._restart()
         self._forget()
-        self._fixed = (*self._fixed, "features", *(k for k in params if k not in self.ranges))
+        self._fixed = (*self._fixed, "features", "sps", "delay", "feedback")
 
-    def _initial_state(self) -> dict[str, Tensor]:
-        """Return what the algorithm carries besides the weights, at the start."""
-        return {}
+    def _refuse_mixtures(self) -> None:
+        """Refuse what does not go together."""
+        fed, lagged = self.algorithm.feed is not None, self.algorithm.lagged
+        name = type(self).__name__
+        for excluded, what in (
+            (self.feedback and not fed, "feedback with an algorithm that feeds nothing back"),
+            (fed and self.features is not None, "features with an algorithm that feeds back"),
+            (lagged and self.sps > 1, "sps with a gain that takes the lag"),
+            (self.delay and not self.algorithm.unknown, "delay with an algorithm that has to know d"),
+        ):
+            if excluded:
+                raise ValueError(f"{name} does not take {what}")
 
-    def _scratch(self) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes of the update function's scratch arrays."""
-        return ((self._weights,),) * len(self.algorithm.scratch)
-
-    def _state(self) -> dict[str, Tensor]:
-        return {k: getattr(self, k) for k in self.algorithm.state}
-
-    def _signals(self) -> list[Tensor]:
-        start = [] if self.w0 is None else [self.w0]
-        return [*super()._signals(), self.w, *self._state().values(), *start]
-
-    @cached_property
-    def _param_names(self) -> tuple[str, ...]:
-        """Names of the parameters; for a rank-one filter the leakage is last."""
-        return self.algorithm.params + (("leak",) if self.algorithm.gain else ())
-
-    def _params(self) -> dict[str, Any]:
-        """Return the parameters: the same dictionary as the last time, unless they may have changed since."""
-        params = self.__dict__["_given"]
-        if params is None:
-            params = {k: getattr(self, k) for k in self._param_names}
-            if not any(isinstance(v, Tensor) for v in params.values()):  # one may be written to at any time
-                self.__dict__["_given"] = params
-        return params
-
-    @locked
-    def reset(self) -> Self:
-        """Return to the start: initial weights and state, empty delay line."""
-        self._restart()
-        return self
-
-    def _restart(self) -> None:
+    def _count_weights(self) -> int:
+        """Return how many numbers the weights combine: the features of a regressor, or samples and what is fed back."""
+        line = self.line
+        if self.features is None:
+            return line.taps * (self.inputs or 1) + self.feedback
+        shape = (line.taps,) if self.inputs is None else (self.inputs, line.taps)
         with torch.no_grad():
-            start = {k: v.to(self.device, self.dtype) for k, v in self._initial_state().items()}
-            for name, value in start.items():
-                if self._buffers[name] is None:
-                    self._buffers[name] = value.clone(memory_format=torch.contiguous_format)
-            w = torch.zeros_like(self.w) if self.w0 is None else self.w0.to(self.device, self.dtype)
-            self._commit(w, torch.zeros_like(self.line.samples), start)
-            self.passed_over.zero_()
-        self._fresh = True
+            out = self.features(torch.zeros(1, *shape, dtype=self.dtype, device=self.device))
+        if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 1:
+            got = tuple(getattr(out, "shape", ()))
+            raise ValueError(f"features must map {(1, *shape)} to (1, F), got {got}")
+        return out.shape[-1]
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move or convert, as torch does, and find everything anew afterwards."""
-        super()._apply(fn, recurse)
-        for name in self.ranges:
-            value = self.__dict__.get(name)
-            if isinstance(value, Tensor) and not value.requires_grad:
-                self.__dict__[name] = value.to(self.device, self.dtype.to_real())
-        self._forget()
-        return self
+    @property
+    def _weights(self) -> int:
+        return self._count
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        if self.inputs is None or self.features is not None or self.algorithm.feed:
+            return (*self._filters, self._count)
+        return (*self._filters, self.inputs, self.taps)
+
+    def _first_weights(self, w0: Any) -> Any:
+        """Return the weights to start from where none are given."""
+        return w0
+
+    def _axes(self, name: str) -> tuple[int, ...]:
+        return super()._axes(name) if name == "x" else self._filters
+
+    # State
+
+    def _starts(self) -> dict[str, Any]:
+        first = {} if self.w0 is None else {"w": self.w0.detach().to(self.device, self.dtype)}
+        return {**first, **({"waiting": torch.nan} if self.delay else {}), **super()._starts()}
+
+    def _carried(self) -> dict[str, Tensor]:
+        signals: Any = {name: self._buffers[name] for name in self._own_signals}
+        return {**super()._carried(), **signals, **({"phase": self.phase} if self.sps > 1 else {})}
+
+    def _places(self) -> list[Any]:
+        w, line, *others = super()._places()
+        buffers: Any = self._buffers
+        return [w, line, *[buffers[k] for k in self._own_signals if k != "waiting"], *others]
 
     def _forget(self) -> None:
-        """Make anew what follows from the filter's attributes."""
+        super()._forget()
         learned = self.w0 is not None and (self.w0.requires_grad or tracked(self.w0))
-        alone = not self.batch and self.engine in ("auto", "compiled") and self.features is None and not learned
-        alone = alone and self.w.is_cpu
-        self.__dict__.update(_given=None, _free=[], _skips=self.nonfinite == "skip", _alone=alone)
+        if self.features is not None or learned or self.sps > 1 or self.delay:
+            self.__dict__["_alone"] = False
 
-    def _start(self) -> Tensor:
+    def _signals(self) -> list[Tensor]:
+        return [*super()._signals(), *([] if self.w0 is None else [self.w0])]
+
+    def _start_weights(self) -> Tensor:
         """Return the weights to start from: w0 itself while they are still equal to it and it requires gradients."""
         w: Any = self._buffers["w"]
         if self._fresh and self.w0 is not None and (self.w0.requires_grad or tracked(self.w0)):
@@ -160,93 +178,142 @@ class LinearFilter(AdaptiveFilter):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Check what is assigned; weights and state are copied into place."""
-        if name in self.ranges:
-            value = check_number(name, value, self.batch, **self.ranges[name])
-            if isinstance(value, Tensor) and not value.requires_grad:
-                value = value.to(self.device, self.dtype.to_real(), copy=True)
-            place, other = self.__dict__, self._parameters
-            if isinstance(value, nn.Parameter):
-                place, other = other, place
-            self.__dict__["_given"] = None
-            place[name] = value  # one step, so that an interrupt finds the old one or the new one
-            other.pop(name, None)
-            self.__dict__["_given"] = None
-        elif name in ("w", *self.algorithm.state) and self._buffers.get(name) is not None:
-            own: Any = self._buffers[name]
-            with self._lock, torch.no_grad():
-                own.copy_(self._as_state(name, value, own.shape))
-            self._fresh = False
-        elif name == "w0" and value is not None and "w" in self._buffers:
-            super().__setattr__(name, self._as_weights(name, value, self.w.shape[-1]))
-        else:
-            if name == "engine":
-                self._check_engine(value)
-            super().__setattr__(name, value)
-            if name in ("engine", "nonfinite", "w0") and "_free" in self.__dict__:
-                self._forget()
+        if name == "w0" and value is not None and "w" in self._buffers:
+            value = self._as_weights(name, value)
+        super().__setattr__(name, value)
+        if name == "w0" and "_free" in self.__dict__:
+            self._forget()
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what points into this object's memory or graph, for copies and pickles."""
-        state = {k: v.detach() if isinstance(v, Tensor) and not v.is_leaf else v for k, v in self.__dict__.items()}
-        self.__dict__["_free"] = []  # a pickle may move the state into shared memory
-        return {**super().__getstate__(), **state, "_free": [], "_given": None, "_lock": None}
-
-    def _as_weights(self, name: str, value: Any, size: int) -> Tensor:
+    def _as_weights(self, name: str, value: Any) -> Tensor:
         """Check weights the user gives; what is to be learned stays the caller's, all else is copied."""
-        w = self._as_state(name, value, (*self.batch, size))
+        w = self._as_state(name, value, self._weight_shape(), self.dtype)
         return value if isinstance(value, Tensor) and value.requires_grad else w.clone()
 
-    def _as_state(self, name: str, value: Any, shape: tuple[int, ...]) -> Tensor:
-        """Check weights or state the user gives."""
-        check_block(name, value, self.line.samples, tuple(shape))
-        check_finite(name, value)
-        return as_tensor(value, self.dtype, self.device)
+    # A block
 
-    def _check_engine(self, engine: Any) -> None:
-        if engine not in ENGINES:
-            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
-        if engine in ("block", "triton") and self.algorithm.gain is None:
-            raise ValueError(f'engine="{engine}" runs rank-one filters only: use "compiled" or "reference"')
-
-    def forward(self, x: Block, d: Block, *, mu: Any = None, record_every: int | None = None) -> Output:
-        """Adapt over a block, going on from the last one; in `eval` mode only filter.
-
-        Parameters
-        ----------
-        x : array or Tensor [shape=(*batch, T)]
-            Input. With an axis more, (*batch, T, M), its rows are taken as ready regressors (a linear combiner),
-            and the delay line stays as it is.
-        d : array or Tensor [shape=(*batch, T)]
-            Desired signal.
-        mu : float, array or Tensor [shape broadcastable to (*batch, T)], optional
-            Step size for this block, one a sample if it has T entries; 0 freezes the weights.
-        record_every : int >= 1, optional
-            Return the weights after every so many samples.
-
-        Returns
-        -------
-        Output
-            Named tuple (y, e, w): NumPy for NumPy, tensors for tensors.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument has another type, shape, device or range, or holds NaN or infinity.
-        DivergenceError
-            If the weights become infinite. In all cases the state is the one before the call.
-        """
-        if torch.compiler.is_compiling():  # compiled already: torch.compile goes round it
-            return torch.compiler.disable(self.forward)(x, d, mu=mu, record_every=record_every)
-        with self._lock:
-            return self._forward(x, d, mu, record_every)
-
-    def _forward(self, x: Block, d: Block, mu: Any, record_every: int | None) -> Output:
-        rows = self._check_pair(x, d)
+    def _check(self, x: Any, d: Any, mu: Any, record_every: Any, regressors: bool, path: Any) -> Job:
+        """Refuse bad input, and return it as a job."""
+        if path is not None:
+            raise TypeError(f"{type(self).__name__} has no secondary path: path cannot be given")
+        d, moves = self._check_signals(x, d, regressors), {}
+        if self.delay:
+            d, moves["waiting"] = self._delayed(d)
+        steps = None if mu is None else self._step_sizes(mu, tuple(d.shape))
         every = 0 if record_every is None else min(positive_int("record_every", record_every), d.shape[-1] + 1)
-        steps = None if mu is None else self._check_steps(mu, d)
-        if not self.training:
-            return self._only_filter(x, d, rows, every)
-        job = self._job(x, d, steps, every, rows)
+        offset = 0 if self.sps == 1 else self._offset()
+        if self._skips:
+            x, d, moves["passed_over"] = self._marked(x, d, regressors, offset)
+        if self.sps > 1:
+            moves["phase"] = (self.phase + x.shape[-1]) % self.sps
+        job = self._job(x, d)
+        job.mu, job.every, job.rows, job.offset, job.moves = steps, every, regressors, offset, moves
+        if not job.gradient and steps is not None:
+            job.gradient = tracked(steps)
+        return job
+
+    def _check_signals(self, x: Any, d: Any, rows: bool) -> Any:
+        """Check types and shapes of x and d; return d as long as the outputs are, delayed."""
+        if self._simple and not rows and plainly_fit(x, d, self._samples(), self.batch):
+            return d
+        like, name = self.line.samples, type(self).__name__
+        if rows and (self.inputs is not None or self.sps > 1 or self.algorithm.feed):
+            what = "inputs" if self.inputs is not None else "sps" if self.sps > 1 else "an algorithm that feeds back"
+            raise ValueError(f"regressors=True does not go with {what}")
+        check_block("x", x, like, (*self.batch, None, self._count) if rows else (*self._axes("x"), None))
+        length = x.shape[-2] if rows else self._outputs_of(x.shape[-1])
+        if self.algorithm.blind:
+            if d is not None:
+                raise TypeError(f"{name} is blind: d cannot be given")
+            return _zeros(x, (*self._filters, length))
+        if d is None and not self.algorithm.unknown:
+            raise TypeError(f"{name} needs d, the desired signal")
+        if d is not None:
+            check_block("d", d, like, (*self._filters, None))
+            check_same_kind(x, d)
+        given = 0 if d is None else d.shape[-1]
+        if given > length or (given < length and not self.algorithm.unknown):
+            per = "" if self.sps == 1 else f", which is {length} outputs at sps={self.sps}"
+            samples = x.shape[-2 if rows else -1]
+            raise ValueError(f"x and d must have the same length, got {samples} and {given} samples{per}")
+        return self._completed(x, d, length) if self.algorithm.unknown else d
+
+    def _outputs_of(self, samples: int) -> int:
+        """Return how many outputs so many samples make."""
+        return samples if self.sps == 1 else max(samples - self._offset() + self.sps - 1, 0) // self.sps
+
+    def _offset(self) -> int:
+        """Return how many samples come before the one that makes the next output."""
+        return -int(self.phase) % self.sps
+
+    def _completed(self, x: Any, d: Any, length: int) -> Any:
+        """Return d with NaN where it is not known."""
+        if d is not None:
+            check_known("d", d)
+        missing = length - (0 if d is None else d.shape[-1])
+        if not missing:
+            return d
+        end = _zeros(x, (*self._filters, missing)) * np.nan
+        if d is None:
+            return end
+        return np.concatenate([d, end], -1) if isinstance(d, np.ndarray) else torch.cat([d, end], -1)
+
+    def _delayed(self, d: Any) -> tuple[Any, Any]:
+        """Return d as it comes out of the line of `delay` outputs, and what then waits."""
+        own = as_tensor(d, self.dtype, self.device)
+        whole = torch.cat([self.waiting, own], -1)
+        d_now, waiting = whole[..., : own.shape[-1]], whole[..., own.shape[-1] :]
+        return d_now.numpy() if isinstance(d, np.ndarray) else d_now, waiting
+
+    def _marked(self, x: Any, d: Any, rows: bool, offset: int) -> tuple[Any, Any, Any]:
+        """Return x with zeros, d with a mark wherever either is not finite, and whether the newest sample was not."""
+        good = finite_samples(x)
+        good = good.all(-1) if rows else good if self.inputs is None else good.all(-2)
+        newest = self.passed_over
+        if good.shape[-1]:
+            newest = ~torch.as_tensor(good[..., -1])
+        if self.sps > 1:
+            good, newest = self._good_outputs(good, offset, d.shape[-1])
+        if self.outputs is not None:
+            good = good[..., None, :]
+        known = finite_samples(d)
+        if self.algorithm.unknown:  # NaN says something else there
+            known, mark = known | (d != d), np.inf
+        else:
+            mark = np.nan
+        if isinstance(d, np.ndarray):
+            return zeroed(x), np.where(good & known, d, mark).astype(d.dtype), newest
+        return zeroed(x), torch.where(good & known, d, mark), newest
+
+    def _good_outputs(self, good: Any, offset: int, length: int) -> tuple[Any, Any]:
+        """Return which outputs follow finite samples, counted from the output before, and whether one since was not."""
+        own = torch.as_tensor(good)
+        before = torch.ones((*own.shape[:-1], self.sps - 1 - offset), dtype=torch.bool, device=own.device)
+        if self.sps - 1 - offset > 0:
+            before = before & ~self.passed_over.unsqueeze(-1)
+        whole = torch.cat([before, own], -1)
+        made = whole[..., : length * self.sps].unflatten(-1, (length, self.sps)).all(-1)
+        newest = ~whole[..., length * self.sps :].all(-1)
+        return made.numpy() if isinstance(good, np.ndarray) else made, newest
+
+    def _job(self, x: Any = None, d: Any = None) -> Job:
+        """Return a block for an engine; without signals, what a workspace is made for."""
+        buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
+        algorithm, params, start = self.algorithm, self._params(), self._start_weights()
+        learned = () if self.features is None else tuple(self.features.parameters())
+        return Job(
+            algorithm, x, d, start, self._samples(), {k: buffers[k] for k in algorithm.state}, params,
+            {k: buffers[k] for k in algorithm.vectors}, {k: buffers[k] for k in self._own_signals if k != "waiting"},
+            self.batch, self._filters, self.inputs or 1, None, 0, self.sps, 0, False, self._skips,
+            self._wants_gradient(x, d, start, *learned), False, self.features, self._scratch,
+        )  # fmt: skip
+
+    def _samples(self) -> Tensor:
+        """Return the line's newest samples, (*batch, [inputs,] M), oldest first."""
+        line: Any = self._modules["line"]
+        return line._buffers["samples"]
+
+    def _adapt(self, job: Job) -> tuple[Any, Any, Any]:
+        """Have an engine run a block; the state changes whole or not at all."""
         engine = choose(self.engine, job)
         if engine == "compiled":
             job.w = self.w  # a w0 to be learned holds the same numbers, and is the caller's
@@ -257,225 +324,97 @@ class LinearFilter(AdaptiveFilter):
                 self._free.append(workspace)
         else:
             result = parts.run(job, engine)
-            self._commit(result.w, result.samples, result.state)
+            self._commit(result.carried)
         self.__dict__["_fresh"] = False
-        if job.skip and d.shape[-1]:
-            self._mark(x, rows)
-        w = result.w if result.record is None else result.record
-        if engine == "compiled":
-            return Output(result.y, result.e, w)
-        w = w if job.gradient else w.detach().clone()
-        return Output(like_input(result.y, x), like_input(result.e, x), like_input(w, x))
+        if job.moves:
+            self._commit(job.moves)
+        return self._given_back(job, result)
 
-    def _job(
-        self, x: Any = None, d: Any = None, mu: Any = None, every: int = 0, rows: bool = False, errors: bool = False
-    ) -> Job:
-        """Return a block for an engine; without signals, what a workspace is made for."""
-        buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
-        params, start = self._params(), self._start()
-        given = (x, d, mu) if start is buffers["w"] else (x, d, mu, start)
-        return Job(
-            self.algorithm, x, d, start, self._samples(), {k: buffers[k] for k in self.algorithm.state}, params, mu,
-            every, rows, self._skips, self._wants_gradient(given, params), errors, self.features,
-            self._scratch() if self.algorithm.scratch else (),
-        )  # fmt: skip
+    def _given_back(self, job: Job, result: Result) -> tuple[Any, Any, Any]:
+        """Return y, e and w, or its record, in their public shapes."""
+        y, e, w, record = result.y, result.e, result.w, result.record
+        if record is not None:
+            w = record.reshape(*self._filters, record.shape[-2], self._count)
+            if len(self._weight_shape()) > len(self._filters) + 1:
+                w = w.reshape(*w.shape[:-1], self.inputs, self.taps).swapaxes(-3, -2)
+        if result.carried is None:
+            return y, e, w
+        w = w if record is not None else w.reshape(self._weight_shape())
+        return y.reshape(job.d.shape), e.reshape(job.d.shape), w if job.gradient else w.detach().clone()
 
-    def _samples(self) -> Tensor:
-        """Return the line's newest samples, (*batch, M), oldest first."""
-        line: Any = self._modules["line"]
-        return line._buffers["samples"]
+    def _hold(self, job: Job) -> tuple[Any, Any, Any]:
+        """Filter with weights that stand still and return the errors all the same."""
+        if not self.algorithm.plain:
+            job.mu = 0.0
+            return self._adapt(job)
+        if not job.skip:
+            check_finite("d", job.d)
+        y = self._filter(job)
+        e, w = as_tensor(job.d, self.dtype, self.device) - y, self.w.clone()
+        if job.every:
+            w = w.unsqueeze(-2).repeat_interleave(job.d.shape[-1] // job.every, -2)
+        return y, e, w
 
-    def _workspace(self) -> compiled.Workspace:
-        """Return a workspace that no call is using, for the state where it lies and the parameters as they are now."""
-        buffers: Any = self._buffers
-        line: Any = self._modules["line"]
-        free, workspace = self._free, None
-        try:
-            workspace = free.pop()
-        except IndexError:
-            with self._lock:  # wait for the call of another thread
-                workspace = free.pop() if free else None
-        places = [buffers["w"].data_ptr(), line._buffers["samples"].data_ptr()]
-        for name in self.algorithm.state:
-            places.append(buffers[name].data_ptr())
-        if workspace is None or workspace.places != places:
-            self._lay_out()
-            job = self._job()
-            job.w = buffers["w"]
-            workspace = compiled.Workspace(job)
-        if workspace.params is not self._given:
-            workspace.set_parameters(self._params(), self._skips)
-        return workspace
+    def _check_input(self, x: Any) -> Job:
+        """Refuse bad input, and return it as a job in which no d is valid."""
+        check_block("x", x, self.line.samples, (*self._axes("x"), None))
+        offset = 0 if self.sps == 1 else self._offset()
+        d = _zeros(x, (*self._filters, self._outputs_of(x.shape[-1])))
+        d = d if self.algorithm.blind else d * np.nan
+        if self.algorithm.unknown and self.delay:
+            d, waiting = self._delayed(d)
+        moves = {} if not self.delay else {"waiting": waiting}
+        if self._skips:
+            x, d, moves["passed_over"] = self._marked(x, d, False, offset)
+        else:
+            check_finite("x", x)
+        if self.sps > 1:
+            moves["phase"] = (self.phase + x.shape[-1]) % self.sps
+        job = self._job(x, d)
+        job.offset, job.skip, job.moves = offset, True, moves
+        return job
 
-    def _lay_out(self) -> None:
-        """Refuse state of another shape, put in place behind the filter's back, and lay it out without gaps."""
-        shapes = {"w": (*self.batch, self._weights)} | {k: tuple(v.shape) for k, v in self._initial_state().items()}
-        for name, shape in shapes.items():
-            tensor = self._buffers[name]
-            assert tensor is not None
-            if tensor.shape != shape or tensor.dtype != self.dtype:
-                raise ValueError(
-                    f"{name} must have shape {shape}, {self.dtype}, got {tuple(tensor.shape)}, {tensor.dtype}"
-                )
-            tensor.data = tensor.data.contiguous()
-        self.line.samples.data = self.line.samples.data.contiguous()
-
-    def _mark(self, x: Any, rows: bool) -> None:
-        """Remember where the newest sample of a block was not finite."""
-        ok = finite_samples(x[..., -1:, :] if rows else x[..., -1:], rows)
-        self.passed_over.copy_(~(torch.from_numpy(ok) if isinstance(ok, np.ndarray) else ok)[..., 0])
-
-    def _commit(self, w: Any, samples: Any, state: dict[str, Any]) -> None:
-        """Take over the state after a block: in one call, so that an interrupt finds all of it old or all of it new."""
-        old = [self.w, self.line.samples, *(getattr(self, k) for k in state)]
-        with torch.no_grad():
-            torch._foreach_copy_(old, [v.detach() for v in (w, samples, *state.values())])
-
-    def filter(self, x: Block) -> Any:
-        """Filter a block without adapting; the stream goes on.
-
-        Parameters
-        ----------
-        x : array or Tensor [shape=(*batch, T)]
-
-        Returns
-        -------
-        array or Tensor [shape=(*batch, T)]
-        """
-        check_block("x", x, self.line.samples, (*self.batch, None))
-        with self._lock:
-            return self._held(x, False)
-
-    def _held(self, x: Block, rows: bool) -> Any:
-        """Filter a block with weights that stand still."""
-        given = x
-        if self.nonfinite == "skip":
-            x = skip_nonfinite(x, x)[0]
-        check_finite("x", x)
-        y, samples = combine(x, self.w, self.line.samples, self.features, rows)
-        self.line.samples.copy_(samples)
-        if self.nonfinite == "skip" and x.shape[len(self.batch)]:
-            self._mark(given, rows)
-        return like_input(y, x)
-
-    def _only_filter(self, x: Block, d: Block, rows: bool, every: int) -> Output:
-        """Filter with fixed weights and return the errors all the same."""
-        given, (_, d) = x, admit(x, d, self.nonfinite == "skip")
-        y = self._held(given, rows)
-        e = cast(d, self.dtype) - y
-        w = self.w.clone()
-        if every:
-            w = w.unsqueeze(-2).repeat_interleave(d.shape[-1] // every, -2)
-        return Output(y, e, like_input(w, x))
-
-    def _check_pair(self, x: Any, d: Any) -> bool:
-        """Check the types and shapes of a block and say whether x holds ready regressors."""
-        like, batch, F = self._samples(), self.batch, self._weights
-        if plainly_fit(x, d, like, batch):
-            return False
-        check_block("d", d, like, (*batch, None))
-        rows = getattr(x, "ndim", 0) == d.ndim + 1 and x.shape[-1] == F
-        check_block("x", x, like, (*batch, None, F) if rows else (*batch, None))
-        check_same_kind(x, d)
-        if x.shape[len(batch)] != d.shape[-1]:
-            raise ValueError(f"x and d must have the same length, got {x.shape[len(batch)]} and {d.shape[-1]} samples")
-        return rows
-
-    def _check_steps(self, mu: Any, d: Block) -> float | Tensor:
-        """Check a step size given with the call."""
-        if "mu" not in self.algorithm.params:
-            raise TypeError(f"{type(self).__name__} has no step size: mu cannot be given")
-        steps = check_number("mu", mu, tuple(d.shape), **{**self.ranges["mu"], "stable": math.inf})
-        if isinstance(mu, Tensor) and mu.device != self.device:
-            raise ValueError(f"mu is on {mu.device}, the filter on {self.device}: move one with .to(...)")
-        return steps
-
-    def _wants_gradient(self, given: tuple[Any, ...], params: dict[str, Any]) -> bool:
-        """Say whether anything in this call requires gradients."""
-        learned = () if self.features is None else tuple(self.features.parameters())
-        return tracked(*given, *(params.values() if params is not self._given else ()), *learned)
-
-    # One sample
-
-    def step(self, x: Any, d: Any) -> tuple[Any, Any]:
-        """Adapt on one sample; in `eval` mode only filter.
-
-        Parameters
-        ----------
-        x, d : float or complex; with a batch, arrays or tensors of its shape
-
-        Returns
-        -------
-        y, e : float or complex; with a batch, as x
-        """
-        if not (self.training and self._alone):
-            line = self.line.samples
-            with torch.no_grad():
-                y, e, _ = self(as_block("x", x, line), as_block("d", d, line))
-            return (y[..., 0], e[..., 0]) if self.batch else (y.item(), e.item())
-        workspace = self._workspace()
-        try:
-            out = workspace.step(x, d)
-            if self._skips:
-                self.passed_over.fill_(workspace.passed_over)
-            return out
-        finally:
-            self._free.append(workspace)
-
-    def predict(self, x: Any) -> Any:
-        """Take one sample in and return the output; `adapt` then takes the error.
-
-        Parameters
-        ----------
-        x : float or complex; with a batch, an array or tensor of its shape
-
-        Returns
-        -------
-        float or complex; with a batch, as x
-        """
-        if not self._alone:
-            with torch.no_grad():
-                y = self.filter(as_block("x", x, self.line.samples))
-            return y[..., 0] if self.batch else y.item()
-        workspace = self._workspace()
-        try:
-            y = workspace.predict(x)
-            if self._skips:
-                self.passed_over.fill_(workspace.passed_over)
-            return y
-        finally:
-            self._free.append(workspace)
-
-    def adapt(self, e: Any) -> None:
-        """Adapt on the error of the last `predict`, measured elsewhere: e need not be d - y.
-
-        Parameters
-        ----------
-        e : float or complex; with a batch, an array or tensor of its shape
-        """
-        if not self.training:
-            return
-        if not self._alone:
-            with self._lock, torch.no_grad():
-                self._adapt_on(e)
-            return
-        workspace = self._workspace()
-        try:
-            workspace.passed_over = self._skips and bool(self.passed_over)
-            workspace.adapt(e)
-        finally:
-            self._free.append(workspace)
+    def _filter(self, job: Job) -> Any:
+        """Filter with weights that stand still."""
+        if not self.algorithm.plain:
+            job.mu = 0.0
+            return self._adapt(job)[0]
+        if not job.skip:
+            check_finite("x", job.x)
+        y, carried = combine(job)
+        self._commit({**carried, **job.moves})
+        return y.reshape(job.d.shape)
 
     def _adapt_on(self, e: Any) -> None:
         """Adapt on an error by means of the reference engine."""
-        block = as_block("e", e, self.line.samples)
-        check_block("e", block, self.line.samples, (*self.batch, 1))
-        block = as_tensor(block, self.dtype, self.device)
+        if self.algorithm.blind:
+            raise TypeError(f"{type(self).__name__} is blind: it takes no error from elsewhere")
+        check_block("e", e, self.line.samples, (*self._filters, 1))
+        e = as_tensor(e, self.dtype, self.device)
         if self.nonfinite == "raise":
-            check_finite("e", block)
+            check_finite("e", e)
         else:  # nor does it adapt on a sample that `predict` passed over
-            block = torch.where(self.passed_over.unsqueeze(-1) | ~torch.isfinite(block), torch.nan, block)
-        u = self.line.samples.flip(-1).unsqueeze(-2)
-        u = u if self.features is None else self.features(u).to(self.dtype)
-        result = parts.run(self._job(u, block, rows=True, errors=True), "reference")
-        self._commit(result.w, result.samples, result.state)
+            passed = self.passed_over if self.outputs is None else self.passed_over.unsqueeze(-1)
+            e = torch.where(passed.unsqueeze(-1) | ~torch.isfinite(e), torch.nan, e)
+        job = self._job(self._last_regressor(), e)
+        job.rows, job.errors, job.skip, job.gradient = True, True, True, False
+        result = parts.run(job, "reference")
+        self._commit({k: v for k, v in result.carried.items() if k == "w" or k in self.algorithm.states})
+        self.__dict__["_fresh"] = False
+
+    def _last_regressor(self) -> Tensor:
+        """Return the regressor of the newest output, (*batch, 1, F)."""
+        u = self.line.samples.flip(-1)
+        if self.features is not None:
+            return self.features(u).to(self.dtype).unsqueeze(-2)
+        return u.reshape(*self.batch, 1, -1)
+
+
+def natural(name: str, value: Any) -> int:
+    """Return value as an int >= 0."""
+    return 0 if isinstance(value, int) and value == 0 else positive_int(name, value)
+
+
+def _zeros(like: Any, shape: tuple[int, ...]) -> Any:
+    """Return zeros of the kind of a block."""
+    return np.zeros(shape, like.dtype) if isinstance(like, np.ndarray) else like.new_zeros(shape)

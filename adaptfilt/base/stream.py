@@ -94,7 +94,7 @@ class AdaptiveFilter(nn.Module):
     -----
     A filter supplies ``_check(x, d, ...)``, which refuses bad input and returns a block; ``_adapt(block)`` and
     ``_hold(block)``, which run it with weights that move or stand still and return y, e, w; ``_check_input(x)`` and
-    ``_filter(block)``, the same without d; ``_adapt_on(e)``; ``_restart()``; and, for single numbers at speed, ``_quick``.
+    ``_filter(block)``, the same without d; ``_adapt_on(e)``; ``_restart(mask)``; for numbers at speed, ``_quick``.
     """
 
     line: TapDelayLine

@@ -311,6 +311,8 @@ class Job:
         The response through which the errors hear the outputs.
     played : Tensor [shape=(B, Q, S)] or None
         The newest outputs before the block, oldest first.
+    moves : dict of str to Tensor
+        What of the filter changes with the block that no engine knows of.
     """
 
     algorithm: Algorithm
@@ -339,6 +341,7 @@ class Job:
     direction_line: Tensor | None = None
     path: Tensor | None = None
     played: Tensor | None = None
+    moves: dict[str, Any] = field(default_factory=dict)
 
 
 class Result(NamedTuple):

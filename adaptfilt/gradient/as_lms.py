@@ -63,6 +63,8 @@ def run_lms(
         nn.functional.pad(stream[:, : taps - 1], (1, 0)) if taps else w[:, :1],
         {},
         {"mu": 2 * rate if scale is None else 2 * rate * scale, "leak": 0.0},
+        batch=(len(w),),
+        filters=(len(w),),
         every=every,
         rows=taps is None,
         skip=True,

@@ -192,7 +192,7 @@ class GradientFilter(ModelFilter):
         with self._whole():
             if self.training:
                 with self._learner.adapting():
-                    y, record = self._adapt(stream, wanted, ok, every)
+                    y, record = self._adapt_stream(stream, wanted, ok, every)
             else:
                 y, record = self._evaluate(stream), [self._learner.vectors()] * (own.shape[1] // every if every else 0)
             y = self._precise(y)
@@ -280,7 +280,7 @@ class GradientFilter(ModelFilter):
         scale = torch.as_tensor(self.lr_scale, dtype=self.dtype.to_real(), device=self.device)
         return scale.expand(self.batch).reshape(-1)
 
-    def _adapt(self, stream: Tensor, d: Tensor, ok: Tensor | None, every: int) -> tuple[Tensor, list[Tensor]]:
+    def _adapt_stream(self, stream: Tensor, d: Tensor, ok: Tensor | None, every: int) -> tuple[Tensor, list[Tensor]]:
         """Adapt over a block; return the outputs, (N, T, ...), and the record, one (N, P) after another."""
         if not d.shape[1]:
             return d, []
@@ -371,7 +371,7 @@ class GradientFilter(ModelFilter):
             bad = self.passed_over.reshape(-1, *[1] * (y.ndim - 1))
             wanted = torch.where(bad, torch.nan, wanted)
         with self._learner.adapting():
-            self._adapt(stream, wanted, _good(wanted) if self.nonfinite == "skip" else None, 0)
+            self._adapt_stream(stream, wanted, _good(wanted) if self.nonfinite == "skip" else None, 0)
 
     def _sample(self, name: str, value: Any) -> Any:
         """Return one sample as a block of length one."""

@@ -107,7 +107,7 @@ class Workspace:
         self.set_parameters(job.params, job.skip)
 
     def _row_shapes(self) -> list[tuple[int, tuple[int, ...]]]:
-        """Return of all that is carried how many filters share a row, and a row's shape; a scalar is an array of one."""
+        """Return of all that is carried how many filters share a row, and its shape; a scalar is an array of one."""
         C, M, Q, B = self._inputs, self._taps, self._shared, self._filters
         found: list[tuple[int, tuple[int, ...]]] = [(1, (self.weights,)), (Q, (C, M))]
         found.append((Q, (C if self._carried[2].numel() else 0, M)))

@@ -173,7 +173,7 @@ def lookahead(
     for q in range(rows):
         for k in range(M):
             w[q * M + M - 1 - k] = weights[q * size + k]
-    if error is None:
+    if error is None:  # noqa: SIM102 -- Numba leaves out a branch that hangs on one None alone
         if path is None:
             for k in range(T):
                 e[k] = d[k] - y[k]

@@ -309,7 +309,8 @@ def look_ahead(kernel: Any, own: Filter, part: Part, call: Call, like: Any) -> N
         if every > 0 and stop - start == every:
             assign(part.record[start // every * F : (start // every + 1) * F], own.w)
         start = stop
-    assign(own.lag, lag)
+    for k in range(len(own.lag)):
+        own.lag[k] = lag
     for k in range(len(own.before)):
         own.before[k] = own.stream[k // M, N + M - 2 - k % M]
     if S > 0:

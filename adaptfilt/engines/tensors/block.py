@@ -26,8 +26,7 @@ transformers with the delta rule over sequence length", NeurIPS 2024.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,6 +50,7 @@ def run(
     linear: bool,
     rows: bool = False,
     record_every: int | None = None,
+    direction: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Adapt a rank-one filter over a block of samples; every tensor is differentiable.
 
@@ -74,6 +74,8 @@ def run(
         Whether x holds regressors instead of a stream.
     record_every : int >= 1, optional
         Return the weights after every so many samples. Blocks end there: small numbers make slow blocks.
+    direction : Tensor [shape as x], optional
+        What updates are made of, in place of x: w + g conj(v), with the energy of v.
 
     Returns
     -------
@@ -93,9 +95,10 @@ def run(
     """
     if torch.compiler.is_compiling():  # one break in the graph instead of one every few lines
         eager = torch.compiler.disable(run)
-        return eager(gain, x, d, w, params, leak=leak, linear=linear, rows=rows, record_every=record_every)
+        given = {"leak": leak, "linear": linear, "rows": rows, "record_every": record_every, "direction": direction}
+        return eager(gain, x, d, w, params, **given)
     batch, samples = w.shape[:-1], d.shape[-1]
-    cut = _cut(w, samples, linear, rows, record_every)
+    cut = _cut(w, samples, linear, rows, record_every)._replace(directed=direction is not None)
 
     def per_filter(v: Tensor) -> Tensor:  # (filters, 1 or T)
         return v.expand(*batch, v.shape[-1] if v.ndim else 1).reshape(cut.filters, -1)
@@ -104,10 +107,11 @@ def run(
         return torch.where(active, gain(e, energy, **dict(zip(params, values, strict=True))), 0)
 
     x, d = x.reshape(cut.filters, *x.shape[len(batch) :]), d.reshape(cut.filters, samples)
+    v = x if direction is None else direction.reshape(x.shape)
     w = w.reshape(cut.filters, -1)
     w = w if rows else w.flip(-1)  # oldest first, as the stream is
     active, values = ~d.isnan(), {name: per_filter(v) for name, v in params.items()}
-    power = (x * x.conj()).real
+    power = (v * v.conj()).real
     energy = power.sum(-1) if rows else _WindowSum.apply(power[..., None], cut.taps)[..., 0]
     if linear:
         phi: Pointwise = torch.mul
@@ -118,7 +122,7 @@ def run(
     if leak.requires_grad or leak.any() if isinstance(leak, Tensor) else leak:
         leaks = per_filter(torch.as_tensor(leak, dtype=energy.dtype, device=d.device))
         decay = cut.series(torch.where(active, 1 - values["mu"] * leaks, 1), 1)
-    tensors = cut.stream(x), cut.series(torch.where(active, d, 0)), w, decay, *args
+    tensors = cut.stream(x if v is x else torch.cat([x, v])), cut.series(torch.where(active, d, 0)), w, decay, *args
     with torch.autocast(d.device.type, enabled=False):
         if any(unpack_dual(v).tangent is not None for v in tensors if v is not None):  # torch follows every operation
             y, ends, _ = _adapt(phi, cut, *tensors)
@@ -129,8 +133,7 @@ def run(
     return y, d - y, ends[..., -1, :], ends[..., : samples // record_every, :] if record_every else None
 
 
-@dataclass(frozen=True)
-class _Cut:
+class _Cut(NamedTuple):
     """T samples in segments of `length` (one a record), these in `blocks` of `size`; both padded at their end."""
 
     filters: int
@@ -140,6 +143,7 @@ class _Cut:
     blocks: int
     size: int
     rows: bool
+    directed: bool = False  # the stream of a second set of filters is what updates are made of
 
     @property
     def segments(self) -> int:
@@ -223,29 +227,30 @@ class _WindowSum(torch.autograd.Function):
         return _WindowSum.apply(tangents[0], ctx.width)
 
 
-def _correlations(x: Tensor, taps: int, size: int) -> Tensor:
-    """u_i . conj(u_j) at [i, j], j < i, within each block: (..., n size + M - 1) -> (..., n, size, size)."""
-    products = x[..., None] * pad(x, (size - 1, 0)).unfold(-1, size, 1).conj()  # [t, size - 1 - lag]
+def _correlations(x: Tensor, v: Tensor, taps: int, size: int) -> Tensor:
+    """u_i . conj(v_j) at [i, j], j < i, within each block: (..., n size + M - 1) -> (..., n, size, size)."""
+    products = x[..., None] * pad(v, (size - 1, 0)).unfold(-1, size, 1).conj()  # [t, size - 1 - lag]
     lags = _WindowSum.apply(products, taps).unflatten(-2, (-1, size)).flatten(-2)
     return pad(lags[..., size - 1 : -1].unflatten(-1, (size, size - 1)), (0, 1))  # rows one shorter: a skew
 
 
 def _system(x: Tensor, decay: Tensor | None, cut: _Cut) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Return regressors decayed since their block began, and until it ends; correlations; each block's decay."""
-    u = (x if cut.rows else x.unfold(-1, cut.taps, 1)).reshape(cut.filters, -1, cut.size, cut.taps)
+    x, v = x.chunk(2) if cut.directed else (x, x)
+    u, q = ((s if cut.rows else s.unfold(-1, cut.taps, 1)).reshape(cut.filters, -1, cut.size, cut.taps) for s in (x, v))
     if cut.size == 1:
-        return u, u, None, decay
-    u = u.contiguous()
+        return u, q, None, decay
+    u, q = u.contiguous(), q.contiguous()
     if cut.rows or u.shape[1] // x.shape[1] * cut.size < 2 * cut.taps:
-        lower = u @ u.mH
+        lower = u @ q.mH
     else:
-        lower = _correlations(x, cut.taps, cut.size).flatten(1, 2)
+        lower = _correlations(x, v, cut.taps, cut.size).flatten(1, 2)
     later = torch.ones(cut.size + 1, cut.size + 1, dtype=torch.bool, device=x.device).triu(1)
     if decay is None:
-        return u, u, lower * later[1:, 1:].mT, None
+        return u, q, lower * later[1:, 1:].mT, None
     between = torch.where(later, pad(decay, (1, 0), value=1.0), 1).cumprod(-1)  # samples j + 1 to i - 1: [j + 1, i]
     lower = lower * (later[1:, 1:] * between[..., 1:, :-1]).mT
-    return u * between[..., :1, :-1].mT, u * between[..., 1:, -1:], lower, between[..., :1, -1:]
+    return u * between[..., :1, :-1].mT, q * between[..., 1:, -1:], lower, between[..., :1, -1:]
 
 
 def _scan(

@@ -1,68 +1,71 @@
-"""Filtering with weights that stand still: y = w^T u for every sample of a block."""
-
-from collections.abc import Callable
-from typing import Any
+"""Filtering with weights that stand still: y = w^T u for every output of a block."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from adaptfilt.checks import as_tensor
+from adaptfilt.engines.algorithm import Job
 from adaptfilt.engines.choose import tracked
-from adaptfilt.engines.words import dot
-from adaptfilt.taps import windows
+from adaptfilt.engines.tensors.parts import counts, part
+from adaptfilt.engines.words import conj, dot
 
 CHUNK_ENTRIES = 1 << 20  # entries of written-out regressors at a time
 
 
-def combine(
-    x: Any, w: Tensor, samples: Tensor, features: Callable[[Tensor], Tensor] | None, rows: bool
-) -> tuple[Tensor, Tensor]:
-    """Return w^T u for every sample of a block, and the newest samples after it.
+def combine(job: Job) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return w^T u for every output of a block, and the signals after it.
 
     Parameters
     ----------
-    x : array or Tensor [shape=(*batch, T) or, with rows, (*batch, T, F)]
-    w : Tensor [shape=(*batch, F)]
-    samples : Tensor [shape=(*batch, M)]
-        The newest samples before the block, oldest first.
-    features : callable or None
-    rows : bool
-        x holds ready regressors.
+    job : Job
+        Its d is not read but for its length.
 
     Returns
     -------
-    y : Tensor [shape=(*batch, T)]
-    samples : Tensor [shape=(*batch, M)]
+    y : Tensor [shape=(B, Q, N)]
+    carried : dict of str to Tensor
     """
-    x = as_tensor(x, w.dtype, w.device)
-    if rows:
-        return _outputs(x, w), samples
-    M, T = samples.shape[-1], x.shape[-1]
-    if not T:
-        return x.clone(), samples
-    stream = torch.cat([samples[..., 1:], x], -1)
-    after = stream[..., -M:].detach()
-    if features is None and w.device.type == "cpu" and not tracked(x):
-        return _convolve(stream, w), after
-    length = T if x.requires_grad else max(1, CHUNK_ENTRIES // w.numel())
-    parts = []
-    for start in range(0, T, length):
-        u = windows(stream[..., start : min(start + length, T) + M - 1], M)
-        u = u if features is None else features(u).to(w.dtype)
-        parts.append(_outputs(u, w))
-    return torch.cat(parts, -1), after
+    B, Q = counts(job)
+    x = as_tensor(job.x, job.w.dtype, job.w.device)
+    w, N = job.w.reshape(B, Q, -1), job.d.shape[-1]
+    line = job.line.reshape(B, job.inputs, -1)
+    if job.rows:
+        stream, after = x.reshape(B, *x.shape[-2:]), {}
+    else:
+        x = x.reshape(B, job.inputs, x.shape[-1])
+        stream, after = torch.cat([line[..., 1:], x], -1), {"line": torch.cat([line, x], -1)[..., -line.shape[-1] :]}
+    simple = not job.rows and job.features is None and job.sps == 1 and w.device.type == "cpu" and not tracked(x, w)
+    if simple and N:
+        y = _convolved(stream, w.detach().reshape(B, Q, job.inputs, -1))
+    else:
+        length = max(N, 1) if x.requires_grad else max(1, CHUNK_ENTRIES // w.numel())
+        parts = [_outputs(part(job, stream, n, min(n + length, N), "reference"), w) for n in range(0, N, length)]
+        y = torch.cat(parts, -1) if parts else x.new_empty(B, Q, 0)
+    if job.algorithm.lagged and N:
+        after |= _lags(job, stream, N)
+    return y, after
 
 
 def _outputs(u: Tensor, w: Tensor) -> Tensor:
-    """Return w^T u of regressors, (*batch, T, F): as sums, since `torch.autocast` would round a matmul."""
+    """Return w^T u of regressors, (B, 1, N, F): as sums, since `torch.autocast` would round a matmul."""
     return dot(u, w.clone().unsqueeze(-2)).squeeze(-1)  # a graph outlives these weights
 
 
-def _convolve(stream: Tensor, w: Tensor) -> Tensor:
-    """Convolve every row of a batch with its weights: on the CPU, with no memory but the result's."""
-    signals = stream.reshape(-1, stream.shape[-1]).resolve_conj().numpy()
-    y = np.stack(
-        [np.convolve(s, h, "valid") for s, h in zip(signals, w.reshape(len(signals), -1).numpy(), strict=True)]
+def _convolved(stream: Tensor, w: Tensor) -> Tensor:
+    """Convolve every input with its weights, (B, Q, C, M): on the CPU, with no memory but the result's."""
+    signals, responses = stream.resolve_conj().numpy(), w.numpy()
+    rows = [
+        [sum(np.convolve(s, h, "valid") for s, h in zip(inputs, output, strict=True)) for output in outputs]
+        for inputs, outputs in zip(signals, responses, strict=True)
+    ]
+    return torch.from_numpy(np.array(rows, dtype=signals.dtype))
+
+
+def _lags(job: Job, stream: Tensor, N: int) -> dict[str, Tensor]:
+    """Return the newest regressor, and its correlation with the one before."""
+    last = part(job, stream, N - 1, N, "reference")[..., 0, :]
+    before = (
+        part(job, stream, N - 2, N - 1, "reference")[..., 0, :] if N > 1 else job.signals["before"].reshape_as(last)
     )
-    return torch.from_numpy(y).reshape(*w.shape[:-1], -1)
+    return {"before": last, "lag": dot(last, conj(before))}

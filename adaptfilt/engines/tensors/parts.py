@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from adaptfilt.checks import DIVERGED, NUMPY, DivergenceError, as_tensor, check_finite
-from adaptfilt.engines.algorithm import Job, Result
+from adaptfilt.engines.algorithm import Job, Result, names
 from adaptfilt.engines.tensors import reference
 from adaptfilt.taps import windows
 
@@ -25,7 +25,7 @@ def run(job: Job, engine: str) -> Result:
     DivergenceError
         If the weights or the state become infinite.
     """
-    device, B, Q = job.w.device, *_counts(job)
+    device, B, Q = job.w.device, *counts(job)
     x, d = _signals(job, B, Q)
     params = _parameters(job, B, Q)
     line = job.line.reshape(B, job.inputs, -1)
@@ -40,7 +40,7 @@ def run(job: Job, engine: str) -> Result:
         for first in range(0, N, length):
             last = min(first + length, N)
             now = {k: v[..., first:last] if v.ndim and v.shape[-1] > 1 else v for k, v in params.items()}
-            u, v = _part(job, stream, first, last, engine), _part(job, second, first, last, engine)
+            u, v = part(job, stream, first, last, engine), part(job, second, first, last, engine)
             with torch.autocast(device.type, enabled=False):
                 y, e, carried, record = _ENGINES[engine](job, u, v, d[..., first:last], carried, now)
             parts.append((y, e, record))
@@ -64,15 +64,20 @@ def run_recursion(job: Job) -> Result:
     ValueError, DivergenceError
         As `run`.
     """
-    x, d = _signals(job, B := _counts(job)[0], 1)
+    x, d = _signals(job, B := counts(job)[0], 1)
     state = {k: v.detach().reshape(B, *v.shape[len(job.batch) :]).clone() for k, v in job.state.items()}
     params = _parameters(job, B, 1)
     mu = params.pop("mu", torch.ones(())).expand(B, 1, d.shape[-1])
-    runs = [reference.recurse(job, x[b, 0].numpy(), d[b, 0].numpy(), mu[b, 0].numpy(), _of(job, state, params, b)) for b in range(B)]
+    runs = [
+        reference.recurse(job, x[b, 0].numpy(), d[b, 0].numpy(), mu[b, 0].numpy(), _of(job, state, params, b))
+        for b in range(B)
+    ]
     y, e, w, record = (torch.from_numpy(np.stack(parts)).unsqueeze(1) for parts in zip(*runs, strict=True))
     if not all(torch.isfinite(v).all() for v in state.values()):
         raise DivergenceError(DIVERGED)
-    return Result(y, e, w, record if job.every else None, {**state, "w": w, "line": _newest(job.line.reshape(B, 1, -1), x)})
+    return Result(
+        y, e, w, record if job.every else None, {**state, "w": w, "line": _newest(job.line.reshape(B, 1, -1), x)}
+    )
 
 
 def _of(job: Job, state: dict[str, Tensor], params: dict[str, Tensor], b: int) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def _of(job: Job, state: dict[str, Tensor], params: dict[str, Tensor], b: int) -
     }
 
 
-def _counts(job: Job) -> tuple[int, int]:
+def counts(job: Job) -> tuple[int, int]:
     """Return how many streams there are, and outputs of each."""
     streams = torch.Size(job.batch).numel()
     return streams, torch.Size(job.filters).numel() // streams
@@ -145,7 +150,7 @@ def _streams(job: Job) -> bool:
     return job.features is None and job.inputs == 1 and job.sps == 1
 
 
-def _part(job: Job, stream: Tensor | None, first: int, last: int, engine: str) -> Any:
+def part(job: Job, stream: Tensor | None, first: int, last: int, engine: str) -> Any:
     """Return the outputs' regressors, (B, 1, N, F), or their part of the stream where the engine takes that."""
     if stream is None:
         return None
@@ -178,13 +183,17 @@ def _block(job: Job, x: Any, v: Any, d: Tensor, carried: dict[str, Tensor], para
     gain = job.algorithm.gain
     assert gain is not None
 
+    if {"y", "d"} & {*names(gain)}:
+        params["d"] = d.nan_to_num()
+
     def called(e: Tensor, energy: Tensor, **values: Tensor) -> Tensor:
-        return job.algorithm.call("gain", {"e": e, "energy": energy, **values})
+        more = {"y": values["d"] - e} if "d" in values else {}
+        return job.algorithm.call("gain", {"e": e, "energy": energy, **values, **more})
 
     wide = [None if t is None else t.expand(*d.shape[:2], *t.shape[2:]) for t in (x, v)]
     y, e, w, record = block.run(
         called,
-        wide[0],
+        wide[0],  # type: ignore[arg-type]
         d,
         carried["w"],
         params,

@@ -14,8 +14,6 @@ ch. 6.
 
 from typing import Any, Self
 
-from torch import Tensor
-
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.checks import positive_int
 from adaptfilt.engines.algorithm import Algorithm
@@ -65,7 +63,11 @@ class AffineProjection(LinearFilter):
     array([0.1, 0.2, 0.3], dtype=float32)
     """
 
-    algorithm = Algorithm(update=affine_projection_update, state=("U", "D"))
+    algorithm = Algorithm(
+        update=affine_projection_update,
+        state={"U": ("order", "taps"), "D": ("order",)},
+        scratch={"G": ("order", "order"), "s": ("order",)},
+    )
     ranges = {"mu": {"stable": 2.0}, "eps": {"above": True}}
     _shown = ("mu", "order", "eps")
     order: int
@@ -73,13 +75,6 @@ class AffineProjection(LinearFilter):
     def __init__(self, taps: int, mu: Any = 0.5, order: int = 4, eps: Any = 1e-3, **common: Any) -> None:
         order = positive_int("order", order)
         super().__init__(taps, {"mu": mu, "order": order, "eps": eps}, **common)
-
-    def _initial_state(self) -> dict[str, Tensor]:
-        K, M = self.order, self._weights
-        return {"U": self.w.new_zeros(*self.batch, K, M), "D": self.w.new_zeros(*self.batch, K)}
-
-    def _scratch(self) -> tuple[tuple[int, ...], ...]:
-        return (self.order, self.order), (self.order,)
 
     @classmethod
     def example(cls, **common: Any) -> Self:

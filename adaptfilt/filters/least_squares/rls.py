@@ -87,7 +87,7 @@ class RLS(LinearFilter):
     array([0.1, 0.2, 0.3], dtype=float32)
     """
 
-    algorithm = Algorithm(update=rls_update, state=("S",))
+    algorithm = Algorithm(update=rls_update, state={"S": ("taps", "taps")})
     ranges = {"lam": {"above": True, "high": 1.0}, "delta": {"above": True}}
     _shown = ("lam", "delta")
     S: Tensor
@@ -112,12 +112,14 @@ class RLS(LinearFilter):
     @property
     def bound(self) -> Any:
         """Trace of P from which on only the excited direction forgets."""
-        return WIND_UP * self.w.shape[-1] / self.delta
+        return WIND_UP * self._weights / self.delta
 
-    def _initial_state(self) -> dict[str, Tensor]:
-        M = self.w.shape[-1]
+    def start(self) -> dict[str, Tensor]:
+        """Return the factor of P0 = I / delta."""
+        M = self._weights
         scale = torch.as_tensor(self.delta, dtype=torch.float64, device=self.device).detach() ** -0.5
-        return {"S": scale.expand(self.batch)[..., None, None] * torch.eye(M, dtype=torch.float64, device=self.device)}
+        eye = torch.eye(M, dtype=torch.float64, device=self.device)
+        return {"S": scale.expand(self._filters)[..., None, None] * eye}
 
     @classmethod
     def example(cls, **common: Any) -> Self:

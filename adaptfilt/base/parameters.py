@@ -1,0 +1,326 @@
+"""Filters made of an algorithm: its parameters and its state as attributes, checked, movable, saved, reset."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from adaptfilt.base.stream import AdaptiveFilter
+from adaptfilt.checks import as_tensor, check_block, check_finite, check_number, positive_int
+from adaptfilt.engines.algorithm import Algorithm, Job, Kind
+from adaptfilt.engines.choose import ENGINES, tracked
+from adaptfilt.engines.cpu import compiled
+
+_VERBS = {
+    "step": compiled.Workspace.step,
+    "predict": lambda workspace, x, d: workspace.predict(x),
+    "adapt": lambda workspace, x, d: workspace.adapt(d),
+}
+
+
+class ParametricFilter(AdaptiveFilter):
+    """A filter that runs an `Algorithm`: give it one, and the ranges of its parameters.
+
+    Parameters
+    ----------
+    taps : int >= 1
+        Number of samples in a regressor, M.
+    params : mapping of str to float or Tensor
+        What the algorithm's functions and shapes name; becomes attributes. Those without a range are read-only.
+    outputs : int >= 1, optional
+        Number of outputs, an axis of d, y, e and the weights after the batch; None: there is no such axis.
+    engine : str
+        "auto"; "reference" (per-sample loop), "compiled" (CPU), "block" or "triton" (rank-one filters).
+    **common
+        As for `AdaptiveFilter`.
+    """
+
+    algorithm: ClassVar[Algorithm]
+    ranges: ClassVar[dict[str, dict[str, Any]]] = {}  # of each parameter, as keywords of `check_number`
+    w: Tensor
+    _given: dict[str, Any] | None  # the parameters, where they are numbers
+    _free: list[compiled.Workspace]  # those that no call is using
+    _alone: bool  # compiled code takes single samples
+    _skips: bool
+    _fresh: bool  # nothing has been adapted since the start
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse an algorithm that names what its filter does not have."""
+        super().__init_subclass__(**kwargs)
+        if "algorithm" not in vars(cls):
+            return
+        known = {"taps", *cls.ranges} | _attributes(cls)
+        algorithm = cls.algorithm
+        kinds = {**algorithm.states, **algorithm.scratch_kinds}
+        for name in algorithm.params:
+            if name not in known:
+                functions = ", ".join(f.__name__ for f in algorithm.functions.values())
+                raise ValueError(
+                    f"{cls.__name__}: {functions} takes {name}, which is neither supplied, a state, in ranges, nor an "
+                    "attribute of the filter"
+                )
+        for name, kind in kinds.items():
+            for word in kind.dims:
+                if isinstance(word, str) and word not in known:
+                    raise ValueError(f"{cls.__name__}: {name} has the dimension {word}, which is no word of the filter")
+        for name in algorithm.states:
+            if hasattr(AdaptiveFilter, name) or name in cls.ranges:
+                raise ValueError(f"{cls.__name__}: the state {name} has the name of an attribute of the filter")
+
+    def __init__(
+        self, taps: int, params: Mapping[str, Any], *, outputs: int | None = None, engine: str = "auto", **common: Any
+    ) -> None:
+        super().__init__(taps, **common)
+        self.outputs = None if outputs is None else positive_int("outputs", outputs)
+        for name, value in params.items():
+            setattr(self, name, value)
+        for name in self.algorithm.vectors:
+            vector = torch.as_tensor(params[name])
+            real = self.algorithm.vectors[name] == "real"
+            own = vector.to(self.device, self.dtype.to_real() if real else self.dtype, copy=True)
+            del self.__dict__[name]
+            self.register_buffer(name, own.contiguous(), persistent=False)
+        self.engine = engine
+        self._fixed = (*self._fixed, "outputs", *(k for k in params if k not in self.ranges))
+
+    def start(self) -> dict[str, Any]:
+        """Return the first values of the algorithm's states, numbers or tensors that broadcast; 0 by default."""
+        return {}
+
+    # State
+
+    @property
+    def _filters(self) -> tuple[int, ...]:
+        """Axes of the filters: the batch, and the outputs."""
+        return self.batch if self.outputs is None else (*self.batch, self.outputs)
+
+    @property
+    def _weights(self) -> int:
+        """Number of weights that make an output."""
+        raise NotImplementedError
+
+    def _shape(self, kind: Kind) -> tuple[int, ...]:
+        """Return the shape of a state or scratch array of one filter."""
+        sizes = [self._weights if k == "taps" else getattr(self, k) if isinstance(k, str) else k for k in kind.dims]
+        return tuple(positive_int(str(k), size) for k, size in zip(kind.dims, sizes, strict=True))
+
+    def _state_kinds(self) -> dict[str, tuple[bool, tuple[int, ...]]]:
+        """Return of each state whether it is real, and its shape."""
+        kinds = self.algorithm.states.items()
+        return {k: (kind.real, (*self._filters, *self._shape(kind))) for k, kind in kinds}
+
+    @cached_property
+    def _scratch(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the scratch arrays."""
+        return {k: self._shape(kind) for k, kind in self.algorithm.scratch_kinds.items()}
+
+    def _register_state(self) -> None:
+        """Make room for the state."""
+        for name, (real, shape) in self._state_kinds().items():
+            dtype = self.dtype.to_real() if real else self.dtype
+            self.register_buffer(name, torch.zeros(shape, dtype=dtype, device=self.device))
+
+    def _starts(self) -> dict[str, Any]:
+        """Return the first values of all that the filter carries, by name of the buffer; 0 where nothing is said."""
+        return dict(self.start())
+
+    def _carried(self) -> dict[str, Tensor]:
+        """Return all that the filter carries."""
+        found: Any = {name: self._buffers[name] for name in ("w", *self.algorithm.states)}
+        return {**found, "line": self.line.samples, "passed_over": self.passed_over}
+
+    def _restart(self, mask: Tensor | None = None) -> None:
+        with torch.no_grad():
+            starts, carried = self._starts(), self._carried()
+            unknown = [k for k in starts if k not in carried]
+            if unknown:
+                raise ValueError(f"start() must return states, {', '.join(self.algorithm.states)}, got {unknown[0]}")
+            new = {}
+            for name, own in carried.items():
+                value = torch.as_tensor(starts.get(name, 0.0)).to(self.device)
+                first = value.to(own.dtype).expand(own.shape) if value.ndim else own.new_full(own.shape, value.item())
+                new[name] = first if mask is None else torch.where(_over(mask, own), first, own)
+            self._commit(new)
+        self._fresh = mask is None
+
+    def _commit(self, carried: Mapping[str, Any]) -> None:
+        """Take over what an engine returns: in one call, so that an interrupt finds all of it old or all of it new."""
+        own = self._carried()
+        with torch.no_grad():
+            torch._foreach_copy_(
+                [own[k] for k in carried], [v.detach().reshape(own[k].shape) for k, v in carried.items()]
+            )
+
+    def _signals(self) -> list[Tensor]:
+        real = {k for k, kind in self.algorithm.states.items() if kind.real}
+        vectors = [self._buffers[k] for k, kind in self.algorithm.vectors.items() if kind == "signal"]
+        signals = [t for k, t in self._carried().items() if k not in real and t.dtype == self.dtype]
+        return [*super()._signals(), *signals, *vectors]  # type: ignore[list-item]
+
+    # Parameters
+
+    @cached_property
+    def _param_names(self) -> tuple[str, ...]:
+        """Names of the parameters that an engine gets; a leakage is last."""
+        return self.algorithm.params + (("leak",) if self.algorithm.leaks else ())
+
+    def _params(self) -> dict[str, Any]:
+        """Return the parameters: the same dictionary as the last time, unless they may have changed since."""
+        params = self.__dict__["_given"]
+        if params is None:
+            params = {k: self._weights if k == "taps" else getattr(self, k, 0.0) for k in self._param_names}
+            if not any(isinstance(v, Tensor) for v in params.values()):  # one may be written to at any time
+                self.__dict__["_given"] = params
+        return params
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or convert, as torch does, and find everything anew afterwards."""
+        super()._apply(fn, recurse)
+        for name in self.ranges:
+            value = self.__dict__.get(name)
+            if isinstance(value, Tensor) and not value.requires_grad:
+                self.__dict__[name] = value.to(self.device, self.dtype.to_real())
+        self._forget()
+        return self
+
+    def _forget(self) -> None:
+        """Make anew what follows from the filter's attributes."""
+        alone = not self._filters and self.inputs is None and self.engine in ("auto", "compiled") and self.w.is_cpu
+        self.__dict__.update(_given=None, _free=[], _skips=self.nonfinite == "skip", _alone=alone)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Check what is assigned; weights and state are copied into place."""
+        if name in self.ranges:
+            value = check_number(name, value, self._filters, **self.ranges[name])
+            if isinstance(value, Tensor) and not value.requires_grad:
+                value = value.to(self.device, self.dtype.to_real(), copy=True)
+            place, other = self.__dict__, self._parameters
+            if isinstance(value, nn.Parameter):
+                place, other = other, place
+            self.__dict__["_given"] = None
+            place[name] = value  # one step, so that an interrupt finds the old one or the new one
+            other.pop(name, None)
+            self.__dict__["_given"] = None
+        elif name in ("w", *self.algorithm.states) and self._buffers.get(name) is not None:
+            own: Any = self._buffers[name]
+            with self._lock, torch.no_grad():
+                own.copy_(self._as_state(name, value, own.shape, own.dtype))
+            self._fresh = False
+        else:
+            if name == "engine":
+                self._check_engine(value)
+            super().__setattr__(name, value)
+            if name in ("engine", "nonfinite") and "_free" in self.__dict__:
+                self._forget()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what points into this object's memory or graph, for copies and pickles."""
+        state = {k: v.detach() if isinstance(v, Tensor) and not v.is_leaf else v for k, v in self.__dict__.items()}
+        self.__dict__["_free"] = []  # a pickle may move the state into shared memory
+        return {**super().__getstate__(), **state, "_free": [], "_given": None, "_lock": None}
+
+    def _as_state(self, name: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Check weights or state the user gives."""
+        check_block(name, value, self.line.samples, tuple(shape))
+        check_finite(name, value)
+        return as_tensor(value, dtype, self.device)
+
+    def _check_engine(self, engine: Any) -> None:
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+        if engine in ("block", "triton") and self.algorithm.gain is None:
+            raise ValueError(f'engine="{engine}" runs rank-one filters only: use "compiled" or "reference"')
+
+    def _step_sizes(self, mu: Any, shape: tuple[int, ...]) -> float | Tensor:
+        """Check a step size given with the call; a filter without one of its own takes 0 and 1."""
+        own = "mu" in self.algorithm.params
+        ranges = {**self.ranges["mu"], "stable": torch.inf} if own else {"high": 1.0}
+        steps = check_number("mu", mu, shape, **ranges)
+        if isinstance(mu, Tensor) and mu.device != self.device:
+            raise ValueError(f"mu is on {mu.device}, the filter on {self.device}: move one with .to(...)")
+        if not own and not bool(((t := torch.as_tensor(steps)) == 0).logical_or(t == 1).all()):
+            raise ValueError(f"mu must be 0 or 1, as {type(self).__name__} has no step size of its own, got {mu!r}")
+        return steps
+
+    # Compiled code
+
+    def _job(self, x: Any = None, d: Any = None) -> Job:
+        """Return a block for an engine; without signals, what a workspace is made for."""
+        raise NotImplementedError
+
+    def _workspace(self) -> compiled.Workspace:
+        """Return a workspace that no call is using, for the state where it lies and the parameters as they are now."""
+        free, workspace = self._free, None
+        try:
+            workspace = free.pop()
+        except IndexError:
+            with self._lock:  # wait for the call of another thread
+                workspace = free.pop() if free else None
+        places = [t.data_ptr() for t in self._places()]
+        if workspace is None or workspace.places != places:
+            self._lay_out()
+            job = self._job()
+            job.w = self._places()[0]
+            workspace = compiled.Workspace(job)
+        if workspace.params is not self._given:
+            workspace.set_parameters(self._params(), self._skips)
+        return workspace
+
+    def _places(self) -> list[Any]:
+        """Return the tensors that compiled code works on."""
+        buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
+        line: Any = self._modules["line"]
+        names = (*self.algorithm.states, *self.algorithm.vectors)
+        return [buffers["w"], line._buffers["samples"], *[buffers[name] for name in names]]
+
+    def _lay_out(self) -> None:
+        """Refuse state of another shape, put in place behind the filter's back, and lay it out without gaps."""
+        kinds = {"w": (False, self._weight_shape()), **self._state_kinds()}
+        for name, (real, shape) in kinds.items():
+            tensor, dtype = self._buffers[name], self.dtype.to_real() if real else self.dtype
+            assert tensor is not None
+            if tensor.shape != shape or tensor.dtype != dtype:
+                raise ValueError(f"{name} must have shape {shape}, {dtype}, got {tuple(tensor.shape)}, {tensor.dtype}")
+        for tensor in self._carried().values():
+            tensor.data = tensor.data.contiguous()
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        """Return the shape of w."""
+        return (*self._filters, self._weights)
+
+    def _quick(self, verb: str, x: Any, d: Any) -> Any:
+        """Take one number at speed; None where a block of one is needed."""
+        if not self._alone or (verb == "step" and not (self.training or self.adapt_in_eval)):
+            return None
+        workspace = self._workspace()
+        try:
+            if verb == "adapt" and self._skips:
+                workspace.passed_over = bool(self.passed_over)
+            out = _VERBS[verb](workspace, x, d)
+            if self._skips:
+                self.passed_over.fill_(workspace.passed_over)
+            self.__dict__["_fresh"] = False
+            return True if out is None else out
+        finally:
+            self._free.append(workspace)
+
+    def _wants_gradient(self, *given: Any) -> bool:
+        """Say whether anything in this call requires gradients."""
+        params = self._params()
+        return tracked(*given, *(params.values() if params is not self._given else ()))
+
+
+def _attributes(cls: type) -> set[str]:
+    """Return what a filter has by name: arguments of its constructor, annotations, properties, constants."""
+    found = set(inspect.signature(cls.__init__).parameters)  # type: ignore[misc]
+    for base in cls.__mro__:
+        found |= {k for k, v in vars(base).items() if not callable(v)} | {*vars(base).get("__annotations__", {})}
+    return found
+
+
+def _over(mask: Tensor, like: Tensor) -> Tensor:
+    """Return a mask of streams with axes of one behind, as a tensor of their state has."""
+    return mask.reshape(mask.shape + (1,) * (like.ndim - mask.ndim))
