@@ -1,32 +1,38 @@
-"""Adaptive filters on the command line: a demonstration, and two jobs on sound files of any length.
+"""Adaptive filters on the command line: a demonstration, two jobs on sound files of any length, and compiling ahead.
 
     adaptfilt demo
     adaptfilt identify played.wav recorded.wav --taps 2048 --out room.npy --plot room.png
     adaptfilt cancel mic.wav loudspeaker.wav --taps 1024 --filter nlms --mu 0.3 --out clean.wav
     adaptfilt cancel both.wav both.wav --channel 0,1 --out clean.wav
+    adaptfilt compile --filters NLMS RLS --dtypes float32 complex64
 
 Sound is read, adapted on and written block by block: memory does not grow with the length of a file.
 Whatever is wrong ends in one line on stderr and exit code 2, and leaves no output behind; so does SIGINT, SIGTERM or
-SIGHUP, with exit code 128 + signal. An output stands whole under its name, or not at all.
+SIGHUP, with exit code 128 + signal. An output stands whole under its name, or not at all. On a terminal, a line on
+stderr says when a filter has to be compiled first.
 """
 
 import argparse
+import logging
 import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
 from scipy.signal import ellip, lfilter
 
+import adaptfilt as af
 from adaptfilt import metrics, plants, plots, signals
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.checks import DivergenceError
+from adaptfilt.engines.cpu import objects
 from adaptfilt.filters.gradient.lms import LMS
 from adaptfilt.filters.gradient.nlms import NLMS
 from adaptfilt.filters.least_squares.affine_projection import AffineProjection
@@ -40,6 +46,8 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 FILTERS: dict[str, Any] = {"ap": AffineProjection, "lms": LMS, "nlms": NLMS, "rls": RLS}
+PUBLIC: dict[str, Any] = {name: getattr(af, name) for name in af.__all__ if hasattr(getattr(af, name), "algorithm")}
+DTYPES = ("float32", "float64", "complex64", "complex128")
 LONGEST_BLOCK = 1 << 15  # samples
 TAP_BYTES = 64  # of memory that a tap takes at the peak, as measured
 SQUARE_BYTES = 16  # likewise, for each of the M^2 entries of rls
@@ -68,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     2
     """
     try:
-        with unwound_by_signals():
+        with unwound_by_signals(), _compilations_told():
             args = _parser().parse_args(argv)
             args.run(args)
             _flush()
@@ -85,6 +93,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = f"out of memory: {error}"
     print("adaptfilt:", *message.split(), file=sys.stderr)
     return 2
+
+
+@contextmanager
+def _compilations_told() -> Iterator[None]:
+    """Say on a terminal's stderr what is being compiled: it takes seconds, once."""
+    log, told = logging.getLogger("adaptfilt"), logging.StreamHandler()
+    told.setFormatter(logging.Formatter("adaptfilt: %(message)s"))
+    level = log.level
+    if sys.stderr is not None and sys.stderr.isatty():
+        log.addHandler(told)
+        log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(told)
+        log.setLevel(level)
 
 
 def _flush() -> None:
@@ -191,6 +215,24 @@ def cancel(args: argparse.Namespace) -> None:
     print(f"sound: {args.out}")
 
 
+def compile_ahead(args: argparse.Namespace) -> None:
+    """Compile what filters need by default, for blocks and for single samples, so that no first call has to."""
+    place = objects.folder()
+    if place is None:
+        raise ValueError("there is no code cache to keep anything in: it is switched off, or there is no home folder")
+    place.mkdir(parents=True, exist_ok=True)
+    if not os.access(place, os.W_OK):
+        raise ValueError(f"{place}: the code cache cannot be written")
+    for name in args.filters:
+        for dtype in args.dtypes:
+            start, f, silence = perf_counter(), PUBLIC[name].example(dtype=getattr(torch, dtype)), np.zeros(64, dtype)
+            f(silence, silence)
+            f.step(0.0, 0.0)
+            print(f"{name:18}{dtype:12}{perf_counter() - start:6.2f} s", flush=True)
+    sizes = [file.stat().st_size for file in place.glob("*.o")]
+    print(f"kept in {place}: {len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB")
+
+
 class Pair:
     """Two open sound files that belong together: `x` goes into the filter, `d` is what it should give."""
 
@@ -220,7 +262,7 @@ class Pair:
         """Adapt over the files; yield desired signal and error, block by block."""
         from tqdm import tqdm
 
-        with tqdm(total=self.samples, unit=" samples", unit_scale=True, leave=False, disable=None) as bar:
+        with tqdm(total=self.samples, unit=" samples", unit_scale=True, leave=False, disable=None, delay=0.5) as bar:
             for start in range(0, self.samples, self.block):
                 size = min(self.block, self.samples - start)
                 x, d = _read(self.x, self.channels[0], size), _read(self.d, self.channels[1], size)
@@ -351,6 +393,10 @@ def _parser() -> _Parser:
     clean = command(cancel, "take an echo, a hum or a noise out of a recording", "clean.wav", "sound")
     clean.add_argument("mic", type=Path, metavar="MIC.wav", help="recording with echo, hum or noise in it")
     clean.add_argument("ref", type=Path, metavar="REF.wav", help="the source of it alone")
+    ahead = commands.add_parser("compile", help="compile filters ahead", description=compile_ahead.__doc__)
+    ahead.add_argument("--filters", nargs="+", choices=PUBLIC, default=list(PUBLIC), help="default: all")
+    ahead.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="default: all")
+    ahead.set_defaults(run=compile_ahead)
     channel = "channel to take of a file with several, from 0; with a comma, one for each file"
     for sound in (find, clean):
         sound.add_argument("--taps", type=int, default=512, help="number of coefficients (default: 512)")

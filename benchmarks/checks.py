@@ -124,14 +124,14 @@ def times_row(what: str, seconds: dict[str, float]) -> Row:
 def start_up() -> list[Row]:
     """A first process with an empty cache compiles; a second one loads what the first has kept."""
     with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "XDG_CACHE_HOME": cache, "NUMBA_CACHE_DIR": cache}
+        environment = {**os.environ, "ADAPTFILT_CACHE": cache, "NUMBA_CACHE_DIR": cache}
         first, second = (child(environment) for _ in range(2))
     loaded = ", ".join(second["late"]) or "none"
     found = f"{second['import'] * 1e3:.0f} ms; loaded: {loaded}; threads started: {second['threads']}"
     goal = "none of numba, triton, matplotlib loaded, no thread started"
     nothing = not second["late"] and not second["threads"]
     rows = [Row("import adaptfilt, torch being there", found, goal, nothing)]
-    for name in ("NLMS", "RLS"):
+    for name in ("LMS", "NLMS", "RLS"):
         rows.append(
             Row(
                 f"first call of a process, {name}",

@@ -182,7 +182,7 @@ for _ in range(2):
 print(json.dumps(found))
 """
     with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "XDG_CACHE_HOME": cache, "NUMBA_CACHE_DIR": cache}
+        environment = {**os.environ, "ADAPTFILT_CACHE": cache, "NUMBA_CACHE_DIR": cache}
         runs = []
         for _ in range(2):
             done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, check=True)

@@ -1,5 +1,6 @@
 """The command line: what it finds, what it writes, and that nothing is left behind where it fails."""
 
+import logging
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from scipy.signal import lfilter
 
 import adaptfilt as af
 from adaptfilt import cli
+from adaptfilt.engines.cpu.adapters import block_function
 
 soundfile = pytest.importorskip("soundfile", reason="the sound commands need the extra 'audio'")
 
@@ -183,6 +185,7 @@ def test_interrupting_leaves_nothing(sounds, monkeypatch):
 LIMITED = """
 import resource, sys
 from adaptfilt import cli
+from adaptfilt.engines.cpu.adapters import block_function
 resource.setrlimit(resource.RLIMIT_{0}, ({1}, {1}))
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -333,7 +336,45 @@ def test_memory_does_not_grow_with_the_file(sounds, monkeypatch, rng):
     assert peaks[1] < peaks[0] + 400_000  # two powers a block; the longer file itself takes 7.7 MB
 
 
+def test_compile_keeps_what_a_first_call_needs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ADAPTFILT_CACHE", str(tmp_path / "cache"))
+    command = [sys.executable, "-m", "adaptfilt", "compile", "--filters", "LMS", "--dtypes", "float32", "complex64"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(r"(LMS +(float32|complex64) +\d+\.\d\d s\n){2}kept in .*cache: 4 files, .* MiB\n", text)
+    program = "import sys, torch, numpy as np, adaptfilt as af; f = af.LMS(7, 0.1, dtype=torch.complex64); "
+    program += "f(np.ones(90), np.ones(90)); f.step(1.0, 1.0); print('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("cache", "arguments", "says"),
+    [
+        ("off", "", "no code cache"),
+        ("/dev/null/cache", "", "/dev/null"),
+        ("", "--filters Kalman", "Kalman"),
+        ("", "--dtypes float16", "float16"),
+    ],
+)
+def test_compile_says_in_one_line_why_it_cannot(monkeypatch, capsys, cache, arguments, says):
+    monkeypatch.setenv("ADAPTFILT_CACHE", cache)
+    assert run(f"compile {arguments}") == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert says in err
+
+
+def test_a_terminal_is_told_what_is_compiled(sounds, monkeypatch, capsys):
+    block_function.cache_clear()
+    monkeypatch.setenv("ADAPTFILT_CACHE", str(sounds / "cache"))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for lines in (2, 0):
+        assert run("identify x.wav d.wav --taps 8 --filter lms --mu 0.01") == 0
+        told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("adaptfilt: compil")]
+        assert len(told) == lines
+    assert not logging.getLogger("adaptfilt").handlers
+
+
 def test_runs_as_a_program():
     command = [sys.executable, "-m", "adaptfilt", "--help"]
     program = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert {"demo", "identify", "cancel"} <= set(program.stdout.split())
+    assert {"demo", "identify", "cancel", "compile"} <= set(program.stdout.split())

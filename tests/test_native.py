@@ -4,8 +4,10 @@ import ctypes
 import functools
 import os
 import pwd
+import re
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import torch
 import adaptfilt as af
 from adaptfilt.engines import words
 from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.cpu import native
+from adaptfilt.engines.cpu import objects
 from adaptfilt.engines.cpu.adapters import block_function
 from adaptfilt.engines.cpu.fingerprint import Unknown, describe, fingerprint
 from adaptfilt.engines.words import axpyc
@@ -31,7 +33,13 @@ print("numba" in sys.modules, f.w.sum().item())
 
 
 def run(folder: Path | str, program: str = PROGRAM, **more: str) -> list[str]:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **more}
+    environment = {
+        **os.environ,
+        "XDG_CACHE_HOME": str(folder),
+        "ADAPTFILT_CACHE": "",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **more,
+    }
     return subprocess.run(
         [sys.executable, "-c", program], env=environment, check=True, stdout=subprocess.PIPE, text=True
     ).stdout.split()
@@ -47,7 +55,7 @@ def test_a_second_process_loads_the_code_without_numba_and_repairs_damage(tmp_pa
     flipped[whole.index(b"block")] ^= 1  # in the symbol's name
     for damaged in (b"", flipped, whole[:-9]):
         file.write_bytes(damaged)
-        assert native._load(file) is None
+        assert objects.load(file) is None
     assert run(tmp_path) == first
     assert run(tmp_path) == ["False", first[1]]
     assert list(tmp_path.glob("adaptfilt/*")) == [file]
@@ -72,30 +80,175 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     assert run(blocked)[0] == "True"
 
 
-def library_of(code: bytes, text: str = "") -> Any:
-    return types.SimpleNamespace(get_llvm_str=lambda: text, _get_compiled_object=lambda: code)
-
-
 def test_a_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
     file = tmp_path / "file.o"
     file.mkdir()
-    native._save(library_of(b"code"), "symbol", file)
+    objects.save(file, "symbol", "", b"code")
     assert list(tmp_path.rglob("*")) == [file]
-    assert native._load(file) is None
+    assert objects.load(file) is None
 
 
 def test_code_with_a_symbol_this_process_lacks_is_neither_kept_nor_linked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library = library_of(b"code", "declare i64 @malloc(i64)\ndeclare i64 @no_such_symbol(i64)")
-    native._save(library, "symbol", tmp_path / "file.o")
+    ir = "declare i64 @malloc(i64)\ndeclare i64 @no_such_symbol(i64)"
+    objects.save(tmp_path / "file.o", "symbol", ir, b"code")
     assert not list(tmp_path.iterdir())
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(native, "_found", lambda symbols: symbols == ["malloc", "no_such_symbol"])
-        native._save(library, "symbol", tmp_path / "file.o")
-    monkeypatch.setattr(native, "_linker", lambda: pytest.fail("the linker would end the process"))
+        elsewhere.setattr(objects, "_found", lambda symbols: symbols == ["malloc", "no_such_symbol"])
+        objects.save(tmp_path / "file.o", "symbol", ir, b"code")
+    monkeypatch.setattr(objects, "_linker", lambda: pytest.fail("the linker would end the process"))
     assert (tmp_path / "file.o").exists()
-    assert native._load(tmp_path / "file.o") is None
+    assert objects.load(tmp_path / "file.o") is None
+
+
+def test_the_environment_names_the_folder_or_switches_the_cache_off(tmp_path: Path) -> None:
+    default, chosen = tmp_path / "default", tmp_path / "chosen" / "folder"
+    first = run(default, ADAPTFILT_CACHE="off")
+    assert not default.exists()
+    assert run(default, ADAPTFILT_CACHE=str(chosen)) == first
+    assert run(default, ADAPTFILT_CACHE=str(chosen)) == ["False", first[1]]
+    assert len(list(chosen.glob("*.o"))) == 1
+    assert not default.exists()
+
+
+def test_no_value_of_the_environment_is_fatal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for value in ("/dev/null/below", "x" * 5000, "~nobody-of-that-name/x", "relative"):
+        monkeypatch.setenv("ADAPTFILT_CACHE", value)
+        file = objects.path("f", "0" * 24)
+        assert objects.load(file) is None
+        objects.save(file, "symbol", "", b"code")
+
+
+def name_of(number: int) -> str:
+    return f"block_-{number:024x}.o"
+
+
+def written(folder: Path, name: str, age: float, size: int = 1) -> Path:
+    file = folder / name
+    file.write_bytes(b"0" * size)
+    used = time.time() - age
+    os.utime(file, (used, used))
+    return file
+
+
+def test_what_was_used_longest_ago_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "MAX_FILES", 3)
+    files = [written(tmp_path, name_of(n), age=100 - n) for n in range(5)]
+    objects.prune(tmp_path)
+    assert sorted(tmp_path.iterdir()) == files[2:]
+    monkeypatch.setattr(objects, "MAX_BYTES", 250)
+    large = [written(tmp_path, name_of(n), age=10 - n, size=100) for n in range(5, 8)]
+    objects.prune(tmp_path)
+    assert sorted(tmp_path.iterdir()) == large[1:]
+
+
+def test_pruning_leaves_alone_what_is_not_ours_and_what_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "MAX_FILES", 0)
+    (tmp_path / "folder-0123456789abcdef01234567.o").mkdir()
+    own = [written(tmp_path, name, age=10**9) for name in ("main.o", "notes-1.o", "thesis.tex")]
+    fresh = written(tmp_path, f"{name_of(1)}.0a1b2c3d.part", age=1)
+    written(tmp_path, f"{name_of(2)}.0a1b2c3d.part", age=2 * objects.LEFT_OVER)
+    written(tmp_path, name_of(3), age=1)
+    objects.prune(tmp_path)
+    assert sorted(p for p in tmp_path.iterdir() if p.is_file()) == sorted([*own, fresh])
+
+
+def test_a_file_that_is_loaded_counts_as_used(tmp_path: Path) -> None:
+    run(tmp_path)
+    (file,) = tmp_path.glob("adaptfilt/*.o")
+    os.utime(file, (1, 1))
+    assert run(tmp_path)[0] == "False"
+    assert file.stat().st_mtime > 1
+
+
+def prune_often(folder: str) -> None:
+    objects.MAX_FILES = 5
+    for n in range(200):
+        objects.save(Path(folder, name_of(n)), "symbol", "", b"code")
+
+
+def test_processes_prune_at_the_same_time(tmp_path: Path) -> None:
+    here = str(Path(__file__).parent)
+    code = f"import sys; sys.path[:0] = [{here!r}]; from test_native import prune_often; prune_often({str(tmp_path)!r})"
+    pruners = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [pruner.wait() for pruner in pruners] == [0, 0, 0]
+    assert len(list(tmp_path.iterdir())) <= 5 + len(pruners)
+
+
+LOGGED = """
+import logging, numpy as np, adaptfilt as af
+logging.basicConfig(level=logging.INFO, format="%(name)s|%(message)s", stream=__import__("sys").stdout)
+af.LMS(2, 0.1)(np.ones(40, np.float32), np.ones(40, np.float32))
+"""
+
+
+def test_a_compilation_is_logged_and_a_load_is_not(tmp_path: Path) -> None:
+    text = " ".join(run(tmp_path, LOGGED))
+    assert f"adaptfilt|compiling block of lms_gain for float32, once; kept in {tmp_path / 'adaptfilt'}" in text
+    assert re.search(r"adaptfilt\|compiled block of lms_gain for float32 in \d+\.\d s", text)
+    assert run(tmp_path, LOGGED) == []
+    assert "in every process: it is not kept" in " ".join(run(tmp_path, LOGGED, ADAPTFILT_CACHE="off"))
+
+
+def helper(e: Any) -> Any:
+    return os.getpid() + e
+
+
+def with_an_unknown_name(w: Any, u: Any, e: Any, mu: Any) -> Any:
+    return axpyc(mu * no_such_word(e), u, w)  # noqa: F821
+
+
+def with_an_unknown_attribute(w: Any, u: Any, e: Any, mu: Any) -> Any:
+    return axpyc(mu * np.no_such_word(e), u, w)
+
+
+def with_an_import(w: Any, u: Any, e: Any, mu: Any) -> Any:
+    import math
+
+    return axpyc(mu * math.sqrt(e), u, w)
+
+
+def with_a_helper(w: Any, u: Any, e: Any, mu: Any) -> Any:
+    return axpyc(mu * helper(e), u, w)
+
+
+def with_text(w: Any, u: Any, e: Any, mu: Any) -> Any:
+    return axpyc(mu * (e + "a"), u, w)
+
+
+def without_a_result(w: Any, u: Any, e: Any, mu: Any) -> None:
+    axpyc(mu * e, u, w)
+
+
+@pytest.mark.parametrize(
+    ("update", "reason"),
+    [
+        (with_an_unknown_name, "'no_such_word' is not defined"),
+        (with_an_unknown_attribute, "no attribute 'no_such_word'"),
+        (with_an_import, 'of test_native.py: "import math"'),
+        (with_a_helper, "'getpid'.*of test_native.py: \"return os.getpid"),
+        (with_text, 'there is no add.*of test_native.py: "return axpyc'),
+        (without_a_result, "does not return"),
+    ],
+)
+def test_a_function_that_cannot_be_compiled_is_refused_in_one_line(update: Any, reason: str) -> None:
+    class Refused(af.LinearFilter):
+        algorithm = Algorithm(update=update)
+        ranges = {"mu": {}}
+
+    f, x = Refused(2, {"mu": 0.1}), np.ones(20, np.float32)
+    with pytest.raises(TypeError, match=reason) as refusal:
+        f(x, x)
+    text = str(refusal.value)
+    assert text.startswith(f"{update.__name__} (test_native.py:{update.__code__.co_firstlineno}) cannot be compiled")
+    assert all(word in text for word in (*words.__all__, 'engine="reference"'))
+    assert "\n" not in text
+    assert refusal.value.__suppress_context__
+    assert not f.w.any()
 
 
 def no_process(name: Any) -> Any:
@@ -106,7 +259,7 @@ def test_a_platform_that_cannot_say_what_the_process_holds_keeps_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ctypes, "CDLL", no_process)
-    native._save(library_of(b"code"), "symbol", tmp_path / "file.o")
+    objects.save(tmp_path / "file.o", "symbol", "", b"code")
     assert not list(tmp_path.iterdir())
 
 
@@ -126,12 +279,13 @@ def no_user(number: int) -> Any:
 
 def test_without_a_home_there_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert native._path("f", "", (), {}) is not None
+    monkeypatch.delenv("ADAPTFILT_CACHE", raising=False)
+    assert objects.folder() is not None
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", no_user)
-    assert native._path("f", "", (), {}) is None
+    assert objects.folder() is None
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert native._path("f", "", (), {}) is None
+    assert objects.folder() is None
 
 
 def test_numba_switched_off_for_others_still_compiles_here(tmp_path: Path) -> None:

@@ -33,7 +33,20 @@ ALLOWED = {  # what each part may import of the library
     "once": {"base", "filters", "checks"},
     "testing": {"base", "filters", "checks"},
     "outputs": set(),
-    "cli": {"base", "filters", "checks", "taps", "signals", "plants", "metrics", "theory", "plots", "outputs", ""},
+    "cli": {
+        "base",
+        "filters",
+        "engines",
+        "checks",
+        "taps",
+        "signals",
+        "plants",
+        "metrics",
+        "theory",
+        "plots",
+        "outputs",
+        "",
+    },
     "__main__": {"cli"},
 }
 

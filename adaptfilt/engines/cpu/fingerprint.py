@@ -18,7 +18,17 @@ import llvmlite.binding as llvm
 import numpy as np
 
 _WORDS = tuple(f"adaptfilt.engines.{name}" for name in ("words", "cpu.vectors", "cpu.memory", "cpu.loops"))
-_FILES = ("native", "loops", "lookahead", "vectors", "numba_memory", "numba_vectors", "numba_words")
+_FILES = (
+    "compile",
+    "objects",
+    "loops",
+    "lookahead",
+    "vectors",
+    "numba_memory",
+    "numba_parts",
+    "numba_vectors",
+    "numba_words",
+)
 _VERSIONED = ("builtins", "math", "cmath", "operator", "_operator", "numpy", "numba")  # packages that go by version
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 
