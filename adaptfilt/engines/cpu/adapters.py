@@ -72,8 +72,9 @@ class Variant(NamedTuple):
 
     Attributes
     ----------
-    leaks, gated, directed, heard : bool
-        Weights leak; samples may be passed over or frozen; updates are made of another signal; a path is heard.
+    leaks, gated, directed, heard, phased : bool
+        Weights leak; samples may be passed over or frozen; updates are made of another signal; a path is heard; there
+        are several samples an output.
     longer, shorter : int
         Rows of the input, and of one sample less.
     """
@@ -82,6 +83,7 @@ class Variant(NamedTuple):
     gated: bool
     directed: bool
     heard: bool
+    phased: bool
     longer: int
     shorter: int
 
@@ -98,7 +100,8 @@ def block_function(algorithm: Algorithm, dtype: str, heard: bool, variant: Varia
     elif variant is None:
         run, rule, text = "one_by_one", _RULE, _functions(algorithm, heard)
     else:
-        run, rule, text = "look_ahead", "kernel", _kernel(algorithm, variant)
+        how = "write_phases, to_phases, from_phases" if variant.phased else "write_input, nothing, nothing"
+        run, rule, text = "look_ahead", f"Ahead(kernel, {how})", _kernel(algorithm, variant)
     return _build("block_", _BLOCK.format(run=run, rule=rule, call=call) + text, algorithm, dtype)
 
 
@@ -124,13 +127,14 @@ def _build(name: str, text: str, algorithm: Algorithm, dtype: str) -> Callable[.
     real = getattr(np, _REAL.get(dtype, dtype))
     loop_names = (
         "block", "sample", "one_by_one", "look_ahead", "recursive", "recursive_sample", "echo",
-        "Call", "Filter", "Rule", "Recursion",
+        "Call", "Filter", "Rule", "Recursion", "Ahead", "write_input", "write_phases", "to_phases", "from_phases",
     )  # fmt: skip
     memory_names = "array", "assign_all", "finite", "output_and_error", "correlation", "shift_in"
     inject: dict[str, Any] = {
         **{k: getattr(loops, k) for k in loop_names},
         **{k: getattr(words, k) for k in ("axpyc", "energy")},
         **{k: getattr(memory, k) for k in memory_names},
+        "function": algorithm.function,
         "lookahead": lookahead,
         **{f"{k}_": function for k, function in algorithm.functions.items()},
         "TYPE": getattr(np, dtype),
@@ -274,6 +278,9 @@ def gain(e, energy, y, d, lag, mu, p, s):
 def error(y, d, p, s):
     return output_and_error({error}, y, LIKE[0])
 {_conditions(algorithm)}
+def nothing(w, phases, C, M, sps):
+    pass
+
 def kernel(x, v, d, mu, own, lag, w, y, e):
     s, lag = lookahead(
         gain, {given["error"]}, {given["valid"]}, x, {given["v"]}, {given["longer"]},

@@ -213,7 +213,8 @@ class Workspace:
             longer = self._inputs * (M % sps or min(sps, M))
             gated = job.skip or (job.mu is not None and not algorithm.stands_still)
             shorter = self._inputs * min(sps, M) - longer
-            variant = Variant(self._leaks, gated, job.direction is not None, job.path is not None, longer, shorter)
+            directed, heard = job.direction is not None, job.path is not None
+            variant = Variant(self._leaks, gated, directed, heard, sps > 1, longer, shorter)
         heard = job.path is not None
         if (variant, heard) not in self._blocks:
             self._blocks[variant, heard] = block_function(algorithm, self.dtype.name, heard, variant)

@@ -279,7 +279,7 @@ def fill(blocks: Any, h: Any, g: Any, v: Any, ring: Any, shape: Shape) -> Any:
             b = entering(h, g, v, t, ring, shape)
             a = a[0] + b[0], a[1] + b[1]
         store_pair(blocks, 16 * k, a)
-    return 0, none
+    return np.int64(0), none
 
 
 def lags(

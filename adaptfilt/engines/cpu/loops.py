@@ -109,17 +109,27 @@ class Recursion(NamedTuple):
     valid: Any
 
 
+class Ahead(NamedTuple):
+    """What lookahead is made of."""
+
+    kernel: Any  # (x, v, d, mu, own, lag, w, y, e) -> lag, is `lookahead`
+    write: Any  # `write_input`, or `write_phases` where there are several samples an output
+    part: Any  # (w, phases, C, M, sps): `to_phases`, or nothing
+    join: Any  # `from_phases`, or nothing
+
+
 Memory = Callable[..., Filter]
 Run = Callable[..., None]
 
 
 def block(run: Run, rule: Any, memory: Memory, a: Any, call: Call, like: Any) -> int:
     """Adapt over one part of a block; like holds a signal and a real number."""
+    zero = np.int64(0)  # a literal would be a type of its own, and a function more to compile
     if call.begin != KEPT:
-        keep(memory(a, 0, 0), memory(a, 0, 1))
+        keep(memory(a, zero, zero), memory(a, zero, np.int64(1)))
         a[BEGIN] = KEPT
     for c in range(call.first, call.last):
-        own = memory(a, c, 0)
+        own = memory(a, c, zero)
         part = part_of(c, call, len(own.w), like)
         if part.leads and not finite_input(part, own, call, like):
             return BAD_X
@@ -282,16 +292,16 @@ def recursive(rule: Recursion, own: Filter, part: Part, call: Call, like: Any) -
 # Several samples a pass
 
 
-def look_ahead(kernel: Any, own: Filter, part: Part, call: Call, like: Any) -> None:
-    """Run a rank-one filter several samples a pass; kernel(x, v, d, mu, own, lag, w, y, e) -> lag is `lookahead`."""
+def look_ahead(rule: Ahead, own: Filter, part: Part, call: Call, like: Any) -> None:
+    """Run a rank-one filter several samples a pass."""
     C, M = own.line.shape
     N, F, every, S, sps = call.outputs, len(own.w), call.every, len(own.path), call.sps
     L = (M + sps - 1) // sps  # weights of the longest phase
     if part.leads:
         for q in range(C):
-            write_phases(own.stream, own.line[q], input_of(part.b, q, call, like), q, C, call, N + L - 1)
+            rule.write(own.stream, own.line[q], input_of(part.b, q, call, like), q, C, call)
         for q in range(len(own.direction)):
-            write_phases(own.stream_v, own.direction[q], direction_of(part.b, q, call, like), q, C, call, N + L - 1)
+            rule.write(own.stream_v, own.direction[q], direction_of(part.b, q, call, like), q, C, call)
     w = own.w if sps == 1 else own.phases
     lag = lag_of(own.stream, own.before, M)
     assign(own.out[:S], own.played)
@@ -301,11 +311,9 @@ def look_ahead(kernel: Any, own: Filter, part: Part, call: Call, like: Any) -> N
         mu = part.mu[start:stop] if call.mu_count > 1 else part.mu
         x, v = own.stream[:, start : stop + L - 1], own.stream_v[:, start : stop + L - 1]
         y = part.y[start:stop] if S == 0 else own.out[start : S + stop]
-        if sps > 1:
-            to_phases(own.w, w, C, M, sps)
-        lag = kernel(x, v, part.d[start:stop], mu, own, lag, w, y, part.e[start:stop])
-        if sps > 1:
-            from_phases(own.w, w, C, M, sps)
+        rule.part(own.w, w, C, M, sps)
+        lag = rule.kernel(x, v, part.d[start:stop], mu, own, lag, w, y, part.e[start:stop])
+        rule.join(own.w, w, C, M, sps)
         if every > 0 and stop - start == every:
             assign(part.record[start // every * F : (start // every + 1) * F], own.w)
         start = stop
@@ -318,17 +326,22 @@ def look_ahead(kernel: Any, own: Filter, part: Part, call: Call, like: Any) -> N
         assign(own.played, own.out[N : N + S])
 
 
-def write_phases(stream: Any, line: Any, x: Any, q: int, C: int, call: Call, length: int) -> None:
+def write_input(stream: Any, line: Any, x: Any, q: int, C: int, call: Call) -> None:
+    """Write [past, part] of input q, oldest first."""
+    row, M, T = stream[q], len(line), len(x)
+    for k in range(M - 1):
+        row[k] = line[k + 1]
+    for n in range(T):
+        row[M - 1 + n] = x[n]
+
+
+def write_phases(stream: Any, line: Any, x: Any, q: int, C: int, call: Call) -> None:
     """Write the phases of input q, oldest first: row p C + q holds samples p before those that outputs are made of."""
     M, sps = len(line), call.sps
     past = (M + sps - 1) // sps - 1
-    if sps == 1:
-        assign(stream[q, :past], line[1:])
-        assign(stream[q, past : past + len(x)], x)
-        return
     for p in range(sps):
         row = stream[p * C + q]
-        for j in range(length):
+        for j in range(call.outputs + past):
             i = call.offset + (j - past) * sps - p
             row[j] = x[i] if i >= 0 else line[max(M + i, 0)]
 
@@ -363,7 +376,8 @@ def lag_of(stream: Any, before: Any, M: int) -> Any:
 
 def sample(rule: Rule, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, like: Any) -> int:
     """Take one sample of one filter: x and d come in and y and e go out in io; to ADAPT, d is the error itself."""
-    own, kept, mode = memory(a, 0, 0), memory(a, 0, 1), int(io[MODE])
+    zero, mode = np.int64(0), int(io[MODE])
+    own, kept = memory(a, zero, zero), memory(a, zero, np.int64(1))
     w, u, M, nan = own.w, own.u, own.line.shape[1], number(np.nan, np.nan, like[0])
     x, d = number(io[X], io[X + 1], like[0]), number(io[D], io[D + 1], like[0])
     if mode == ADAPT:
@@ -410,7 +424,8 @@ def sample(rule: Rule, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, l
 
 def recursive_sample(rule: Recursion, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, like: Any) -> int:
     """Take one sample of one recursion; to PREDICT, d is not known."""
-    own, kept, mode = memory(a, 0, 0), memory(a, 0, 1), int(io[MODE])
+    zero, mode = np.int64(0), int(io[MODE])
+    own, kept = memory(a, zero, zero), memory(a, zero, np.int64(1))
     x, d = number(io[X], io[X + 1], like[0]), number(io[D], io[D + 1], like[0])
     bad = not finite(x)
     if bad and skip == 0:
