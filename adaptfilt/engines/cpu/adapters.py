@@ -28,9 +28,6 @@ from adaptfilt.engines.cpu.lookahead import lookahead
 from adaptfilt.engines.cpu.native import native
 
 _REAL = {"complex64": "float32", "complex128": "float64"}
-_SIGNALS = ("w", "line", "direction", "fed", "before", "lag", "played")  # of a filter, besides its state
-_ROOMS = ("stream", "stream_v", "u", "u_v", "phases", "out")
-
 _BLOCK = """
 def block_(a_):
     a = carray(a_, (COUNT,))
@@ -41,30 +38,43 @@ def sample_(a_):
     a = carray(a_, (COUNT,))
     return {run}({rule}, memory, a, array(a[0], ({io},), 0.0), a[1], a[2], LIKE)
 """
+_LOOPS = (
+    "Ahead", "Call", "Filter", "Recursion", "Rule", "assembled", "block", "from_phases", "heard", "lag_of", "look_ahead",
+    "note_lag", "note_outputs", "one_by_one", "push_sample", "recalled", "recursive", "recursive_sample", "sample",
+    "take_in", "take_in_direction", "to_phases", "with_fed", "write_directions", "write_inputs", "write_phases",
+)  # fmt: skip
+_MEMORY = ("array", "assign", "assign_all", "correlation", "finite", "output_and_error")
 
 
 class Layout(NamedTuple):
-    """What arrays an algorithm has in a call: dimensions, and whether they are real.
+    """What arrays a filter has.
 
     Attributes
     ----------
+    signals, rooms : tuple of str
+        Which of `loops.SIGNALS` and `loops.ROOMS`.
     state, scratch : tuple of (int, bool)
+        Dimensions, and whether real; a scalar state is an array of one.
     vectors : tuple of bool
+        Whether real.
+    sliced : bool
+        A regressor is a slice of one stream.
     """
 
+    signals: tuple[str, ...]
+    rooms: tuple[str, ...]
     state: tuple[tuple[int, bool], ...]
     scratch: tuple[tuple[int, bool], ...]
     vectors: tuple[bool, ...]
+    sliced: bool
 
-    @classmethod
-    def of(cls, algorithm: Algorithm) -> "Layout":
-        """Return the layout of an algorithm; a scalar state is an array of one."""
-        states, scratch = algorithm.states.values(), algorithm.scratch_kinds.values()
-        return cls(
-            tuple((max(len(k.dims), 1), k.real) for k in states),
-            tuple((max(len(k.dims), 1), k.real) for k in scratch),
-            tuple(kind == "real" for kind in algorithm.vectors.values()),
-        )
+    def signal(self, name: str) -> str:
+        """Return a signal of a filter as it is written in an adapter."""
+        return f"own.signals[{self.signals.index(name)}]"
+
+    def room(self, name: str) -> str:
+        """Return a room of a filter as it is written in an adapter."""
+        return f"own.rooms[{self.rooms.index(name)}]"
 
 
 class Variant(NamedTuple):
@@ -72,68 +82,63 @@ class Variant(NamedTuple):
 
     Attributes
     ----------
-    leaks, gated, directed, heard, phased : bool
-        Weights leak; samples may be passed over or frozen; updates are made of another signal; a path is heard; there
-        are several samples an output.
+    leaks, gated : bool
+        Weights leak; samples may be passed over or frozen.
     longer, shorter : int
         Rows of the input, and of one sample less.
     """
 
     leaks: bool
     gated: bool
-    directed: bool
-    heard: bool
-    phased: bool
     longer: int
     shorter: int
 
 
 @cache
-def block_function(algorithm: Algorithm, dtype: str, heard: bool, variant: Variant | None) -> Callable[..., int]:
+def block_function(algorithm: Algorithm, dtype: str, layout: Layout, variant: Variant | None) -> Callable[..., int]:
     """Return the block loop of an algorithm, with lookahead where a variant of it is given.
 
     Its one argument is the address of an array of int64: a `Call`, then the places that `_memory` reads in turn.
     """
     call = ", ".join(f"a[{i}]" for i in range(len(loops.Call._fields)))
     if algorithm.recursion:
-        run, rule, text = "recursive", "Recursion(step, weigh, valid)", _recursion(algorithm)
+        run, rule, text = "recursive", _RECURSION, _recursion(algorithm)
     elif variant is None:
-        run, rule, text = "one_by_one", _RULE, _functions(algorithm, heard)
+        run, rule, text = "one_by_one", _RULE, _functions(algorithm, layout)
     else:
-        how = "write_phases, to_phases, from_phases" if variant.phased else "write_input, nothing, nothing"
-        run, rule, text = "look_ahead", f"Ahead(kernel, {how})", _kernel(algorithm, variant)
-    return _build("block_", _BLOCK.format(run=run, rule=rule, call=call) + text, algorithm, dtype)
+        run, rule, text = "look_ahead", _AHEAD, _kernel(algorithm, layout, variant)
+    return _build("block_", _BLOCK.format(run=run, rule=rule, call=call) + text, algorithm, dtype, layout)
 
 
 @cache
-def sample_function(algorithm: Algorithm, dtype: str) -> Callable[..., int]:
+def sample_function(algorithm: Algorithm, dtype: str, layout: Layout) -> Callable[..., int]:
     """Return the one-sample function of an algorithm.
 
     Its one argument is as for `block_function`; the first entries are the address of io, skip and mu_at.
     """
     if algorithm.recursion:
-        run, rule, text = "recursive_sample", "Recursion(step, weigh, valid)", _recursion(algorithm)
+        run, rule, text = "recursive_sample", _RECURSION, _recursion(algorithm)
     else:
-        run, rule, text = "sample", _RULE, _functions(algorithm, heard=False)
-    return _build("sample_", _SAMPLE.format(run=run, rule=rule, io=loops.IO) + text, algorithm, dtype)
+        run, rule, text = "sample", _RULE, _functions(algorithm, layout)
+    return _build("sample_", _SAMPLE.format(run=run, rule=rule, io=loops.IO) + text, algorithm, dtype, layout)
 
 
-_RULE = "Rule(error, step, feed, correlate, valid, moves)"
+def _rule(kind: Any) -> str:
+    """Return the making of a rule from functions of the names of its fields."""
+    return f"{kind.__name__}({', '.join(kind._fields)})"
 
 
-def _build(name: str, text: str, algorithm: Algorithm, dtype: str) -> Callable[..., int]:
+_RULE, _RECURSION, _AHEAD = map(_rule, (loops.Rule, loops.Recursion, loops.Ahead))
+
+
+def _build(name: str, text: str, algorithm: Algorithm, dtype: str, layout: Layout) -> Callable[..., int]:
     """Compile a loop with its adapters."""
-    lines, size = _memory(Layout.of(algorithm))
+    lines, size = _memory(layout)
     real = getattr(np, _REAL.get(dtype, dtype))
-    loop_names = (
-        "block", "sample", "one_by_one", "look_ahead", "recursive", "recursive_sample", "echo",
-        "Call", "Filter", "Rule", "Recursion", "Ahead", "write_input", "write_phases", "to_phases", "from_phases",
-    )  # fmt: skip
-    memory_names = "array", "assign_all", "finite", "output_and_error", "correlation", "shift_in"
     inject: dict[str, Any] = {
-        **{k: getattr(loops, k) for k in loop_names},
+        **{k: getattr(loops, k) for k in _LOOPS},
         **{k: getattr(words, k) for k in ("axpyc", "energy")},
-        **{k: getattr(memory, k) for k in memory_names},
+        **{k: getattr(memory, k) for k in _MEMORY},
         "function": algorithm.function,
         "lookahead": lookahead,
         **{f"{k}_": function for k, function in algorithm.functions.items()},
@@ -141,7 +146,7 @@ def _build(name: str, text: str, algorithm: Algorithm, dtype: str) -> Callable[.
         "REAL": real,
         "LIKE": (getattr(np, dtype)(0), real(0), real(1)),
         "COUNT": size,
-    }  # fmt: skip
+    }
     return native(name, text + lines, ("int64*",), inject)
 
 
@@ -153,26 +158,26 @@ def _memory(layout: Layout) -> tuple[str, int]:
     an address and a shape.
     """
     place = count(len(loops.Call._fields))
+    like = {False: "LIKE[0]", True: "LIKE[1]"}
 
     def shape(ndim: int) -> str:
         return f"({''.join(f'a[{next(place)}], ' for _ in range(ndim))})"
 
-    def carried(ndim: int, like: str) -> str:
+    def carried(ndim: int, real: bool = False) -> str:
         first, _, row, shared = (next(place) for _ in range(4))
-        return f"array(a[{first} + kept] + c // a[{shared}] * a[{row}], {shape(ndim)}, {like})"
+        return f"array(a[{first} + kept] + c // a[{shared}] * a[{row}], {shape(ndim)}, {like[real]})"
 
-    def at(ndim: int, like: str) -> str:
-        return f"array(a[{next(place)}], {shape(ndim)}, {like})"
+    def at(ndim: int, real: bool = False) -> str:
+        return f"array(a[{next(place)}], {shape(ndim)}, {like[real]})"
 
-    like = {False: "LIKE[0]", True: "LIKE[1]"}
-    parts = [carried({"line": 2, "direction": 2}.get(name, 1), "LIKE[0]") for name in _SIGNALS]
-    parts.append(_tuple([carried(ndim, like[real]) for ndim, real in layout.state]))
+    parts = [carried(1), carried(2)]
+    parts.append(_tuple([carried(loops.SIGNALS[name]) for name in layout.signals]))
+    parts.append(_tuple([carried(ndim, real) for ndim, real in layout.state]))
     first, row = next(place), next(place)
     parts.append(f"array(a[{first}] + c * a[{row}], {shape(1)}, LIKE[1])")
-    parts.append(_tuple([at(1, like[real]) for real in layout.vectors]))
-    parts.append(at(1, "LIKE[0]"))  # the path
-    parts.append(_tuple([at(ndim, like[real]) for ndim, real in layout.scratch]))
-    parts += [at(2 if name.startswith("stream") else 1, "LIKE[0]") for name in _ROOMS]
+    parts.append(_tuple([at(1, real) for real in layout.vectors]))
+    parts.append(_tuple([at(ndim, real) for ndim, real in layout.scratch]))
+    parts += [at(2), at(1), _tuple([at(loops.ROOMS[name]) for name in layout.rooms])]
     return f"\ndef memory(a, c, kept):\n    return Filter({', '.join(parts)})\n", next(place)
 
 
@@ -193,9 +198,10 @@ def _given(algorithm: Algorithm, name: str, own: dict[str, str]) -> str:
     return f"{name}_({', '.join(values.get(k, k) for k in (*names(function), *scratch_names(function)))})"
 
 
-def _functions(algorithm: Algorithm, heard: bool) -> str:
+def _functions(algorithm: Algorithm, layout: Layout) -> str:
     """Return the adapters of a `Rule`."""
-    values = {"mu": "mu", "energy": "energy(v)", "lag": "own.lag[0]"}
+    lagged, fed, directed = (name in layout.signals for name in ("lag", "fed", "direction"))
+    values = {"mu": "mu", "energy": "energy(v)", **({"lag": layout.signal("lag") + "[0]"} if lagged else {})}
     states = [f"own.state[{i}]" for i in range(len(algorithm.states))]
     if algorithm.gain:
         leak = "axpyc(TYPE({}), v, w, REAL(1) - mu * own.p[-1])" if algorithm.leaks else "axpyc(TYPE({}), v, w)"
@@ -206,86 +212,122 @@ def _functions(algorithm: Algorithm, heard: bool) -> str:
     else:
         called = _given(algorithm, "update", values)
         step = f"assign_all({_tuple(['w', *states])}, {called if states else f'({called},)'})"
-    error = "y, d - echo(own.path, own.out, n)" if heard else "y, d - y"
-    if algorithm.error:
+    error = "y, d - y"
+    if "path" in layout.rooms:
+        error = f"heard(y, d, n, {layout.room('path')}, {layout.room('out')})"
+    elif algorithm.error:
         error = f"output_and_error({_given(algorithm, 'error', {})}, y, LIKE[0])"
-    feed = f"shift_in(own.fed, TYPE({_given(algorithm, 'feed', {})}))" if algorithm.feed else "pass"
-    correlate = "correlation(own.lag, u, own.before)" if algorithm.lagged else "pass"
-    return f"""
-def error(y, d, n, own):
-    return {error}
+    M = "own.line.shape[1]"
+    begin = ["take_in(own, part, call, like)"]
+    regressor = f"own.stream[0, start : start + {M}]" if layout.sliced else f"assembled(own.stream, {M}, start, own.u)"
+    if fed:
+        regressor = f"with_fed({regressor}, {layout.signal('fed')}, 0)"
+    direction = "u"
+    if directed:
+        stream = layout.room("stream_v")
+        begin.append(f"take_in_direction({layout.signal('direction')}, {stream}, part, call, like)")
+        direction = f"{stream}[0, start : start + {M}]"
+        if not layout.sliced:
+            direction = f"assembled({stream}, {M}, start, {layout.room('u_v')})"
+    end = "pass"
+    if "path" in layout.rooms:
+        played, out = layout.signal("played"), layout.room("out")
+        begin.append(f"assign({out}[: len({played})], {played})")
+        end = f"assign({played}, {out}[call.outputs : call.outputs + len({played})])"
+    fed_back = f"push_sample({layout.signal('fed')}, TYPE({_given(algorithm, 'feed', {})}))" if fed else "pass"
+    correlate = f"correlation({layout.signal('lag')}, u, {layout.signal('before')})" if lagged else "pass"
+    return _defined(
+        {
+            "error(y, d, n, own)": f"return {error}",
+            "step(w, u, v, d, y, e, mu, own)": step,
+            "begin(own, part, call, like)": "\n    ".join(begin),
+            "regressor(own, start)": f"return {regressor}",
+            "direction(own, start, u)": f"return {direction}",
+            "correlate(own, u)": correlate,
+            "feed(own, y, d)": fed_back,
+            "recall(own, back)": f"with_fed(own.u, {layout.signal('fed')}, back)" if fed else "pass",
+            "end(own, part, call)": end,
+            **_conditions(algorithm),
+        }
+    )
 
-def step(w, u, v, d, y, e, mu, own):
-    {step}
 
-def feed(own, y, d):
-    {feed}
-
-def correlate(own, u):
-    {correlate}
-{_conditions(algorithm)}"""
+def _defined(bodies: dict[str, str]) -> str:
+    """Return functions as text, from their heads and bodies."""
+    return "".join(f"\ndef {head}:\n    {body}\n" for head, body in bodies.items())
 
 
-def _conditions(algorithm: Algorithm) -> str:
+def _conditions(algorithm: Algorithm) -> dict[str, str]:
     """Return the adapters that say whether a sample counts, and whether the filter adapts there."""
-    return f"""
-def valid(d):
-    return finite(d){" or d != d" if algorithm.unknown else ""}
-
-def moves(mu):
-    return {"True" if algorithm.running else "mu != 0"}
-"""
+    return {
+        "valid(d)": f"return finite(d){' or d != d' if algorithm.unknown else ''}",
+        "moves(mu)": f"return {'True' if algorithm.running else 'mu != 0'}",
+    }
 
 
 def _recursion(algorithm: Algorithm) -> str:
     """Return the adapters of a `Recursion`."""
-    weigh = _given(algorithm, "weights", {"out": "w"})
-    return f"""
-def step(own, x, d):
-    y, e = {_given(algorithm, "recursion", {})}
-    return TYPE(y), TYPE(e)
+    called = _given(algorithm, "recursion", {})
+    return _defined(
+        {
+            "step(own, x, d)": f"y, e = {called}\n    return TYPE(y), TYPE(e)",
+            "weigh(own, w)": _given(algorithm, "weights", {"out": "w"}),
+            **_conditions(algorithm),
+        }
+    )
 
-def weigh(own, w):
-    {weigh}
-{_conditions(algorithm)}"""
 
-
-def _kernel(algorithm: Algorithm, variant: Variant) -> str:
-    """Return the adapters for `look_ahead`: parameters and states go in as tuples, which stay in registers."""
-    P, states = len(algorithm.params), list(algorithm.states.items())
+def _kernel(algorithm: Algorithm, layout: Layout, variant: Variant) -> str:
+    """Return the adapters of an `Ahead`: parameters and states go in as tuples, which stay in registers."""
+    lagged, directed, hears = "lag" in layout.signals, "direction" in layout.signals, "path" in layout.rooms
+    phased, states = "phases" in layout.rooms, list(algorithm.states.items())
     values = {k: f"p[{i}]" for i, k in enumerate((*algorithm.params, *algorithm.vectors))} | {"mu": "mu"}
     values |= {k: f"s[{i}]" for i, (k, _) in enumerate(states)}
-    p = [f"own.p[{i}]" for i in range(P)] + [f"own.vectors[{i}]" for i in range(len(algorithm.vectors))]
+    p = [f"own.p[{i}]" for i in range(len(algorithm.params))]
+    p += [f"own.vectors[{i}]" for i in range(len(algorithm.vectors))]
     called = _given(algorithm, "gain", values)
     cast = ["REAL" if kind.real else "TYPE" for _, kind in states]
     renewed = _tuple([f"{c}(r[{i + 1}])" for i, c in enumerate(cast)])
-    gain = f"r = {called}\n    return TYPE(r[0]), {renewed}" if states else f"return TYPE({called}), s"
     error = _given(algorithm, "error", values) if algorithm.error else "y"
-    given = {
-        "error": "error" if algorithm.error else "None",
-        "valid": "valid, moves" if variant.gated else "None, None",
-        "v": "v" if variant.directed else "None",
-        "longer": _tuple(["None"] * variant.longer),
-        "shorter": _tuple(["None"] * variant.shorter) if variant.shorter else "None",
-        "leak": "own.p[-1]" if variant.leaks else "None",
-        "s": _tuple([f"{c}(own.state[{i}][0])" for i, c in enumerate(cast)]),
-        "path": "own.path" if variant.heard else "None",
-    }
-    return f"""
-def gain(e, energy, y, d, lag, mu, p, s):
-    {gain}
-
-def error(y, d, p, s):
-    return output_and_error({error}, y, LIKE[0])
-{_conditions(algorithm)}
-def nothing(w, phases, C, M, sps):
-    pass
-
-def kernel(x, v, d, mu, own, lag, w, y, e):
-    s, lag = lookahead(
-        gain, {given["error"]}, {given["valid"]}, x, {given["v"]}, {given["longer"]},
-        {given["shorter"]}, d, mu, {given["leak"]}, {_tuple(p)}, {given["s"]}, lag, w, y, e, {given["path"]},
+    longer, shorter = _tuple(["None"] * variant.longer), _tuple(["None"] * variant.shorter)
+    arguments = [
+        "gain", "error" if algorithm.error else "None", "valid, moves" if variant.gated else "None, None", "x",
+        "v" if directed else "None", longer, shorter if variant.shorter else "None", "d, mu",
+        "own.p[-1]" if variant.leaks else "None", _tuple(p),
+        _tuple([f"{c}(own.state[{i}][0])" for i, c in enumerate(cast)]), "lag, w, y, e",
+        layout.room("path") if hears else "None",
+    ]  # fmt: skip
+    begin, end = ["write_phases(own, part, call, like)" if phased else "write_inputs(own, part, call, like)"], ["pass"]
+    if directed:
+        line, stream = layout.signal("direction"), layout.room("stream_v")
+        begin.append(f"write_directions({line}, {stream}, part, call, like)")
+    if hears:
+        played, out = layout.signal("played"), layout.room("out")
+        begin.append(f"assign({out}[: len({played})], {played})")
+        end.append(f"note_outputs(part.y, {out}, {played})")
+    if lagged:
+        before = layout.signal("before")
+        end.append(f"{layout.signal('lag')}[0] = lag\n    note_lag(own, {before}, call.outputs)")
+    begin.append(f"return lag_of(own.stream, {before}, own.line.shape[1])" if lagged else "return LIKE[0]")
+    phases = f"own.w, {layout.room('phases')}, own.line.shape[1], call.sps" if phased else ""
+    return _defined(
+        {
+            "gain(e, energy, y, d, lag, mu, p, s)": f"r = {called}\n    return TYPE(r[0]), {renewed}"
+            if states
+            else f"return TYPE({called}), s",
+            "error(y, d, p, s)": f"return output_and_error({error}, y, LIKE[0])",
+            "kernel(x, v, d, mu, own, lag, w, y, e)": f"s, lag = lookahead({', '.join(arguments)})\n"
+            "    assign_all(own.state, s)\n    return lag",
+            "begin(own, part, call, like)": "\n    ".join(begin),
+            "weights(own, call)": f"return to_phases({phases})" if phased else "return own.w",
+            "outputs(own, part, start, stop)": f"return {layout.room('out')}[start : len({layout.signal('played')}) + stop]"
+            if hears
+            else "return part.y[start:stop]",
+            "directions(own, start, stop)": f"return {layout.room('stream_v')}[:, start:stop]"
+            if directed
+            else "return None",
+            "join(own, call)": f"from_phases({phases})" if phased else "pass",
+            "end(own, part, call, lag)": "\n    ".join(end),
+            **_conditions(algorithm),
+        }
     )
-    assign_all(own.state, s)
-    return lag
-"""

@@ -19,7 +19,7 @@ from adaptfilt.checks import DIVERGED, NUMPY, DivergenceError, as_tensor, check_
 from adaptfilt.checks import cast as into_precision
 from adaptfilt.engines.algorithm import Job, Result
 from adaptfilt.engines.cpu import loops
-from adaptfilt.engines.cpu.adapters import Variant, block_function, sample_function
+from adaptfilt.engines.cpu.adapters import Layout, Variant, block_function, sample_function
 from adaptfilt.engines.cpu.native import empty
 from adaptfilt.taps import windows
 
@@ -71,31 +71,31 @@ class Workspace:
     """
 
     def __init__(self, job: Job) -> None:
-        algorithm, none = job.algorithm, job.w.new_empty(0)
+        algorithm = job.algorithm
         self._streams, self._filters, self._shape = prod(job.batch), prod(job.filters), job.filters
         self._shared = self._filters // self._streams
         self._inputs, self._taps, self._sps = job.inputs, job.line.shape[-1], job.sps
         self.weights = job.w.numel() // self._filters
         self._kind, self.dtype, self._algorithm = job.w.dtype, NUMPY[job.w.dtype], algorithm
-        signals = [job.signals.get(k, none) for k in ("fed", "before", "lag")]
-        played = none if job.played is None else job.played
-        direction = none if job.direction_line is None else job.direction_line
-        own = [job.w, job.line, direction, *signals, played, *job.state.values()]
+        given = {"direction": job.direction_line, **job.signals, "played": job.played}
+        names = tuple(name for name in loops.SIGNALS if given.get(name) is not None)
+        own: list[Any] = [job.w, job.line, *(given[name] for name in names), *job.state.values()]
         self._carried = [t.detach() for t in own]
         self._kept = [torch.empty_like(t) for t in self._carried]
-        self.places = [t.data_ptr() for t in own if t.numel()] + [t.data_ptr() for t in job.vectors.values()]
+        self.places = [t.data_ptr() for t in (*own, *job.vectors.values())]
         self.w = self._carried[0].numpy()
-        self._shapes = self._row_shapes()
         real = NUMPY[job.w.dtype.to_real()]
         self._p = np.empty((self._filters, max(len(job.params), 1)), real)
         self._mu, self._one, self._path = np.empty(1, real), np.ones(1, real), empty((0,), self.dtype)
         self._vectors = [v.detach() for v in job.vectors.values()]
-        self._played = played.shape[-1]
         self.part = max(PART // (self._inputs * self._sps), 512) if algorithm.recursion is None else PART
         self._scratch = [
             (shape, real if kind.real else self.dtype)
             for shape, kind in zip(job.scratch.values(), algorithm.scratch_kinds.values(), strict=True)
         ]
+        self._played = 0 if job.played is None else job.played.shape[-1]
+        self._layout = self._lay_out(names)
+        self._shapes = self._row_shapes()
         self._room = self._new_room()
         self._arguments = self._new_arguments(self._room)
         self._blocks: dict[Any, Callable[..., int]] = {}
@@ -106,29 +106,47 @@ class Workspace:
         self._result_at, self._spare_at, self._arguments_at = places
         self.set_parameters(job.params, job.skip)
 
+    def _lay_out(self, signals: tuple[str, ...]) -> Layout:
+        """Return which arrays there are."""
+        algorithm = self._algorithm
+        sliced = self.weights == self._taps and algorithm.feed is None
+        rooms = {
+            "stream_v": "direction" in signals,
+            "u_v": "direction" in signals and not sliced,
+            "phases": self._sps > 1,
+            "path": "played" in signals,
+            "out": "played" in signals,
+        }
+        return Layout(
+            signals,
+            tuple(name for name, there in rooms.items() if there),
+            tuple((max(len(k.dims), 1), k.real) for k in algorithm.states.values()),
+            tuple((max(len(k.dims), 1), k.real) for k in algorithm.scratch_kinds.values()),
+            tuple(kind == "real" for kind in algorithm.vectors.values()),
+            sliced,
+        )
+
     def _row_shapes(self) -> list[tuple[int, tuple[int, ...]]]:
         """Return of all that is carried how many filters share a row, and its shape; a scalar is an array of one."""
-        C, M, Q, B = self._inputs, self._taps, self._shared, self._filters
+        C, M, Q, signals = self._inputs, self._taps, self._shared, self._layout.signals
         found: list[tuple[int, tuple[int, ...]]] = [(1, (self.weights,)), (Q, (C, M))]
-        found.append((Q, (C if self._carried[2].numel() else 0, M)))
-        found += [(1, (t.numel() // B,)) for t in self._carried[3:7]]
-        kinds = zip(self._carried[7:], self._algorithm.states.values(), strict=True)
+        for name, t in zip(signals, self._carried[2:], strict=False):
+            found.append((Q, (C, M)) if name == "direction" else (1, (t.shape[-1],)))
+        kinds = zip(self._carried[2 + len(signals) :], self._algorithm.states.values(), strict=True)
         return found + [(1, tuple(t.shape[t.ndim - len(kind.dims) :]) or (1,)) for t, kind in kinds]
 
     def _new_room(self) -> list[Any]:
         """Return scratch arrays for the algorithm, and rooms for streams, regressors, phases and outputs."""
         C, M, F, sps = self._inputs, self._taps, self.weights, self._sps
-        rows, directed, length = C * sps, self._shapes[2][1][0] > 0, self.part + M
-        sliced = F == M and self._algorithm.feed is None
-        sizes: list[tuple[int, ...]] = [
-            (rows, length),
-            (rows if directed else 0, length),
-            (F,),
-            (0 if sliced or not directed else F,),
-            (rows * -(-M // sps) if sps > 1 else 0,),
-            (self._played + self.part if self._played else 0,),
-        ]
-        return [empty(shape, kind) for shape, kind in self._scratch] + [empty(s, self.dtype) for s in sizes]
+        rows, length = C * sps, self.part + M
+        sizes: dict[str, tuple[int, ...]] = {
+            "stream_v": (rows, length),
+            "u_v": (F,),
+            "phases": (rows * -(-M // sps),),
+            "out": (self._played + self.part,),
+        }
+        shared = [(rows, length), (F,), *(sizes[name] for name in self._layout.rooms if name != "path")]
+        return [empty(shape, kind) for shape, kind in self._scratch] + [empty(s, self.dtype) for s in shared]
 
     def _new_arguments(self, room: list[Any]) -> Any:
         """Return the numbers compiled code gets: space for a `Call`, then the places the adapter `memory` reads."""
@@ -138,9 +156,14 @@ class Workspace:
         numbers += [self._p.ctypes.data, self._p.strides[0], self._p.shape[1]]
         for v in self._vectors:
             numbers += [v.data_ptr(), v.numel()]
-        self._path_at = len(numbers)
-        numbers += [self._path.ctypes.data, len(self._path)]
-        for array in room:
+        fixed = len(self._scratch) + 2
+        for array in room[:fixed]:
+            numbers += [array.ctypes.data, *array.shape]
+        others = iter(room[fixed:])
+        for name in self._layout.rooms:
+            array = self._path if name == "path" else next(others)
+            if name == "path":
+                self._path_at = len(numbers)
             numbers += [array.ctypes.data, *array.shape]
         return (c_int64 * len(numbers))(*numbers)
 
@@ -163,7 +186,8 @@ class Workspace:
         """Adapt over a block and fill y, e and the record, all contiguous."""
         N, size, rows = job.d.shape[-1], self.dtype.itemsize, job.rows or job.features is not None
         every = job.every if job.every <= self.part else 0  # a longer run is kept here, part by part
-        self._set_path(job.path)
+        if job.path is not None:
+            self._set_path(job.path)
         function, arguments = self._block_function(job, rows, N, every), self._arguments
         y_at, e_at, out_row = _address(y), _address(e), N * size
         record_at, record_row = (0, 0) if record is None else (_address(record), record.nbytes // self._filters)
@@ -197,12 +221,9 @@ class Workspace:
                 torch._foreach_copy_(self._carried, self._kept)
             raise
 
-    def _set_path(self, path: Tensor | None) -> None:
+    def _set_path(self, path: Tensor) -> None:
         """Take over the response of a path."""
-        if path is None:
-            self._path = self._path[:0]
-        else:
-            self._path = np.ascontiguousarray(path.detach().numpy(), self.dtype)
+        self._path = np.ascontiguousarray(path.detach().numpy(), self.dtype)
         self._arguments[self._path_at : self._path_at + 2] = (self._path.ctypes.data, len(self._path))
 
     def _block_function(self, job: Job, rows: bool, N: int, every: int) -> Callable[..., int]:
@@ -213,12 +234,10 @@ class Workspace:
             longer = self._inputs * (M % sps or min(sps, M))
             gated = job.skip or (job.mu is not None and not algorithm.stands_still)
             shorter = self._inputs * min(sps, M) - longer
-            directed, heard = job.direction is not None, job.path is not None
-            variant = Variant(self._leaks, gated, directed, heard, sps > 1, longer, shorter)
-        heard = job.path is not None
-        if (variant, heard) not in self._blocks:
-            self._blocks[variant, heard] = block_function(algorithm, self.dtype.name, heard, variant)
-        return self._blocks[variant, heard]
+            variant = Variant(self._leaks, gated, longer, shorter)
+        if variant not in self._blocks:
+            self._blocks[variant] = block_function(algorithm, self.dtype.name, self._layout, variant)
+        return self._blocks[variant]
 
     def _steps(self, job: Job) -> tuple[Any, int, int, int]:
         """Return the step sizes, their address, and the bytes to the next filter's and the next output's."""
@@ -318,7 +337,7 @@ class Workspace:
 
     def _bound_sample(self) -> Callable[[], int]:
         """Return the code for one sample, bound to its arguments; it keeps the GIL, so that threads take turns."""
-        function = sample_function(self._algorithm, self.dtype.name)
+        function = sample_function(self._algorithm, self.dtype.name, self._layout)
         own = self._sample_arguments = self._new_arguments(self._room)
         own[:3] = (addressof(self._io), self._skip, self._mu_at)
         native: Any = PYFUNCTYPE(c_int32, *[c_void_p] * 3)(cast(function, c_void_p).value)  # type: ignore

@@ -55,26 +55,34 @@ class Call(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """The arrays of one filter, and the rooms that a call has for it; what is not there has a length of 0."""
+    """The arrays of one filter, and the rooms that a call has for it; `adapters` knows which signals and rooms."""
 
     w: Any  # (F,)
     line: Any  # (C, M), the newest samples, oldest first
-    direction: Any  # (C, M), the same of what updates are made of
-    fed: Any  # (K + 1,), what was fed back, oldest first
-    before: Any  # (F,), the regressor of the last sample
-    lag: Any  # (1,), of the last sample
-    played: Any  # (S,), past outputs, oldest first
+    signals: Any  # tuple of what else moves with the stream, see SIGNALS
     state: Any  # tuple of what the algorithm carries besides
     p: Any  # its parameters; a leakage is last
     vectors: Any  # tuple of the arrays that all samples share
-    path: Any  # (S,)
     scratch: Any  # tuple of the algorithm's scratch arrays
     stream: Any  # (rows, PART + M) for [past, part], newest first or, for lookahead, oldest first
-    stream_v: Any  # the same of the direction
     u: Any  # (F,), a regressor that is no slice
-    u_v: Any
-    phases: Any  # weights, phase after phase
-    out: Any  # (S + PART,), outputs that a path hears
+    rooms: Any  # tuple, see ROOMS
+
+
+SIGNALS = {
+    "direction": 2,  # (C, M), the newest samples of what updates are made of, oldest first
+    "fed": 1,  # (K + 1,), what was fed back, oldest first
+    "before": 1,  # (F,), the regressor of the last sample
+    "lag": 1,  # (1,), of the last sample
+    "played": 1,  # (S,), past outputs that a path hears, oldest first
+}  # and their dimensions, as those of
+ROOMS = {
+    "stream_v": 2,  # as stream, of the direction
+    "u_v": 1,  # (F,)
+    "phases": 1,  # weights, phase after phase
+    "path": 1,  # (S,)
+    "out": 1,  # (S + PART,), outputs that a path hears
+}
 
 
 class Part(NamedTuple):
@@ -91,14 +99,19 @@ class Part(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """An algorithm's functions."""
+    """An algorithm's functions, and those of its structure."""
 
     error: Any  # (y, d, n, own) -> z, e
     step: Any  # (w, u, v, d, y, e, mu, own), makes the update
-    feed: Any  # (own, y, d), pushes what is fed back
-    correlate: Any  # (own, u), notes the lag
     valid: Any  # d -> whether the sample counts
     moves: Any  # mu -> whether the filter adapts
+    begin: Any  # (own, part, call, like), takes the streams in
+    regressor: Any  # (own, start) -> u
+    direction: Any  # (own, start, u) -> v
+    correlate: Any  # (own, u), notes the lag
+    feed: Any  # (own, y, d), pushes what is fed back
+    recall: Any  # (own, back), writes u as it was some samples back
+    end: Any  # (own, part, call), keeps what a path hears
 
 
 class Recursion(NamedTuple):
@@ -113,9 +126,12 @@ class Ahead(NamedTuple):
     """What lookahead is made of."""
 
     kernel: Any  # (x, v, d, mu, own, lag, w, y, e) -> lag, is `lookahead`
-    write: Any  # `write_input`, or `write_phases` where there are several samples an output
-    part: Any  # (w, phases, C, M, sps): `to_phases`, or nothing
-    join: Any  # `from_phases`, or nothing
+    begin: Any  # (own, part, call, like) -> lag, takes the streams in
+    weights: Any  # (own, call) -> w in the order of the streams
+    outputs: Any  # (own, part, start, stop) -> y
+    directions: Any  # (own, start, stop) -> v
+    join: Any  # (own, call), writes the weights back
+    end: Any  # (own, part, call, lag)
 
 
 Memory = Callable[..., Filter]
@@ -131,7 +147,7 @@ def block(run: Run, rule: Any, memory: Memory, a: Any, call: Call, like: Any) ->
     for c in range(call.first, call.last):
         own = memory(a, c, zero)
         part = part_of(c, call, len(own.w), like)
-        if part.leads and not finite_input(part, own, call, like):
+        if part.leads and not finite_input(part, own.line, call, like):
             return BAD_X
         if call.marked == 0 and not finite(part.d):
             return BAD_D
@@ -139,8 +155,6 @@ def block(run: Run, rule: Any, memory: Memory, a: Any, call: Call, like: Any) ->
         if c % call.shared == call.shared - 1 and call.rows == 0:
             for q in range(len(own.line)):
                 move(own.line[q], input_of(part.b, q, call, like))
-            for q in range(len(own.direction)):
-                move(own.direction[q], direction_of(part.b, q, call, like))
         if not (finite(own.w) and all_finite(own.state)):
             return DIVERGED
     return OK
@@ -150,11 +164,7 @@ def keep(own: Filter, kept: Filter) -> None:
     """Copy the state to the arrays to go back to, or back from them."""
     assign(kept.w, own.w)
     assign(kept.line, own.line)
-    assign(kept.direction, own.direction)
-    assign(kept.fed, own.fed)
-    assign(kept.before, own.before)
-    assign(kept.lag, own.lag)
-    assign(kept.played, own.played)
+    assign_all(kept.signals, own.signals)
     assign_all(kept.state, own.state)
 
 
@@ -185,11 +195,11 @@ def direction_of(b: int, q: int, call: Call, like: Any) -> Any:
     return array(call.v + b * call.v_row + q * call.v_input, (call.samples,), like[0])
 
 
-def finite_input(part: Part, own: Filter, call: Call, like: Any) -> bool:
+def finite_input(part: Part, line: Any, call: Call, like: Any) -> bool:
     """Say whether all of x is finite."""
     good = finite(part.x)
     if call.rows == 0:
-        for q in range(len(own.line)):
+        for q in range(len(line)):
             good = good and finite(input_of(part.b, q, call, like))
     return good
 
@@ -208,22 +218,14 @@ def move(line: Any, x: Any) -> None:
 
 def one_by_one(rule: Rule, own: Filter, part: Part, call: Call, like: Any) -> None:
     """Run any algorithm sample by sample: a stream is held newest first, so that a regressor is a slice of it."""
-    w, F, every, S = own.w, len(own.w), call.every, len(own.path)
-    moving = min(call.mu_count - 1, 1)
-    if part.leads and call.rows == 0:
-        for q in range(len(own.line)):
-            newest_first(own.stream[q], own.line[q], input_of(part.b, q, call, like))
-        for q in range(len(own.direction)):
-            newest_first(own.stream_v[q], own.direction[q], direction_of(part.b, q, call, like))
-    assign(own.out[:S], own.played)
+    w, F, every, moving = own.w, len(own.w), call.every, min(call.mu_count - 1, 1)
+    rule.begin(own, part, call, like)
     for n in range(call.outputs):
         start = call.samples - 1 - call.offset - n * call.sps
-        u = part.x[n * F : (n + 1) * F] if call.rows != 0 else regressor(own, own.stream, start, own.u)
-        v = u if len(own.direction) == 0 else regressor(own, own.stream_v, start, own.u_v)
+        u = part.x[n * F : (n + 1) * F] if call.rows != 0 else rule.regressor(own, start)
+        v = rule.direction(own, start, u)
         d, mu, y = part.d[n], part.mu[n * moving], dot(w, u)
         rule.correlate(own, u)
-        if S > 0:
-            own.out[S + n] = y
         z, e = rule.error(y, d, n, own)
         if not rule.valid(d):
             e = number(np.nan, np.nan, like[0])
@@ -234,7 +236,22 @@ def one_by_one(rule: Rule, own: Filter, part: Part, call: Call, like: Any) -> No
         part.e[n] = e
         if every > 0 and (n + 1) % every == 0:
             assign(part.record[n // every * F : (n // every + 1) * F], w)
-    assign(own.played, own.out[call.outputs : call.outputs + S])
+    rule.end(own, part, call)
+
+
+def take_in(own: Filter, part: Part, call: Call, like: Any) -> None:
+    """Write [past, part] of every input, newest first."""
+    if part.leads and call.rows == 0:
+        for q in range(len(own.line)):
+            newest_first(own.stream[q], own.line[q], input_of(part.b, q, call, like))
+
+
+def take_in_direction(direction: Any, stream: Any, part: Part, call: Call, like: Any) -> None:
+    """Write [past, part] of what updates are made of, newest first, and keep the newest samples of it."""
+    if part.leads:
+        for q in range(len(direction)):
+            newest_first(stream[q], direction[q], direction_of(part.b, q, call, like))
+            move(direction[q], direction_of(part.b, q, call, like))
 
 
 def newest_first(stream: Any, line: Any, x: Any) -> None:
@@ -246,31 +263,38 @@ def newest_first(stream: Any, line: Any, x: Any) -> None:
         stream[T + k] = line[M - 1 - k]
 
 
-def regressor(own: Filter, stream: Any, start: int, u: Any) -> Any:
-    """Return the regressor whose newest samples stand at start: a slice where it is one, else written to u."""
-    C, M = own.line.shape
-    if len(own.w) == M:
-        return stream[0, start : start + M]
-    for q in range(C):
-        assign(u[q * M : (q + 1) * M], stream[q, start : start + M])
-    write_fed(own.fed, u[C * M :], 0)
+def assembled(stream: Any, M: int, start: int, u: Any) -> Any:
+    """Write the windows of all inputs whose newest samples stand at start to u, and return it."""
+    for q in range(len(stream)):
+        for k in range(M):
+            u[q * M + k] = stream[q, start + k]
     return u
 
 
-def write_fed(fed: Any, u: Any, back: int) -> None:
-    """Write what was fed back, newest first, as it was some samples back."""
-    K = len(u)
+def with_fed(u: Any, fed: Any, back: int) -> Any:
+    """Write what was fed back to the end of u, newest first, as it was some samples back, and return u."""
+    K = len(fed) - 1
     for k in range(K):
-        u[k] = fed[K - k - back]
+        u[len(u) - K + k] = fed[K - k - back]
+    return u
 
 
-def echo(path: Any, out: Any, n: int) -> Any:
-    """Return what is heard of outputs 0 to n through a path."""
+def recalled(line: Any, u: Any) -> None:
+    """Write the newest regressor to u."""
+    M = line.shape[1]
+    for q in range(len(line)):
+        for k in range(M):
+            u[q * M + k] = line[q, M - 1 - k]
+
+
+def heard(y: Any, d: Any, n: int, path: Any, out: Any) -> Any:
+    """Take output n in and return it, and the error in which it is heard through a path."""
     S = len(path)
-    total = path[0] * out[S + n]
+    out[S + n] = y
+    total = path[0] * y
     for k in range(1, S):
         total += path[k] * out[S + n - k]
-    return total
+    return y, d - total
 
 
 def recursive(rule: Recursion, own: Filter, part: Part, call: Call, like: Any) -> None:
@@ -294,81 +318,97 @@ def recursive(rule: Recursion, own: Filter, part: Part, call: Call, like: Any) -
 
 def look_ahead(rule: Ahead, own: Filter, part: Part, call: Call, like: Any) -> None:
     """Run a rank-one filter several samples a pass."""
-    C, M = own.line.shape
-    N, F, every, S, sps = call.outputs, len(own.w), call.every, len(own.path), call.sps
-    L = (M + sps - 1) // sps  # weights of the longest phase
-    if part.leads:
-        for q in range(C):
-            rule.write(own.stream, own.line[q], input_of(part.b, q, call, like), q, C, call)
-        for q in range(len(own.direction)):
-            rule.write(own.stream_v, own.direction[q], direction_of(part.b, q, call, like), q, C, call)
-    w = own.w if sps == 1 else own.phases
-    lag = lag_of(own.stream, own.before, M)
-    assign(own.out[:S], own.played)
+    N, F, every, M = call.outputs, len(own.w), call.every, own.line.shape[1]
+    past = (M + call.sps - 1) // call.sps - 1
+    lag = rule.begin(own, part, call, like)
     start = 0
     while start < N:
         stop = min(N, start + every) if every > 0 else N
         mu = part.mu[start:stop] if call.mu_count > 1 else part.mu
-        x, v = own.stream[:, start : stop + L - 1], own.stream_v[:, start : stop + L - 1]
-        y = part.y[start:stop] if S == 0 else own.out[start : S + stop]
-        rule.part(own.w, w, C, M, sps)
+        x, v = own.stream[:, start : stop + past], rule.directions(own, start, stop + past)
+        w, y = rule.weights(own, call), rule.outputs(own, part, start, stop)
         lag = rule.kernel(x, v, part.d[start:stop], mu, own, lag, w, y, part.e[start:stop])
-        rule.join(own.w, w, C, M, sps)
+        rule.join(own, call)
         if every > 0 and stop - start == every:
             assign(part.record[start // every * F : (start // every + 1) * F], own.w)
         start = stop
-    for k in range(len(own.lag)):
-        own.lag[k] = lag
-    for k in range(len(own.before)):
-        own.before[k] = own.stream[k // M, N + M - 2 - k % M]
-    if S > 0:
-        assign(part.y, own.out[S : S + N])
-        assign(own.played, own.out[N : N + S])
+    rule.end(own, part, call, lag)
 
 
-def write_input(stream: Any, line: Any, x: Any, q: int, C: int, call: Call) -> None:
-    """Write [past, part] of input q, oldest first."""
-    row, M, T = stream[q], len(line), len(x)
+def write_inputs(own: Filter, part: Part, call: Call, like: Any) -> None:
+    """Write [past, part] of every input, oldest first."""
+    if part.leads:
+        for q in range(len(own.line)):
+            write_input(own.stream[q], own.line[q], input_of(part.b, q, call, like))
+
+
+def write_directions(direction: Any, stream: Any, part: Part, call: Call, like: Any) -> None:
+    """Write [past, part] of what updates are made of, oldest first, and keep the newest samples of it."""
+    if part.leads:
+        for q in range(len(direction)):
+            write_input(stream[q], direction[q], direction_of(part.b, q, call, like))
+            move(direction[q], direction_of(part.b, q, call, like))
+
+
+def write_input(row: Any, line: Any, x: Any) -> None:
+    """Write [past, part] of one input, oldest first."""
+    M, T = len(line), len(x)
     for k in range(M - 1):
         row[k] = line[k + 1]
     for n in range(T):
         row[M - 1 + n] = x[n]
 
 
-def write_phases(stream: Any, line: Any, x: Any, q: int, C: int, call: Call) -> None:
-    """Write the phases of input q, oldest first: row p C + q holds samples p before those that outputs are made of."""
-    M, sps = len(line), call.sps
-    past = (M + sps - 1) // sps - 1
-    for p in range(sps):
-        row = stream[p * C + q]
-        for j in range(call.outputs + past):
-            i = call.offset + (j - past) * sps - p
-            row[j] = x[i] if i >= 0 else line[max(M + i, 0)]
+def write_phases(own: Filter, part: Part, call: Call, like: Any) -> None:
+    """Write the phases of every input, oldest first: row p C + q holds samples p before those outputs are made of."""
+    C, M = own.line.shape
+    past = (M + call.sps - 1) // call.sps - 1
+    for q in range(C if part.leads else 0):
+        x = input_of(part.b, q, call, like)
+        for p in range(call.sps):
+            for j in range(call.outputs + past):
+                i = call.offset + (j - past) * call.sps - p
+                own.stream[p * C + q, j] = x[i] if i >= 0 else own.line[q, max(M + i, 0)]
 
 
-def to_phases(w: Any, phases: Any, C: int, M: int, sps: int) -> None:
-    """Write weights phase after phase; shorter phases end with 0."""
-    L = (M + sps - 1) // sps
+def to_phases(w: Any, phases: Any, M: int, sps: int) -> Any:
+    """Write weights phase after phase, and return them; shorter phases end with 0."""
+    C, L = len(w) // M, (M + sps - 1) // sps
     for r in range(C * sps):
         for j in range(L):
             k = r // C + sps * j
             phases[r * L + j] = w[r % C * M + k] if k < M else 0
+    return phases
 
 
-def from_phases(w: Any, phases: Any, C: int, M: int, sps: int) -> None:
+def from_phases(w: Any, phases: Any, M: int, sps: int) -> None:
     """Write weights in the order of time."""
-    L = (M + sps - 1) // sps
+    C, L = len(w) // M, (M + sps - 1) // sps
     for q in range(C):
         for k in range(M):
             w[q * M + k] = phases[(k % sps * C + q) * L + k // sps]
 
 
 def lag_of(stream: Any, before: Any, M: int) -> Any:
-    """Return u^T conj(before) of the first regressor; 0 where before is not kept."""
+    """Return u^T conj(before) of the first regressor."""
     total = stream[0, 0] * 0
     for k in range(len(before)):
         total += stream[k // M, M - 1 - k % M] * np.conj(before[k])
     return total
+
+
+def note_lag(own: Filter, before: Any, N: int) -> None:
+    """Keep the last regressor."""
+    M = own.line.shape[1]
+    for k in range(len(before)):
+        before[k] = own.stream[k // M, N + M - 2 - k % M]
+
+
+def note_outputs(y: Any, out: Any, played: Any) -> None:
+    """Write the outputs from where a path heard them, and keep the last ones."""
+    N, S = len(y), len(played)
+    assign(y, out[S : S + N])
+    assign(played, out[N : N + S])
 
 
 # Single samples
@@ -378,7 +418,7 @@ def sample(rule: Rule, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, l
     """Take one sample of one filter: x and d come in and y and e go out in io; to ADAPT, d is the error itself."""
     zero, mode = np.int64(0), int(io[MODE])
     own, kept = memory(a, zero, zero), memory(a, zero, np.int64(1))
-    w, u, M, nan = own.w, own.u, own.line.shape[1], number(np.nan, np.nan, like[0])
+    w, u, nan = own.w, own.u, number(np.nan, np.nan, like[0])
     x, d = number(io[X], io[X + 1], like[0]), number(io[D], io[D + 1], like[0])
     if mode == ADAPT:
         if io[PASSED_OVER] != 0:
@@ -394,13 +434,9 @@ def sample(rule: Rule, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, l
         io[PASSED_OVER] = 1.0 if bad else 0.0
     keep(own, kept)
     if mode != ADAPT:
-        line = own.line[0]
-        for k in range(M - 1):
-            line[k] = line[k + 1]
-        line[M - 1] = number(0.0, 0.0, like[0]) if io[PASSED_OVER] != 0 else x
-    for k in range(M):
-        u[k] = own.line[0, M - 1 - k]
-    write_fed(own.fed, u[M:], 1 if mode == ADAPT else 0)
+        push_sample(own.line[0], number(0.0, 0.0, like[0]) if io[PASSED_OVER] != 0 else x)
+    recalled(own.line, u)
+    rule.recall(own, 1 if mode == ADAPT else 0)
     y = dot(w, u)
     if mode == PREDICT:
         d = nan
@@ -422,6 +458,13 @@ def sample(rule: Rule, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, l
     return DIVERGED
 
 
+def push_sample(line: Any, x: Any) -> None:
+    """Take one sample into a line, oldest first."""
+    for k in range(len(line) - 1):
+        line[k] = line[k + 1]
+    line[len(line) - 1] = x
+
+
 def recursive_sample(rule: Recursion, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, like: Any) -> int:
     """Take one sample of one recursion; to PREDICT, d is not known."""
     zero, mode = np.int64(0), int(io[MODE])
@@ -437,10 +480,7 @@ def recursive_sample(rule: Recursion, memory: Memory, a: Any, io: Any, skip: int
     adapts = mode == STEP and rule.valid(d) and not bad
     x = number(0.0, 0.0, like[0]) if bad else x
     y, e = rule.step(own, x, d if adapts else number(np.nan, np.nan, like[0]))
-    line = own.line[0]
-    for k in range(len(line) - 1):
-        line[k] = line[k + 1]
-    line[len(line) - 1] = x
+    push_sample(own.line[0], x)
     if not adapts:
         e = number(np.nan, np.nan, like[0])
     io[Y], io[Y + 1], io[E], io[E + 1] = y.real, y.imag, e.real, e.imag
