@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import AdaptiveFilter, Output
 from adaptfilt.checks import DivergenceError
+from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.constellation import Constellation
 from adaptfilt.features import Polynomial, RandomFourier, Volterra
 from adaptfilt.filters.gradient.lmf import LMF
@@ -45,6 +46,7 @@ __all__ = [
     "RLS",
     "AdaptiveFilter",
     "AffineProjection",
+    "Algorithm",
     "Constellation",
     "DivergenceError",
     "GradientFilter",

@@ -219,7 +219,9 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
         error = f"output_and_error({_given(algorithm, 'error', {})}, y, LIKE[0])"
     M = "own.line.shape[1]"
     begin = ["take_in(own, part, call, like)"]
-    regressor = f"own.stream[0, start : start + {M}]" if layout.sliced else f"assembled(own.stream, {M}, start, own.u)"
+    regressor = (
+        f"own.stream[0, start : start + {M}]" if layout.sliced else "assembled(own.stream, own.line, start, own.u)"
+    )
     if fed:
         regressor = f"with_fed({regressor}, {layout.signal('fed')}, 0)"
     direction = "u"
@@ -228,7 +230,7 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
         begin.append(f"take_in_direction({layout.signal('direction')}, {stream}, part, call, like)")
         direction = f"{stream}[0, start : start + {M}]"
         if not layout.sliced:
-            direction = f"assembled({stream}, {M}, start, {layout.room('u_v')})"
+            direction = f"assembled({stream}, own.line, start, {layout.room('u_v')})"
     end = "pass"
     if "path" in layout.rooms:
         played, out = layout.signal("played"), layout.room("out")

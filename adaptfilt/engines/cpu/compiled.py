@@ -229,7 +229,14 @@ class Workspace:
     def _block_function(self, job: Job, rows: bool, N: int, every: int) -> Callable[..., int]:
         """Return the code for this block."""
         algorithm, variant = self._algorithm, None
-        if algorithm.gain and not algorithm.feed and not rows and N > 1 and (not every or every >= MIN_RUN):
+        if (
+            algorithm.gain
+            and not algorithm.feed
+            and not rows
+            and N > 1
+            and (not every or every >= MIN_RUN)
+            and self._sps <= self._taps
+        ):
             M, sps = self._taps, self._sps
             longer = self._inputs * (M % sps or min(sps, M))
             gated = job.skip or (job.mu is not None and not algorithm.stands_still)

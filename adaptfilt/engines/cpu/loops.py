@@ -263,9 +263,10 @@ def newest_first(stream: Any, line: Any, x: Any) -> None:
         stream[T + k] = line[M - 1 - k]
 
 
-def assembled(stream: Any, M: int, start: int, u: Any) -> Any:
+def assembled(stream: Any, line: Any, start: int, u: Any) -> Any:
     """Write the windows of all inputs whose newest samples stand at start to u, and return it."""
-    for q in range(len(stream)):
+    C, M = line.shape
+    for q in range(C):
         for k in range(M):
             u[q * M + k] = stream[q, start + k]
     return u
