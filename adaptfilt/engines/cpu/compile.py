@@ -117,7 +117,16 @@ def _part(function: Any) -> Any:
 
     inline = not DEBUG and function.__name__ != "lookahead"  # whose registers are its own
     options = {**_OPTIONS, **_NO_WRAPPERS, "forceinline": inline, "pipeline_class": Part}
-    return numba.njit(**options)(function)
+    part: Any = numba.njit(**options)(function)
+    template = part.get_call_template
+
+    def for_all_integers(args: Any, kws: Any) -> Any:
+        """Find the code for a call; Numba would compile it anew for each constant integer it is given."""
+        plain = [numba.types.unliteral(a) if isinstance(a, numba.types.IntegerLiteral) else a for a in args]
+        return template(plain, kws)
+
+    part.get_call_template = for_all_integers
+    return part
 
 
 def _known(function: Any) -> bool:
