@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import AdaptiveFilter, Output
 from adaptfilt.checks import DivergenceError
-from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.constellation import Constellation
+from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.features import Polynomial, RandomFourier, Volterra
 from adaptfilt.filters.gradient.lmf import LMF
 from adaptfilt.filters.gradient.lms import LMS

@@ -10,9 +10,15 @@ from numba.extending import overload
 from adaptfilt.engines import words
 from adaptfilt.engines.cpu.memory import assign
 from adaptfilt.engines.cpu.native import DEBUG
+from adaptfilt.engines.cpu.numba_parts import Part
 
 # NaN and infinity stay honoured. Entry by entry there is no sum to reorder, and the sign of zero counts.
-_FAST: Any = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "boundscheck": DEBUG}
+_FAST: Any = {
+    "fastmath": {"reassoc", "contract", "arcp", "nsz"},
+    "boundscheck": DEBUG,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": Part,
+}
 _EXACT: Any = {"fastmath": {"contract"}, "boundscheck": DEBUG, "error_model": "numpy"}
 _SCALARS = """
 def word({names}, out=None):
