@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from adaptfilt.base.linear import LinearFilter
+from adaptfilt.base.recursive import RecursiveFilter
 from adaptfilt.base.stream import AdaptiveFilter, Output
 from adaptfilt.checks import DivergenceError
 from adaptfilt.constellation import Constellation
@@ -31,6 +32,7 @@ from adaptfilt.filters.gradient.sign_data import SignData
 from adaptfilt.filters.gradient.sign_error import SignError
 from adaptfilt.filters.gradient.sign_sign import SignSign
 from adaptfilt.filters.least_squares.affine_projection import AffineProjection
+from adaptfilt.filters.least_squares.lattice_rls import LatticeRLS
 from adaptfilt.filters.least_squares.rls import RLS
 from adaptfilt.gradient.filter import GradientFilter
 from adaptfilt.once import ap, lms, nlms, rls
@@ -50,10 +52,12 @@ __all__ = [
     "Constellation",
     "DivergenceError",
     "GradientFilter",
+    "LatticeRLS",
     "LinearFilter",
     "Output",
     "Polynomial",
     "RandomFourier",
+    "RecursiveFilter",
     "SignData",
     "SignError",
     "SignSign",

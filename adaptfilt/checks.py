@@ -38,6 +38,11 @@ def positive_int(name: str, value: Any) -> int:
     return number
 
 
+def natural(name: str, value: Any) -> int:
+    """Return value as an int >= 0."""
+    return 0 if type(value) is int and value == 0 else positive_int(name, value)
+
+
 def as_batch(batch: Any) -> tuple[int, ...]:
     """Return a batch shape as a tuple of ints >= 1."""
     sizes = batch if isinstance(batch, tuple | list | torch.Size) else (batch,)
@@ -141,6 +146,11 @@ def check_known(name: str, value: Block) -> None:
 def finite_samples(x: Any) -> Any:
     """Return which samples of a block are finite."""
     return np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
+
+
+def zeros_like_block(like: Any, shape: tuple[int, ...]) -> Any:
+    """Return zeros of a shape, as an array or tensor like another block."""
+    return np.zeros(shape, like.dtype) if isinstance(like, np.ndarray) else like.new_zeros(shape)
 
 
 def zeroed(x: Any) -> Any:

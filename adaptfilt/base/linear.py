@@ -20,9 +20,11 @@ from adaptfilt.checks import (
     check_known,
     check_same_kind,
     finite_samples,
+    natural,
     plainly_fit,
     positive_int,
     zeroed,
+    zeros_like_block,
 )
 from adaptfilt.engines.algorithm import Job, Result
 from adaptfilt.engines.choose import choose, tracked
@@ -152,7 +154,12 @@ class LinearFilter(ParametricFilter):
 
     def _carried(self) -> dict[str, Tensor]:
         signals: Any = {name: self._buffers[name] for name in self._own_signals}
-        return {**super()._carried(), **signals, **({"phase": self.phase} if self.sps > 1 else {})}
+        return {
+            "w": self._buffers["w"],
+            **super()._carried(),
+            **signals,
+            **({"phase": self.phase} if self.sps > 1 else {}),
+        }
 
     def _places(self) -> list[Any]:
         w, line, *others = super()._places()
@@ -224,7 +231,7 @@ class LinearFilter(ParametricFilter):
         if self.algorithm.blind:
             if d is not None:
                 raise TypeError(f"{name} is blind: d cannot be given")
-            return _zeros(x, (*self._filters, length))
+            return zeros_like_block(x, (*self._filters, length))
         if d is None and not self.algorithm.unknown:
             raise TypeError(f"{name} needs d, the desired signal")
         if d is not None:
@@ -252,7 +259,7 @@ class LinearFilter(ParametricFilter):
         missing = length - (0 if d is None else d.shape[-1])
         if not missing:
             return d
-        end = _zeros(x, (*self._filters, missing)) * np.nan
+        end = zeros_like_block(x, (*self._filters, missing)) * np.nan
         if d is None:
             return end
         return np.concatenate([d, end], -1) if isinstance(d, np.ndarray) else torch.cat([d, end], -1)
@@ -270,7 +277,7 @@ class LinearFilter(ParametricFilter):
         good = good.all(-1) if rows else good if self.inputs is None else good.all(-2)
         newest = self.passed_over
         if good.shape[-1]:
-            newest = ~torch.as_tensor(good[..., -1])
+            newest = ~torch.as_tensor(good[..., -1], device=self.device)
         if self.sps > 1:
             good, newest = self._good_outputs(good, offset, d.shape[-1])
         if self.outputs is not None:
@@ -286,7 +293,7 @@ class LinearFilter(ParametricFilter):
 
     def _good_outputs(self, good: Any, offset: int, length: int) -> tuple[Any, Any]:
         """Return which outputs follow finite samples, counted from the output before, and whether one since was not."""
-        own = torch.as_tensor(good)
+        own = torch.as_tensor(good, device=self.device)
         before = torch.ones((*own.shape[:-1], self.sps - 1 - offset), dtype=torch.bool, device=own.device)
         if self.sps - 1 - offset > 0:
             before = before & ~self.passed_over.unsqueeze(-1)
@@ -359,7 +366,7 @@ class LinearFilter(ParametricFilter):
         """Refuse bad input, and return it as a job in which no d is valid."""
         check_block("x", x, self.line.samples, (*self._axes("x"), None))
         offset = 0 if self.sps == 1 else self._offset()
-        d = _zeros(x, (*self._filters, self._outputs_of(x.shape[-1])))
+        d = zeros_like_block(x, (*self._filters, self._outputs_of(x.shape[-1])))
         d = d if self.algorithm.blind else d * np.nan
         if self.algorithm.unknown and self.delay:
             d, waiting = self._delayed(d)
@@ -408,13 +415,3 @@ class LinearFilter(ParametricFilter):
         if self.features is not None:
             return self.features(u).to(self.dtype).unsqueeze(-2)
         return u.reshape(*self.batch, 1, -1)
-
-
-def natural(name: str, value: Any) -> int:
-    """Return value as an int >= 0."""
-    return 0 if isinstance(value, int) and value == 0 else positive_int(name, value)
-
-
-def _zeros(like: Any, shape: tuple[int, ...]) -> Any:
-    """Return zeros of the kind of a block."""
-    return np.zeros(shape, like.dtype) if isinstance(like, np.ndarray) else like.new_zeros(shape)

@@ -129,7 +129,7 @@ class ParametricFilter(AdaptiveFilter):
 
     def _carried(self) -> dict[str, Tensor]:
         """Return all that the filter carries."""
-        found: Any = {name: self._buffers[name] for name in ("w", *self.algorithm.states)}
+        found: Any = {name: self._buffers[name] for name in self.algorithm.states}
         return {**found, "line": self.line.samples, "passed_over": self.passed_over}
 
     def _restart(self, mask: Tensor | None = None) -> None:
@@ -140,8 +140,8 @@ class ParametricFilter(AdaptiveFilter):
                 raise ValueError(f"start() must return states, {', '.join(self.algorithm.states)}, got {unknown[0]}")
             new = {}
             for name, own in carried.items():
-                value = torch.as_tensor(starts.get(name, 0.0)).to(self.device)
-                first = value.to(own.dtype).expand(own.shape) if value.ndim else own.new_full(own.shape, value.item())
+                value = torch.as_tensor(starts.get(name, 0.0), device=self.device)
+                first = value.to(own.dtype).expand(own.shape)
                 new[name] = first if mask is None else torch.where(_over(mask, own), first, own)
             self._commit(new)
         self._fresh = mask is None
@@ -188,7 +188,8 @@ class ParametricFilter(AdaptiveFilter):
 
     def _forget(self) -> None:
         """Make anew what follows from the filter's attributes."""
-        alone = not self._filters and self.inputs is None and self.engine in ("auto", "compiled") and self.w.is_cpu
+        alone = not self._filters and self.inputs is None and self.engine in ("auto", "compiled")
+        alone = alone and self.line.samples.is_cpu
         self.__dict__.update(_given=None, _free=[], _skips=self.nonfinite == "skip", _alone=alone)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -278,13 +279,12 @@ class ParametricFilter(AdaptiveFilter):
 
     def _lay_out(self) -> None:
         """Refuse state of another shape, put in place behind the filter's back, and lay it out without gaps."""
-        kinds = {"w": (False, self._weight_shape()), **self._state_kinds()}
+        kinds, carried = {"w": (False, self._weight_shape()), **self._state_kinds()}, self._carried()
         for name, (real, shape) in kinds.items():
-            tensor, dtype = self._buffers[name], self.dtype.to_real() if real else self.dtype
-            assert tensor is not None
+            tensor, dtype = carried[name], self.dtype.to_real() if real else self.dtype
             if tensor.shape != shape or tensor.dtype != dtype:
                 raise ValueError(f"{name} must have shape {shape}, {dtype}, got {tuple(tensor.shape)}, {tensor.dtype}")
-        for tensor in self._carried().values():
+        for tensor in carried.values():
             tensor.data = tensor.data.contiguous()
 
     def _weight_shape(self) -> tuple[int, ...]:

@@ -3,10 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from adaptfilt.base.parameters import ParametricFilter
+from adaptfilt.checks import (
+    check_block,
+    check_finite,
+    check_same_kind,
+    finite_samples,
+    plainly_fit,
+    positive_int,
+    zeroed,
+    zeros_like_block,
+)
+from adaptfilt.engines.algorithm import Job, Result
+from adaptfilt.engines.choose import choose
+from adaptfilt.engines.cpu import compiled
+from adaptfilt.engines.tensors import parts
 
 
 class RecursiveFilter(ParametricFilter):
@@ -20,7 +35,7 @@ class RecursiveFilter(ParametricFilter):
         The algorithm's parameters, which become attributes.
     batch, dtype, device, nonfinite, adapt_in_eval, engine
         As for `AdaptiveFilter`; engine "compiled" or "reference", the same function uncompiled. There are no inputs,
-        outputs and w0, gradients are not followed, and the state lies on the CPU.
+        outputs, features and w0; the state lies on the CPU; gradients are refused.
 
     Attributes
     ----------
@@ -28,13 +43,14 @@ class RecursiveFilter(ParametricFilter):
         The weights that stand for the recursion, such as its impulse response; read-only.
     """
 
+    _stale: bool  # samples have come since w was written
+
     def __init__(self, taps: int, params: Mapping[str, Any], **common: Any) -> None:
         for name in ("inputs", "outputs", "w0", "features", "sps"):
-            if common.get(name) is not None:
+            if name in common:
                 raise TypeError(f"{type(self).__name__} is a recursion: {name} cannot be given")
         super().__init__(taps, params, **common)
-        self.register_buffer("_w", torch.zeros(*self.batch, self._weights, dtype=self.dtype, device=self.device))
-        self._stale = True
+        self.register_buffer("_w", torch.zeros(*self.batch, self.taps, dtype=self.dtype, device=self.device))
         self._register_state()
         self._restart()
         self._forget()
@@ -47,6 +63,135 @@ class RecursiveFilter(ParametricFilter):
     @property
     def w(self) -> Tensor:  # type: ignore[override]
         """The weights that stand for the recursion."""
+        own: Any = self._buffers["_w"]
         if self._stale:
-            self._adapt(self._job(self.line.samples[..., :0], self.line.samples[..., :0]))
-        return self._buffers["_w"]  # type: ignore[return-value]
+            none = own[..., :0]
+            with self._lock:
+                self._run(self._job(none, none))
+        return own
+
+    def _carried(self) -> dict[str, Tensor]:
+        return {**super()._carried(), "w": self._buffers["_w"]}  # type: ignore[dict-item]
+
+    def _restart(self, mask: Tensor | None = None) -> None:
+        super()._restart(mask)
+        self.__dict__["_stale"] = True
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Take over a state, as `torch.nn.Module.load_state_dict`; one that does not fit changes nothing."""
+        try:
+            return super().load_state_dict(*args, **kwargs)
+        finally:
+            self.__dict__["_stale"] = True
+
+    def _quick(self, verb: str, x: Any, d: Any) -> Any:
+        if verb == "adapt":
+            self._refuse_adapt()
+        out = super()._quick(verb, x, d)
+        if out is not None:
+            self.__dict__["_stale"] = True
+        return out
+
+    def _adapt_on(self, e: Any) -> None:
+        self._refuse_adapt()
+
+    def _refuse_adapt(self) -> None:
+        raise TypeError(f"{type(self).__name__} is a recursion, which takes d: call step(x, d) in place of adapt(e)")
+
+    # A block
+
+    def _check(self, x: Any, d: Any, mu: Any, record_every: Any, regressors: bool, path: Any) -> Job:
+        """Refuse bad input, and return it as a job."""
+        name = type(self).__name__
+        if regressors or path is not None:
+            raise TypeError(f"{name} is a recursion: {'regressors' if regressors else 'path'} cannot be given")
+        if self.algorithm.blind:
+            if d is not None:
+                raise TypeError(f"{name} is blind: d cannot be given")
+            d = self._unknown(x)
+        elif d is None:
+            raise TypeError(f"{name} needs d, the desired signal")
+        elif not plainly_fit(x, d, self.line.samples, self.batch):
+            check_block("x", x, self.line.samples, (*self.batch, None))
+            check_block("d", d, self.line.samples, (*self.batch, None))
+            check_same_kind(x, d)
+            if x.shape != d.shape:
+                raise ValueError(f"x and d must have the same length, got {x.shape[-1]} and {d.shape[-1]} samples")
+        steps = None if mu is None else self._step_sizes(mu, tuple(d.shape))
+        job = self._admitted(x, d)
+        job.every = 0 if record_every is None else min(positive_int("record_every", record_every), d.shape[-1] + 1)
+        job.mu = steps
+        return job
+
+    def _unknown(self, x: Any) -> Any:
+        """Return a d for a block without one: zeros for a blind recursion, else NaN."""
+        check_block("x", x, self.line.samples, (*self.batch, None))
+        zeros = zeros_like_block(x, tuple(x.shape))
+        return zeros if self.algorithm.blind else zeros * np.nan
+
+    def _admitted(self, x: Any, d: Any) -> Job:
+        """Return a job whose samples are finite or marked."""
+        moves = {}
+        if self._skips:
+            good = finite_samples(x)
+            if x.shape[-1]:
+                moves["passed_over"] = ~torch.as_tensor(good[..., -1], device=self.device)
+            known = good & finite_samples(d)
+            x = zeroed(x)
+            d = np.where(known, d, np.nan).astype(d.dtype) if isinstance(d, np.ndarray) else d.where(known, torch.nan)
+        job = self._job(x, d)
+        job.moves = moves
+        return job
+
+    def _job(self, x: Any = None, d: Any = None) -> Job:
+        """Return a block for an engine; without signals, what a workspace is made for."""
+        buffers: Any = self._buffers
+        algorithm, params = self.algorithm, self._params()
+        return Job(
+            algorithm, x, d, buffers["_w"], self.line.samples, {k: buffers[k] for k in algorithm.state}, params,
+            {k: buffers[k] for k in algorithm.vectors}, {}, self.batch, self.batch, scratch=self._scratch,
+            skip=self._skips, gradient=self._wants_gradient(x, d),
+        )  # fmt: skip
+
+    def _places(self) -> list[Any]:
+        buffers: Any = self._buffers
+        names = (*self.algorithm.states, *self.algorithm.vectors)
+        return [buffers["_w"], self.line.samples, *[buffers[name] for name in names]]
+
+    def _adapt(self, job: Job) -> tuple[Any, Any, Any]:
+        """Have an engine run a block; the state changes whole or not at all."""
+        result = self._run(job)
+        w, shape = result.w if result.record is None else result.record, job.d.shape
+        record = () if result.record is None else (w.shape[-2],)
+        return result.y.reshape(shape), result.e.reshape(shape), w.reshape(*self.batch, *record, self.taps)
+
+    def _run(self, job: Job) -> Result:
+        if choose(self.engine, job) == "compiled":
+            workspace = self._workspace()
+            try:
+                result = compiled.run(job, workspace)
+            finally:
+                self._free.append(workspace)
+        else:
+            result = parts.run_recursion(job)
+            self._commit(result.carried)
+        self.__dict__.update(_fresh=False, _stale=False)
+        if job.moves:
+            self._commit(job.moves)
+        return result
+
+    def _hold(self, job: Job) -> tuple[Any, Any, Any]:
+        """Filter with weights that stand still."""
+        job.mu = 0.0
+        return self._adapt(job)
+
+    def _check_input(self, x: Any) -> Job:
+        """Refuse bad input, and return it as a job in which no d is known."""
+        job = self._admitted(x, self._unknown(x))
+        if not job.skip:
+            check_finite("x", x)
+        job.skip = True
+        return job
+
+    def _filter(self, job: Job) -> Any:
+        return self._hold(job)[0]

@@ -154,9 +154,10 @@ class Algorithm:
             raise ValueError(f"{label}: a gain has no scratch")
         if name != "update" and "leak" in own and self.gain:
             raise ValueError(f"{label}: leak acts on the weights by itself, and is no argument")
-        clash = {*self.states} & ({"mu", "leak"} | set().union(*SUPPLIED.values()) | {*self.vectors})
+        others = {"mu", "leak", "taps"} | set().union(*SUPPLIED.values()) | {*self.vectors}
+        clash = ({*self.states} & others) | ({*self.scratch_kinds} & (others | {*self.states, *self.params}))
         if clash:
-            raise ValueError(f"state {', '.join(sorted(clash))} has a name that means something else")
+            raise ValueError(f"{label}: {', '.join(sorted(clash))} has a name that means something else")
 
     def _check_returned(self) -> None:
         """Refuse a gain or update that plainly does not return its states."""

@@ -39,8 +39,8 @@ def sample_(a_):
     return {run}({rule}, memory, a, array(a[0], ({io},), 0.0), a[1], a[2], LIKE)
 """
 _LOOPS = (
-    "Ahead", "Call", "Filter", "Recursion", "Rule", "assembled", "block", "from_phases", "heard", "lag_of", "look_ahead",
-    "note_lag", "note_outputs", "one_by_one", "push_sample", "recalled", "recursive", "recursive_sample", "sample",
+    "Ahead", "Call", "Filter", "Recursion", "Rule", "assembled", "block", "from_phases", "heard", "lag_of",
+    "look_ahead", "note_lag", "note_outputs", "one_by_one", "push_sample", "recalled", "recursive", "recursive_sample", "sample",
     "take_in", "take_in_direction", "to_phases", "with_fed", "write_directions", "write_inputs", "write_phases",
 )  # fmt: skip
 _MEMORY = ("array", "assign", "assign_all", "correlation", "finite", "output_and_error")
@@ -311,23 +311,23 @@ def _kernel(algorithm: Algorithm, layout: Layout, variant: Variant) -> str:
         before = layout.signal("before")
         end.append(f"{layout.signal('lag')}[0] = lag\n    note_lag(own, {before}, call.outputs)")
     begin.append(f"return lag_of(own.stream, {before}, own.line.shape[1])" if lagged else "return LIKE[0]")
+    gain = f"r = {called}\n    return TYPE(r[0]), {renewed}" if states else f"return TYPE({called}), s"
+    outputs, directions = "part.y[start:stop]", "None"
+    if hears:
+        outputs = f"{layout.room('out')}[start : len({layout.signal('played')}) + stop]"
+    if directed:
+        directions = f"{layout.room('stream_v')}[:, start:stop]"
     phases = f"own.w, {layout.room('phases')}, own.line.shape[1], call.sps" if phased else ""
     return _defined(
         {
-            "gain(e, energy, y, d, lag, mu, p, s)": f"r = {called}\n    return TYPE(r[0]), {renewed}"
-            if states
-            else f"return TYPE({called}), s",
+            "gain(e, energy, y, d, lag, mu, p, s)": gain,
             "error(y, d, p, s)": f"return output_and_error({error}, y, LIKE[0])",
             "kernel(x, v, d, mu, own, lag, w, y, e)": f"s, lag = lookahead({', '.join(arguments)})\n"
             "    assign_all(own.state, s)\n    return lag",
             "begin(own, part, call, like)": "\n    ".join(begin),
             "weights(own, call)": f"return to_phases({phases})" if phased else "return own.w",
-            "outputs(own, part, start, stop)": f"return {layout.room('out')}[start : len({layout.signal('played')}) + stop]"
-            if hears
-            else "return part.y[start:stop]",
-            "directions(own, start, stop)": f"return {layout.room('stream_v')}[:, start:stop]"
-            if directed
-            else "return None",
+            "outputs(own, part, start, stop)": f"return {outputs}",
+            "directions(own, start, stop)": f"return {directions}",
             "join(own, call)": f"from_phases({phases})" if phased else "pass",
             "end(own, part, call, lag)": "\n    ".join(end),
             **_conditions(algorithm),
