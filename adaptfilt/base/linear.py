@@ -5,6 +5,7 @@ what comes back is given back in kind by the verb.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -161,10 +162,14 @@ class LinearFilter(ParametricFilter):
             **({"phase": self.phase} if self.sps > 1 else {}),
         }
 
-    def _places(self) -> list[Any]:
-        w, line, *others = super()._places()
-        buffers: Any = self._buffers
-        return [w, line, *[buffers[k] for k in self._own_signals if k != "waiting"], *others]
+    @cached_property
+    def _places(self) -> tuple[str, ...]:
+        return ("w", *self._job_signals, *self.algorithm.states, *self.algorithm.vectors)
+
+    @cached_property
+    def _job_signals(self) -> tuple[str, ...]:
+        """Names of the signals that an engine moves."""
+        return tuple(k for k in self._own_signals if k != "waiting")
 
     def _forget(self) -> None:
         super()._forget()
@@ -305,13 +310,18 @@ class LinearFilter(ParametricFilter):
     def _job(self, x: Any = None, d: Any = None) -> Job:
         """Return a block for an engine; without signals, what a workspace is made for."""
         buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
-        algorithm, params, start = self.algorithm, self._params(), self._start_weights()
+        params, start, names = self._params(), self._start_weights(), self._places[1:]
+        own = {k: buffers[k] for k in names} if names else {}
+        states, vectors, signals = (
+            ({k: own[k] for k in kind} for kind in (self.algorithm.states, self.algorithm.vectors, self._job_signals))
+            if names
+            else ({}, {}, {})
+        )
         learned = () if self.features is None else tuple(self.features.parameters())
         return Job(
-            algorithm, x, d, start, self._samples(), {k: buffers[k] for k in algorithm.state}, params,
-            {k: buffers[k] for k in algorithm.vectors}, {k: buffers[k] for k in self._own_signals if k != "waiting"},
-            self.batch, self._filters, self.inputs or 1, None, 0, self.sps, 0, False, self._skips,
-            self._wants_gradient(x, d, start, *learned), False, self.features, self._scratch,
+            self.algorithm, x, d, start, self._samples(), states, params, vectors, signals, self.batch, self._filters,
+            self.inputs or 1, None, 0, self.sps, 0, False, self._skips, self._wants_gradient(x, d, start, *learned),
+            False, self.features, self._scratch,
         )  # fmt: skip
 
     def _samples(self) -> Tensor:
@@ -351,41 +361,47 @@ class LinearFilter(ParametricFilter):
 
     def _hold(self, job: Job) -> tuple[Any, Any, Any]:
         """Filter with weights that stand still and return the errors all the same."""
-        if not self.algorithm.plain:
-            job.mu = 0.0
-            return self._adapt(job)
-        if not job.skip:
-            check_finite("d", job.d)
-        y = self._filter(job)
-        e, w = as_tensor(job.d, self.dtype, self.device) - y, self.w.clone()
-        if job.every:
-            w = w.unsqueeze(-2).repeat_interleave(job.d.shape[-1] // job.every, -2)
-        return y, e, w
+        if self.algorithm.plain and choose(self.engine, job) != "compiled":
+            if not job.skip:
+                check_finite("d", job.d)
+            y = self._all_at_once(job)
+            e, w = as_tensor(job.d, self.dtype, self.device) - y, self.w.clone()
+            if job.every:
+                w = w.unsqueeze(-2).repeat_interleave(job.d.shape[-1] // job.every, -2)
+            return y, e, w
+        fresh, job.mu = self._fresh, 0.0
+        out = self._adapt(job)
+        self.__dict__["_fresh"] = fresh
+        return out
 
     def _check_input(self, x: Any) -> Job:
         """Refuse bad input, and return it as a job in which no d is valid."""
         check_block("x", x, self.line.samples, (*self._axes("x"), None))
         offset = 0 if self.sps == 1 else self._offset()
         d = zeros_like_block(x, (*self._filters, self._outputs_of(x.shape[-1])))
-        d = d if self.algorithm.blind else d * np.nan
-        if self.algorithm.unknown and self.delay:
-            d, waiting = self._delayed(d)
-        moves = {} if not self.delay else {"waiting": waiting}
+        unknown = not (self.algorithm.blind or self.algorithm.plain)
+        d, moves = d * np.nan if unknown else d, {}
+        if self.delay:
+            d, moves["waiting"] = self._delayed(d)
         if self._skips:
-            x, d, moves["passed_over"] = self._marked(x, d, False, offset)
-        else:
+            x, marked, moves["passed_over"] = self._marked(x, d, False, offset)
+            d = d if self.algorithm.plain else marked
+        elif unknown:
             check_finite("x", x)
         if self.sps > 1:
             moves["phase"] = (self.phase + x.shape[-1]) % self.sps
         job = self._job(x, d)
-        job.offset, job.skip, job.moves = offset, True, moves
+        job.offset, job.skip, job.moves = offset, unknown, moves
         return job
 
     def _filter(self, job: Job) -> Any:
         """Filter with weights that stand still."""
-        if not self.algorithm.plain:
-            job.mu = 0.0
-            return self._adapt(job)[0]
+        if self.algorithm.plain and choose(self.engine, job) != "compiled":
+            return self._all_at_once(job)
+        return self._hold(job)[0]
+
+    def _all_at_once(self, job: Job) -> Any:
+        """Filter with weights that stand still, in torch."""
         if not job.skip:
             check_finite("x", job.x)
         y, carried = combine(job)

@@ -14,10 +14,10 @@ from adaptfilt.engines.algorithm import Algorithm, Job, Kind
 from adaptfilt.engines.choose import ENGINES, tracked
 from adaptfilt.engines.cpu import compiled
 
-_VERBS = {
+_VERBS: dict[str, Any] = {
     "step": compiled.Workspace.step,
-    "predict": lambda workspace, x, d: workspace.predict(x),
-    "adapt": lambda workspace, x, d: workspace.adapt(d),
+    "predict": compiled.Workspace.predict,
+    "adapt": compiled.Workspace.adapt,
 }
 
 
@@ -260,22 +260,24 @@ class ParametricFilter(AdaptiveFilter):
         except IndexError:
             with self._lock:  # wait for the call of another thread
                 workspace = free.pop() if free else None
-        places = [t.data_ptr() for t in self._places()]
+        buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
+        line: Any = self._modules["line"]
+        places = [line._buffers["samples"].data_ptr()]
+        for name in self._places:
+            places.append(buffers[name].data_ptr())
         if workspace is None or workspace.places != places:
             self._lay_out()
             job = self._job()
-            job.w = self._places()[0]
+            job.w = buffers[self._places[0]]
             workspace = compiled.Workspace(job)
         if workspace.params is not self._given:
             workspace.set_parameters(self._params(), self._skips)
         return workspace
 
-    def _places(self) -> list[Any]:
-        """Return the tensors that compiled code works on."""
-        buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
-        line: Any = self._modules["line"]
-        names = (*self.algorithm.states, *self.algorithm.vectors)
-        return [buffers["w"], line._buffers["samples"], *[buffers[name] for name in names]]
+    @cached_property
+    def _places(self) -> tuple[str, ...]:
+        """Names of the buffers that compiled code works on, the weights first."""
+        return ("w", *self.algorithm.states, *self.algorithm.vectors)
 
     def _lay_out(self) -> None:
         """Refuse state of another shape, put in place behind the filter's back, and lay it out without gaps."""
@@ -293,19 +295,20 @@ class ParametricFilter(AdaptiveFilter):
 
     def _quick(self, verb: str, x: Any, d: Any) -> Any:
         """Take one number at speed; None where a block of one is needed."""
-        if not self._alone or (verb == "step" and not (self.training or self.adapt_in_eval)):
+        own = self.__dict__
+        if not own["_alone"] or (verb == "step" and not (own["training"] or own["adapt_in_eval"])):
             return None
         workspace = self._workspace()
         try:
-            if verb == "adapt" and self._skips:
+            if own["_skips"]:
                 workspace.passed_over = bool(self.passed_over)
             out = _VERBS[verb](workspace, x, d)
-            if self._skips:
+            if own["_skips"]:
                 self.passed_over.fill_(workspace.passed_over)
-            self.__dict__["_fresh"] = False
-            return True if out is None else out
+            own["_fresh"] = False
+            return out
         finally:
-            self._free.append(workspace)
+            own["_free"].append(workspace)
 
     def _wants_gradient(self, *given: Any) -> bool:
         """Say whether anything in this call requires gradients."""

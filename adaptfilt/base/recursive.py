@@ -1,6 +1,7 @@
 """Filters that are no y = w^T u, such as lattices: per sample, whatever their function says."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -153,10 +154,9 @@ class RecursiveFilter(ParametricFilter):
             skip=self._skips, gradient=self._wants_gradient(x, d),
         )  # fmt: skip
 
-    def _places(self) -> list[Any]:
-        buffers: Any = self._buffers
-        names = (*self.algorithm.states, *self.algorithm.vectors)
-        return [buffers["_w"], self.line.samples, *[buffers[name] for name in names]]
+    @cached_property
+    def _places(self) -> tuple[str, ...]:
+        return ("_w", *self.algorithm.states, *self.algorithm.vectors)
 
     def _adapt(self, job: Job) -> tuple[Any, Any, Any]:
         """Have an engine run a block; the state changes whole or not at all."""

@@ -174,12 +174,12 @@ class Algorithm:
                 wanted = ", ".join([first, *self.states])
                 raise ValueError(f"{self.function.__name__} must return {wanted}, got {ast.unparse(value)}")
 
-    @property
+    @cached_property
     def structure(self) -> str:
         """The name of the structure."""
         return next(name for name in STRUCTURES if getattr(self, name) is not None)
 
-    @property
+    @cached_property
     def function(self) -> Callable[..., Any]:
         """The function that names the structure."""
         return getattr(self, self.structure)
@@ -219,7 +219,7 @@ class Algorithm:
         ]  # fmt: skip
         return tuple(dict.fromkeys(found))
 
-    @property
+    @cached_property
     def leaks(self) -> bool:
         """Whether the filter has a leakage: beside a step size that is its own."""
         return self.gain is not None and "mu" in self.params
@@ -229,17 +229,17 @@ class Algorithm:
         """Whether the lag is asked for."""
         return "lag" in names(self.function)
 
-    @property
+    @cached_property
     def blind(self) -> bool:
         """Whether there is no desired signal."""
         return all("d" not in names(f) for f in self.functions.values()) and (self.error or self.recursion) is not None
 
-    @property
+    @cached_property
     def plain(self) -> bool:
         """Whether y = w^T u of the line alone and e = d - y."""
         return self.recursion is None and self.error is None and self.feed is None
 
-    @property
+    @cached_property
     def stands_still(self) -> bool:
         """Whether mu = 0 by itself leaves all but the signals alone."""
         return self.gain is not None and "mu" in names(self.gain) and not self.states

@@ -36,6 +36,8 @@ def choose(engine: str, job: Job) -> str:
         if isinstance(value, Tensor):
             check_plain(name, value)
     if engine == "auto":
+        if job.w.is_cpu and not job.gradient:
+            return "compiled"
         able = next((name for name in _CANNOT if _why_not(name, job) is None), None)
         if able is not None:
             return able

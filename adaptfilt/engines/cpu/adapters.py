@@ -40,8 +40,9 @@ def sample_(a_):
 """
 _LOOPS = (
     "Ahead", "Call", "Filter", "Recursion", "Rule", "assembled", "block", "from_phases", "heard", "lag_of",
-    "look_ahead", "note_lag", "note_outputs", "one_by_one", "push_sample", "recalled", "recursive", "recursive_sample", "sample",
-    "take_in", "take_in_direction", "to_phases", "with_fed", "write_directions", "write_inputs", "write_phases",
+    "look_ahead", "note_lag", "note_outputs", "one_by_one", "push_sample", "recalled", "recursive",
+    "recursive_sample", "sample", "take_in", "take_in_direction", "to_phases", "with_fed", "write_directions",
+    "write_inputs", "write_phases",
 )  # fmt: skip
 _MEMORY = ("array", "assign", "assign_all", "correlation", "finite", "output_and_error")
 
@@ -295,6 +296,7 @@ def _kernel(algorithm: Algorithm, layout: Layout, variant: Variant) -> str:
     arguments = [
         "gain", "error" if algorithm.error else "None", "valid, moves" if variant.gated else "None, None", "x",
         "v" if directed else "None", longer, shorter if variant.shorter else "None", "d, mu",
+        "True" if variant.longer + variant.shorter > 1 else "None",
         "own.p[-1]" if variant.leaks else "None", _tuple(p),
         _tuple([f"{c}(own.state[{i}][0])" for i, c in enumerate(cast)]), "lag, w, y, e",
         layout.room("path") if hears else "None",

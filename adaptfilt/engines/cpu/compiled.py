@@ -44,11 +44,9 @@ def run(job: Job, workspace: "Workspace") -> Result:
     """
     shape, F = job.d.shape, workspace.weights
     tensors = isinstance(job.x, Tensor)
-    like: Any = (
-        partial(torch.empty, dtype=job.w.dtype, device="cpu") if tensors else partial(empty, dtype=workspace.dtype)
-    )
-    y, e = like(shape), like(shape)
-    record = like((*shape[:-1], shape[-1] // job.every, F)) if job.every else None
+    like, dtype = (_empty_tensor, job.w.dtype) if tensors else (empty, workspace.dtype)
+    y, e = like(shape, dtype), like(shape, dtype)
+    record = like((*shape[:-1], shape[-1] // job.every, F), dtype) if job.every else None
     if job.x.size if isinstance(job.x, np.ndarray) else job.x.numel():
         workspace.block(job, y, e, record)
     return Result(y, e, job.w.clone() if tensors else workspace.w.copy(), record)
@@ -82,7 +80,8 @@ class Workspace:
         own: list[Any] = [job.w, job.line, *(given[name] for name in names), *job.state.values()]
         self._carried = [t.detach() for t in own]
         self._kept = [torch.empty_like(t) for t in self._carried]
-        self.places = [t.data_ptr() for t in (*own, *job.vectors.values())]
+        w, line, *others = own
+        self.places = [t.data_ptr() for t in (line, w, *others, *job.vectors.values())]
         self.w = self._carried[0].numpy()
         real = NUMPY[job.w.dtype.to_real()]
         self._p = np.empty((self._filters, max(len(job.params), 1)), real)
@@ -95,6 +94,9 @@ class Workspace:
         ]
         self._played = 0 if job.played is None else job.played.shape[-1]
         self._layout = self._lay_out(names)
+        self._ahead = algorithm.gain is not None and algorithm.feed is None and job.sps <= self._taps
+        longer = self._taps % job.sps or job.sps
+        self._phases = self._inputs * longer, self._inputs * (job.sps - longer)
         self._shapes = self._row_shapes()
         self._room = self._new_room()
         self._arguments = self._new_arguments(self._room)
@@ -228,22 +230,12 @@ class Workspace:
 
     def _block_function(self, job: Job, rows: bool, N: int, every: int) -> Callable[..., int]:
         """Return the code for this block."""
-        algorithm, variant = self._algorithm, None
-        if (
-            algorithm.gain
-            and not algorithm.feed
-            and not rows
-            and N > 1
-            and (not every or every >= MIN_RUN)
-            and self._sps <= self._taps
-        ):
-            M, sps = self._taps, self._sps
-            longer = self._inputs * (M % sps or min(sps, M))
-            gated = job.skip or (job.mu is not None and not algorithm.stands_still)
-            shorter = self._inputs * min(sps, M) - longer
-            variant = Variant(self._leaks, gated, longer, shorter)
+        variant = None
+        if self._ahead and not rows and N > 1 and (not every or every >= MIN_RUN):
+            gated = job.skip or (job.mu is not None and not self._algorithm.stands_still)
+            variant = Variant(self._leaks, bool(gated), *self._phases)
         if variant not in self._blocks:
-            self._blocks[variant] = block_function(algorithm, self.dtype.name, self._layout, variant)
+            self._blocks[variant] = block_function(self._algorithm, self.dtype.name, self._layout, variant)
         return self._blocks[variant]
 
     def _steps(self, job: Job) -> tuple[Any, int, int, int]:
@@ -356,14 +348,15 @@ class Workspace:
         self._take(loops.STEP, x, d)
         return (complex(io[4], io[5]), complex(io[6], io[7])) if self._complex else (io[4], io[6])
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: Any, _: Any = None) -> Any:
         """Take x in and return y."""
         self._take(loops.PREDICT, x, 0.0)
         return complex(self._io[4], self._io[5]) if self._complex else self._io[4]
 
-    def adapt(self, e: Any) -> None:
+    def adapt(self, _: Any, e: Any) -> bool:
         """Adapt on an error."""
         self._take(loops.ADAPT, 0.0, e)
+        return True
 
     @property
     def passed_over(self) -> bool:
@@ -402,6 +395,11 @@ def call(function: Callable[..., int], arguments: Any) -> int:
     if function(addressof(result), addressof(spare), addressof(arguments)):
         raise RuntimeError(_RAISED)
     return result.value
+
+
+def _empty_tensor(shape: Any, dtype: torch.dtype) -> Tensor:
+    """Return a tensor to be written to, on the CPU whatever torch's default is."""
+    return torch.empty(shape, dtype=dtype, device="cpu")
 
 
 def _address(array: Any) -> int:

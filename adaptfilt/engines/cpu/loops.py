@@ -353,11 +353,9 @@ def write_directions(direction: Any, stream: Any, part: Part, call: Call, like: 
 
 def write_input(row: Any, line: Any, x: Any) -> None:
     """Write [past, part] of one input, oldest first."""
-    M, T = len(line), len(x)
-    for k in range(M - 1):
-        row[k] = line[k + 1]
-    for n in range(T):
-        row[M - 1 + n] = x[n]
+    past = len(line) - 1
+    assign(row[:past], line[1:])
+    assign(row[past : past + len(x)], x)
 
 
 def write_phases(own: Filter, part: Part, call: Call, like: Any) -> None:
