@@ -18,6 +18,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from adaptfilt.base.filtered import FilteredFilter
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.recursive import RecursiveFilter
 from adaptfilt.base.stream import AdaptiveFilter, Output
@@ -34,6 +35,7 @@ from adaptfilt.filters.gradient.sign_sign import SignSign
 from adaptfilt.filters.least_squares.affine_projection import AffineProjection
 from adaptfilt.filters.least_squares.lattice_rls import LatticeRLS
 from adaptfilt.filters.least_squares.rls import RLS
+from adaptfilt.filters.noise_control.fxlms import FxLMS
 from adaptfilt.gradient.filter import GradientFilter
 from adaptfilt.once import ap, lms, nlms, rls
 from adaptfilt.taps import TapDelayLine
@@ -51,6 +53,8 @@ __all__ = [
     "Algorithm",
     "Constellation",
     "DivergenceError",
+    "FilteredFilter",
+    "FxLMS",
     "GradientFilter",
     "LatticeRLS",
     "LinearFilter",

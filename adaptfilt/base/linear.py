@@ -30,6 +30,7 @@ from adaptfilt.checks import (
 from adaptfilt.engines.algorithm import Job, Result
 from adaptfilt.engines.choose import choose, tracked
 from adaptfilt.engines.cpu import compiled
+from adaptfilt.engines.cpu.loops import SIGNALS
 from adaptfilt.engines.tensors import parts
 from adaptfilt.engines.tensors.fixed import combine
 
@@ -88,22 +89,26 @@ class LinearFilter(ParametricFilter):
         self.w0 = None if start is None else self._as_weights("w0", start)
         self.register_buffer("w", torch.zeros(self._weight_shape(), dtype=self.dtype, device=device))
         self._register_state()
+        axes = self.inputs is not None or self.outputs is not None
+        self._simple = not (axes or self.sps > 1 or algorithm.blind or algorithm.unknown)  # x and d have one shape
+        for name, shape in self._signal_shapes().items():
+            self.register_buffer(name, torch.zeros(shape, dtype=self.dtype, device=device))
+        if self.sps > 1:
+            self.register_buffer("phase", torch.zeros((), dtype=torch.int64, device=device))
+        self._restart()
+        self._forget()
+        self._fixed = (*self._fixed, "features", "sps", "delay", "feedback")
+
+    def _signal_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the signals that the filter carries besides its line."""
+        algorithm = self.algorithm
         sizes = {
             "fed": (self.feedback + 1) * (algorithm.feed is not None),
             "before": self._weights * algorithm.lagged,
             "lag": int(algorithm.lagged),
             "waiting": self.delay,
         }
-        axes = self.inputs is not None or self.outputs is not None
-        self._simple = not (axes or self.sps > 1 or algorithm.blind or algorithm.unknown)  # x and d have one shape
-        self._own_signals = tuple(name for name, size in sizes.items() if size)
-        for name in self._own_signals:
-            self.register_buffer(name, torch.zeros(*self._filters, sizes[name], dtype=self.dtype, device=device))
-        if self.sps > 1:
-            self.register_buffer("phase", torch.zeros((), dtype=torch.int64, device=device))
-        self._restart()
-        self._forget()
-        self._fixed = (*self._fixed, "features", "sps", "delay", "feedback")
+        return {name: (*self._filters, size) for name, size in sizes.items() if size}
 
     def _refuse_mixtures(self) -> None:
         """Refuse what does not go together."""
@@ -169,7 +174,17 @@ class LinearFilter(ParametricFilter):
     @cached_property
     def _job_signals(self) -> tuple[str, ...]:
         """Names of the signals that an engine moves."""
-        return tuple(k for k in self._own_signals if k != "waiting")
+        return tuple(k for k in self._own_signals if k in SIGNALS)
+
+    @cached_property
+    def _own_signals(self) -> tuple[str, ...]:
+        """Names of the signals that the filter carries besides its line."""
+        return tuple(self._signal_shapes())
+
+    @property
+    def _plain(self) -> bool:
+        """Whether y = w^T u and e = d - y, so that weights that stand still are a convolution."""
+        return self.algorithm.plain
 
     def _forget(self) -> None:
         super()._forget()
@@ -361,7 +376,7 @@ class LinearFilter(ParametricFilter):
 
     def _hold(self, job: Job) -> tuple[Any, Any, Any]:
         """Filter with weights that stand still and return the errors all the same."""
-        if self.algorithm.plain and choose(self.engine, job) != "compiled":
+        if self._plain and choose(self.engine, job) != "compiled":
             if not job.skip:
                 check_finite("d", job.d)
             y = self._all_at_once(job)
@@ -379,13 +394,13 @@ class LinearFilter(ParametricFilter):
         check_block("x", x, self.line.samples, (*self._axes("x"), None))
         offset = 0 if self.sps == 1 else self._offset()
         d = zeros_like_block(x, (*self._filters, self._outputs_of(x.shape[-1])))
-        unknown = not (self.algorithm.blind or self.algorithm.plain)
+        unknown = not (self.algorithm.blind or self._plain)
         d, moves = d * np.nan if unknown else d, {}
         if self.delay:
             d, moves["waiting"] = self._delayed(d)
         if self._skips:
             x, marked, moves["passed_over"] = self._marked(x, d, False, offset)
-            d = d if self.algorithm.plain else marked
+            d = d if self._plain else marked
         elif unknown:
             check_finite("x", x)
         if self.sps > 1:
@@ -396,7 +411,7 @@ class LinearFilter(ParametricFilter):
 
     def _filter(self, job: Job) -> Any:
         """Filter with weights that stand still."""
-        if self.algorithm.plain and choose(self.engine, job) != "compiled":
+        if self._plain and choose(self.engine, job) != "compiled":
             return self._all_at_once(job)
         return self._hold(job)[0]
 
@@ -409,7 +424,10 @@ class LinearFilter(ParametricFilter):
         return y.reshape(job.d.shape)
 
     def _adapt_on(self, e: Any) -> None:
-        """Adapt on an error by means of the reference engine."""
+        self._adapt_along(e, None)
+
+    def _adapt_along(self, e: Any, direction: Tensor | None) -> None:
+        """Adapt on an error by means of the reference engine; the direction is the regressor if none is given."""
         if self.algorithm.blind:
             raise TypeError(f"{type(self).__name__} is blind: it takes no error from elsewhere")
         check_block("e", e, self.line.samples, (*self._filters, 1))
@@ -420,7 +438,7 @@ class LinearFilter(ParametricFilter):
             passed = self.passed_over if self.outputs is None else self.passed_over.unsqueeze(-1)
             e = torch.where(passed.unsqueeze(-1) | ~torch.isfinite(e), torch.nan, e)
         job = self._job(self._last_regressor(), e)
-        job.rows, job.errors, job.skip, job.gradient = True, True, True, False
+        job.rows, job.errors, job.skip, job.gradient, job.direction = True, True, True, False, direction
         result = parts.run(job, "reference")
         self._commit({k: v for k, v in result.carried.items() if k == "w" or k in self.algorithm.states})
         self.__dict__["_fresh"] = False

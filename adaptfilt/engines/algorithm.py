@@ -287,7 +287,8 @@ class Job:
     vectors : dict of str to Tensor [shape=(any number,)]
     signals : dict of str to Tensor [shape=(B, Q, ...)]
         Signals that some structures carry: "fed", what was fed back, oldest first; "before", the regressor of the
-        last sample, and "lag" of the last sample.
+        last sample, and "lag" of the last sample; "direction", (B, C, M), the newest samples of what updates are made
+        of, "reference", (B, C, S), those of x, and "played", the newest outputs, all oldest first.
     batch, filters : tuple of int
         Shapes of the streams, and of the filters: (*batch, [outputs]).
     inputs : int
@@ -305,13 +306,12 @@ class Job:
         Map from regressors (..., [C,] M) to what the weights combine, (..., F).
     scratch : dict of str to tuple of int
         Shapes of the scratch arrays.
-    direction : Tensor [shape=(B, C, T)] or None
-        What updates are made of, in place of x.
-    direction_line : Tensor [shape=(B, C, M)] or None
+    secondary : Tensor [shape=(S,)] or None
+        The response by which x is filtered for what updates are made of.
+    direction : Tensor [shape=(B, T, F)] or None
+        What updates are made of, with rows.
     path : Tensor [shape=(S,)] or None
         The response through which the errors hear the outputs.
-    played : Tensor [shape=(B, Q, S)] or None
-        The newest outputs before the block, oldest first.
     moves : dict of str to Tensor
         What of the filter changes with the block that no engine knows of.
     """
@@ -338,10 +338,9 @@ class Job:
     errors: bool = False
     features: Callable[[Tensor], Tensor] | None = None
     scratch: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    secondary: Tensor | None = None
     direction: Tensor | None = None
-    direction_line: Tensor | None = None
     path: Tensor | None = None
-    played: Tensor | None = None
     moves: dict[str, Any] = field(default_factory=dict)
 
 

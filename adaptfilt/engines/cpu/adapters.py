@@ -39,9 +39,9 @@ def sample_(a_):
     return {run}({rule}, memory, a, array(a[0], ({io},), 0.0), a[1], a[2], LIKE)
 """
 _LOOPS = (
-    "Ahead", "Call", "Filter", "Recursion", "Rule", "assembled", "block", "from_phases", "heard", "lag_of",
+    "Ahead", "Call", "Filter", "Recursion", "Rule", "assembled", "block", "from_phases", "heard", "input_of", "lag_of",
     "look_ahead", "note_lag", "note_outputs", "one_by_one", "push_sample", "recalled", "recursive",
-    "recursive_sample", "sample", "take_in", "take_in_direction", "to_phases", "with_fed", "write_directions",
+    "recursive_sample", "sample", "take_in", "take_in_direction", "through", "to_phases", "with_fed", "write_direction",
     "write_inputs", "write_phases",
 )  # fmt: skip
 _MEMORY = ("array", "assign", "assign_all", "correlation", "finite", "output_and_error")
@@ -228,7 +228,7 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
     direction = "u"
     if directed:
         stream = layout.room("stream_v")
-        begin.append(f"take_in_direction({layout.signal('direction')}, {stream}, part, call, like)")
+        begin += _directed(layout, "take_in_direction")
         direction = f"{stream}[0, start : start + {M}]"
         if not layout.sliced:
             direction = f"assembled({stream}, own.line, start, {layout.room('u_v')})"
@@ -253,6 +253,17 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
             **_conditions(algorithm),
         }
     )
+
+
+def _directed(layout: Layout, write: str) -> list[str]:
+    """Return the lines that make what updates are made of, input by input."""
+    rooms = (layout.room(name) for name in ("secondary", "unfiltered", "filtered"))
+    response, room, v = rooms
+    filtered = f"through({response}, {layout.signal('reference')}[q], input_of(part.b, q, call, like), {room}, {v})"
+    return [
+        "for q in range(len(own.line) if part.leads else 0):",
+        f"    {write}({layout.signal('direction')}, {layout.room('stream_v')}, q, {filtered})",
+    ]
 
 
 def _defined(bodies: dict[str, str]) -> str:
@@ -303,8 +314,7 @@ def _kernel(algorithm: Algorithm, layout: Layout, variant: Variant) -> str:
     ]  # fmt: skip
     begin, end = ["write_phases(own, part, call, like)" if phased else "write_inputs(own, part, call, like)"], ["pass"]
     if directed:
-        line, stream = layout.signal("direction"), layout.room("stream_v")
-        begin.append(f"write_directions({line}, {stream}, part, call, like)")
+        begin += _directed(layout, "write_direction")
     if hears:
         played, out = layout.signal("played"), layout.room("out")
         begin.append(f"assign({out}[: len({played})], {played})")

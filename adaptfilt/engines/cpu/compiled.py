@@ -75,9 +75,8 @@ class Workspace:
         self._inputs, self._taps, self._sps = job.inputs, job.line.shape[-1], job.sps
         self.weights = job.w.numel() // self._filters
         self._kind, self.dtype, self._algorithm = job.w.dtype, NUMPY[job.w.dtype], algorithm
-        given = {"direction": job.direction_line, **job.signals, "played": job.played}
-        names = tuple(name for name in loops.SIGNALS if given.get(name) is not None)
-        own: list[Any] = [job.w, job.line, *(given[name] for name in names), *job.state.values()]
+        names = tuple(name for name in loops.SIGNALS if name in job.signals)
+        own: list[Any] = [job.w, job.line, *(job.signals[name] for name in names), *job.state.values()]
         self._carried = [t.detach() for t in own]
         self._kept = [torch.empty_like(t) for t in self._carried]
         w, line, *others = own
@@ -85,14 +84,16 @@ class Workspace:
         self.w = self._carried[0].numpy()
         real = NUMPY[job.w.dtype.to_real()]
         self._p = np.empty((self._filters, max(len(job.params), 1)), real)
-        self._mu, self._one, self._path = np.empty(1, real), np.ones(1, real), empty((0,), self.dtype)
+        self._mu, self._one = np.empty(1, real), np.ones(1, real)
+        none = empty((0 if job.secondary is None else len(job.secondary),), self.dtype)
+        self._responses, self._response_at = {"secondary": none, "path": none[:0]}, {"path": 0}
         self._vectors = [v.detach() for v in job.vectors.values()]
         self.part = max(PART // (self._inputs * self._sps), 512) if algorithm.recursion is None else PART
         self._scratch = [
             (shape, real if kind.real else self.dtype)
             for shape, kind in zip(job.scratch.values(), algorithm.scratch_kinds.values(), strict=True)
         ]
-        self._played = 0 if job.played is None else job.played.shape[-1]
+        self._played = job.signals["played"].shape[-1] if "played" in names else 0
         self._layout = self._lay_out(names)
         self._ahead = algorithm.gain is not None and algorithm.feed is None and job.sps <= self._taps
         longer = self._taps % job.sps or job.sps
@@ -116,6 +117,9 @@ class Workspace:
             "stream_v": "direction" in signals,
             "u_v": "direction" in signals and not sliced,
             "phases": self._sps > 1,
+            "secondary": "direction" in signals,
+            "unfiltered": "direction" in signals,
+            "filtered": "direction" in signals,
             "path": "played" in signals,
             "out": "played" in signals,
         }
@@ -133,7 +137,7 @@ class Workspace:
         C, M, Q, signals = self._inputs, self._taps, self._shared, self._layout.signals
         found: list[tuple[int, tuple[int, ...]]] = [(1, (self.weights,)), (Q, (C, M))]
         for name, t in zip(signals, self._carried[2:], strict=False):
-            found.append((Q, (C, M)) if name == "direction" else (1, (t.shape[-1],)))
+            found.append((Q, (C, t.shape[-1])) if loops.SIGNALS[name] == 2 else (1, (t.shape[-1],)))
         kinds = zip(self._carried[2 + len(signals) :], self._algorithm.states.values(), strict=True)
         return found + [(1, tuple(t.shape[t.ndim - len(kind.dims) :]) or (1,)) for t, kind in kinds]
 
@@ -145,9 +149,11 @@ class Workspace:
             "stream_v": (rows, length),
             "u_v": (F,),
             "phases": (rows * -(-M // sps),),
+            "unfiltered": (len(self._responses["secondary"]) + self.part,),
+            "filtered": (self.part,),
             "out": (self._played + self.part,),
         }
-        shared = [(rows, length), (F,), *(sizes[name] for name in self._layout.rooms if name != "path")]
+        shared = [(rows, length), (F,), *(sizes[name] for name in self._layout.rooms if name in sizes)]
         return [empty(shape, kind) for shape, kind in self._scratch] + [empty(s, self.dtype) for s in shared]
 
     def _new_arguments(self, room: list[Any]) -> Any:
@@ -163,9 +169,9 @@ class Workspace:
             numbers += [array.ctypes.data, *array.shape]
         others = iter(room[fixed:])
         for name in self._layout.rooms:
-            array = self._path if name == "path" else next(others)
-            if name == "path":
-                self._path_at = len(numbers)
+            array = self._responses[name] if name in self._responses else next(others)
+            if name in self._responses:
+                self._response_at[name] = len(numbers)
             numbers += [array.ctypes.data, *array.shape]
         return (c_int64 * len(numbers))(*numbers)
 
@@ -189,7 +195,9 @@ class Workspace:
         N, size, rows = job.d.shape[-1], self.dtype.itemsize, job.rows or job.features is not None
         every = job.every if job.every <= self.part else 0  # a longer run is kept here, part by part
         if job.path is not None:
-            self._set_path(job.path)
+            self._set_response("path", job.path)
+        if job.secondary is not None:
+            self._set_response("secondary", job.secondary)
         function, arguments = self._block_function(job, rows, N, every), self._arguments
         y_at, e_at, out_row = _address(y), _address(e), N * size
         record_at, record_row = (0, 0) if record is None else (_address(record), record.nbytes // self._filters)
@@ -200,15 +208,14 @@ class Workspace:
             if self._filters > 1 or job.features is not None:
                 torch._foreach_copy_(self._kept, self._carried)
                 arguments[_BEGIN] = loops.KEPT
-            for first, last, offset, x, v, d in self._parts(job):
+            for first, last, offset, x, d in self._parts(job):
                 samples, at = x.shape[-2] if rows else x.shape[-1], first * size
                 x, x_at, x_row, x_input = self._place(x, samples if rows else self._inputs)
-                v, v_at, v_row, v_input = (None, 0, 0, 0) if v is None else self._place(v, self._inputs)
                 d, d_at, d_row, _ = self._place(d, 1)
                 row = first // every * self.weights * size if every else 0
                 arguments[:_CALL] = (
                     arguments[_BEGIN], samples, last - first, 0, self._filters, self._shared, self._sps, offset, rows,
-                    marked, every, x_at, x_row, x_input, v_at, v_row, v_input, d_at, d_row, y_at + at, e_at + at,
+                    marked, every, x_at, x_row, x_input, d_at, d_row, y_at + at, e_at + at,
                     out_row, mu_at + first * mu_step, mu_row, last - first if mu_step else 1,
                     record_at + row, record_row,
                 )  # fmt: skip
@@ -223,10 +230,11 @@ class Workspace:
                 torch._foreach_copy_(self._carried, self._kept)
             raise
 
-    def _set_path(self, path: Tensor) -> None:
-        """Take over the response of a path."""
-        self._path = np.ascontiguousarray(path.detach().numpy(), self.dtype)
-        self._arguments[self._path_at : self._path_at + 2] = (self._path.ctypes.data, len(self._path))
+    def _set_response(self, name: str, response: Tensor) -> None:
+        """Take over a response."""
+        own = self._responses[name] = np.ascontiguousarray(response.detach().numpy(), self.dtype)
+        at = self._response_at[name]
+        self._arguments[at : at + 2] = (own.ctypes.data, len(own))
 
     def _block_function(self, job: Job, rows: bool, N: int, every: int) -> Callable[..., int]:
         """Return the code for this block."""
@@ -252,7 +260,7 @@ class Workspace:
         many = mu.ndim and mu.shape[-1] > 1
         return mu, mu.ctypes.data, mu.strides[0] if mu.ndim > 1 else 0, mu.itemsize if many else 0
 
-    def _parts(self, job: Job) -> Iterator[tuple[int, int, int, Any, Any, Any]]:
+    def _parts(self, job: Job) -> Iterator[tuple[int, int, int, Any, Any]]:
         """Cut a block in the parts that a loop takes at once; one ends where a record does.
 
         Yields the outputs from first to last, the sample with which the first one is made, and the part's signals.
@@ -261,12 +269,11 @@ class Workspace:
         if job.features is not None:
             length = max(min(self.part, PART_FEATURES // job.w.numel()), 1)
         elif length >= N and not job.skip:
-            yield 0, N, job.offset, job.x, job.direction, job.d
+            yield 0, N, job.offset, job.x, job.d
             return
         x, d = _array(job.x), _array(job.d)
         if job.rows:
             x = np.ascontiguousarray(x)
-        v = None if job.direction is None else _array(job.direction).reshape(self._streams, self._inputs, -1)
         x = x.reshape(self._streams, *((x.shape[-2:]) if job.rows else (self._inputs, x.shape[-1])))
         d = d.reshape(self._filters, N)
         if 0 < every <= length:
@@ -279,7 +286,7 @@ class Workspace:
             x_part = x[:, first:last] if job.rows else x[:, :, start:stop]
             if job.features is not None and not job.rows:
                 x_part = self._features(job, x_part, offset)
-            yield first, last, offset, x_part, None if v is None else v[:, :, start:stop], d[:, first:last]
+            yield first, last, offset, x_part, d[:, first:last]
 
     def _features(self, job: Job, x: Any, offset: int) -> Any:
         """Return the features of a part, (B, N, F), and take the part into the line."""

@@ -441,7 +441,7 @@ def recurse(
     """
     high, ready, a, keep = zeros(c), lane(low, 0), one, one
     g = zero = lane(high, 0)
-    lag = before
+    lag, rest, last = before, lane(tail, 0), zero
     for i in range(8):
         if i < count:
             d_n, mu_n = d[n + i], mu[(n + i) * step]
@@ -452,12 +452,15 @@ def recurse(
                     if i > 0:
                         e_n -= g * lag
                     y_n = d_n - e_n
-                else:
+                else:  # the newest output is heard apart from what came before, as it comes last
                     y_n = fade(leak, a, ready)
+                    e_n = d_n - (rest + taps[9] * last) - taps[8] * y_n
                     if i > 0:
                         y_n += g * lag
-                    e[n + i] = e_n = d_n - (lane(tail, i) + taps[8] * y_n)
+                        e_n -= g * (taps[8] * lag)
+                    rest, last = lane(tail, (i + 1) & 7), y_n
                     tail = tail + splat(y_n) * load(taps, 8 - i)
+                    e[n + i] = e_n
             else:
                 y_n = fade(leak, a, ready)
                 if i > 0:
