@@ -1,7 +1,7 @@
 """Adaptive filters for PyTorch: streaming, exact per sample, fast, differentiable through the adaptation.
 
 An adaptive filter is three things, kept apart: what is computed (`adaptfilt.filters`, one algorithm a file), how a
-stream is held (`filters.base`, `taps`), and how it is run (`adaptfilt.engines`). Data reads left to right:
+stream is held (`adaptfilt.base`, `taps`), and how it is run (`adaptfilt.engines`). Data reads left to right:
 
     signals -> plants -> (x, d) -> filter -> (y, e, w) -> metrics, theory -> plots
 

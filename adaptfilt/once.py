@@ -34,7 +34,7 @@ def lms(
     Parameters
     ----------
     x : array or Tensor [shape=(*batch, T)]
-        Input; leading axes are independent filters. With an axis more, (*batch, T, M), ready regressors.
+        Input; leading axes are independent filters. With `inputs`, an axis more before time.
     d : array or Tensor [shape=(*batch, T)]
         Desired signal.
     taps : int >= 1
