@@ -16,6 +16,7 @@ Source: S. Haykin, *Neural Networks and Learning Machines*, 3rd ed., 2009, sec. 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from math import isfinite, prod
 from typing import Any, Self
 
@@ -49,6 +50,19 @@ INSTEAD = {  # arguments of other filters, and what does the same here
     "regressors": "taps=None, with which x always holds them",
     "path": "adapt, which takes errors from elsewhere",
 }
+
+
+def outside_inference(method: Any) -> Any:
+    """Run a method outside `torch.inference_mode`: what it makes is adapted later."""
+
+    @wraps(method)
+    def call(self: Any, *args: Any) -> Any:
+        if not torch.is_inference_mode_enabled():
+            return method(self, *args)
+        with torch.inference_mode(False):
+            return method(self, *args)
+
+    return call
 
 
 def _sgd(parameters: list[Tensor]) -> Optimizer:
@@ -107,11 +121,11 @@ class GradientFilter(AdaptiveFilter):
     outputs that differ by e. The arguments mu, regressors and path of a call are those of other filters. `reset` of a
     part of the batch needs an optimiser that keeps nothing from step to step, as plain SGD.
 
-    Parameters with `requires_grad` False stay as they are. Dropout is active while adapting. It is off in `filter` and in
-    `eval` mode, also where `adapt_in_eval` goes on adapting there. Batch normalisation needs mini-batches of two samples
-    at least. Inputs that require gradients are detached. Under `torch.autocast` the model and the loss compute in its
-    precision; parameters, the optimiser's state, the delay line and what is returned keep their own. What runs as LMS
-    is not rounded.
+    Parameters with `requires_grad` False stay as they are. Dropout is active while adapting. It is off in `filter` and
+    in `eval` mode, also where `adapt_in_eval` goes on adapting there. Batch normalisation needs mini-batches of two
+    samples at least. Inputs that require gradients are detached. Under `torch.autocast` the model and the loss compute
+    in its precision; parameters, the optimiser's state, the delay line and what is returned keep their own. What runs
+    as LMS is not rounded.
 
     Examples
     --------
@@ -310,7 +324,7 @@ class GradientFilter(AdaptiveFilter):
 
     # A block
 
-    @torch.inference_mode(False)
+    @outside_inference
     def _check(self, x: Any, d: Any, mu: Any, record_every: Any, regressors: bool, path: Any) -> Signals:
         """Refuse bad input, and return it as the models see it."""
         for name, value in (("mu", mu), ("regressors", regressors or None), ("path", path)):
@@ -331,7 +345,7 @@ class GradientFilter(AdaptiveFilter):
             wanted[~good] = torch.nan
         return signals._replace(d=wanted, good=good, every=every, shape=tuple(d.shape))
 
-    @torch.inference_mode(False)
+    @outside_inference
     def _check_input(self, x: Any) -> Signals:
         """Refuse bad input, and return it as the models see it, without d."""
         check_block("x", x, self.line.samples, (*self.batch, None, None) if self._rows else (*self.batch, None))
@@ -358,7 +372,7 @@ class GradientFilter(AdaptiveFilter):
             self._output_shapes[features] = self._learner.output_shape(features)
         return self._output_shapes[features]
 
-    @torch.inference_mode(False)
+    @outside_inference
     def _adapt(self, signals: Signals) -> tuple[Tensor, Tensor, Tensor]:
         """Adapt over a block; the state changes whole or not at all."""
         with self._whole(), self._learner.adapting():
@@ -366,7 +380,7 @@ class GradientFilter(AdaptiveFilter):
             self._advance(signals)
         return self._given_back(signals, y, record)
 
-    @torch.inference_mode(False)
+    @outside_inference
     def _hold(self, signals: Signals) -> tuple[Tensor, Tensor, Tensor]:
         """Filter with parameters that stand still, and return the errors all the same."""
         y = self._evaluate(signals)
@@ -374,7 +388,7 @@ class GradientFilter(AdaptiveFilter):
         rows = signals.samples // signals.every if signals.every else 0
         return self._given_back(signals, y, [self._learner.vectors()] * rows)
 
-    @torch.inference_mode(False)
+    @outside_inference
     def _filter(self, signals: Signals) -> Tensor:
         """Filter with parameters that stand still."""
         y = self._evaluate(signals)
@@ -442,7 +456,7 @@ class GradientFilter(AdaptiveFilter):
         return self._step_numbers(x, d) if self._output_shape(self.line.taps).numel() == 1 else None
 
     @locked
-    @torch.inference_mode(False)
+    @outside_inference
     def _step_numbers(self, x: float, d: float) -> tuple[float, float]:
         """Adapt on one sample of one model with one output."""
         self._refuse_single()
@@ -455,7 +469,7 @@ class GradientFilter(AdaptiveFilter):
             self.passed_over.zero_()
         return y.item(), (wanted - y).item()
 
-    @torch.inference_mode(False)
+    @outside_inference
     def _adapt_on(self, e: Any) -> None:
         """Adapt towards outputs that differ by e from those for the newest regressor."""
         stream = self._newest_row if self._rows else self.line.samples.reshape(self._count, -1)
