@@ -149,6 +149,25 @@ class LinearFilter(ParametricFilter):
         """Return the weights to start from where none are given."""
         return w0
 
+    def _spike(self, tap: int) -> Tensor:
+        """Return the weights by which every output is the input of its number, delayed by `tap` samples."""
+        outputs, inputs = self.outputs or 1, self.inputs or 1
+        if outputs > 1 and inputs < outputs:
+            raise ValueError(
+                f"outputs must be at most inputs, {inputs}, for a start from spikes, got {outputs}: give w0"
+            )
+        if tap >= self.taps:
+            raise ValueError(
+                f"delay must be below {-(-self.taps // self.sps)} symbols, those in the line, got {self.delay}: give w0"
+            )
+        if self.features is not None:
+            raise ValueError(f"features need w0: {type(self).__name__} starts from a spike in the line of samples")
+        w = torch.zeros(outputs, inputs, self.taps, dtype=self.dtype, device=self.device)
+        w[:, :, tap] = torch.eye(outputs, inputs)
+        w = torch.cat([w.flatten(-2), w.new_zeros(outputs, self.feedback)], -1)
+        shape = self._weight_shape()
+        return w.reshape(shape[len(self.batch) :]).expand(shape)
+
     def _axes(self, name: str) -> tuple[int, ...]:
         return super()._axes(name) if name == "x" else self._filters
 

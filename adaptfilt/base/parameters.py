@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from adaptfilt.base.stream import AdaptiveFilter
 from adaptfilt.checks import as_tensor, check_block, check_finite, check_number, positive_int
-from adaptfilt.engines.algorithm import Algorithm, Job, Kind
+from adaptfilt.engines.algorithm import Algorithm, Job, Kind, Variants
 from adaptfilt.engines.choose import ENGINES, tracked
 from adaptfilt.engines.cpu import compiled
 
@@ -38,7 +38,8 @@ class ParametricFilter(AdaptiveFilter):
         As for `AdaptiveFilter`.
     """
 
-    algorithm: ClassVar[Algorithm]
+    algorithm: ClassVar[Algorithm]  # or Variants of it
+    variant: str
     ranges: ClassVar[dict[str, dict[str, Any]]] = {}  # of each parameter, as keywords of `check_number`
     w: Tensor
     _given: dict[str, Any] | None  # the parameters, where they are numbers
@@ -52,8 +53,14 @@ class ParametricFilter(AdaptiveFilter):
         super().__init_subclass__(**kwargs)
         if "algorithm" not in vars(cls):
             return
+        given = vars(cls)["algorithm"]
+        for algorithm in given.algorithms.values() if isinstance(given, Variants) else (given,):
+            cls._admit(algorithm)
+
+    @classmethod
+    def _admit(cls, algorithm: Algorithm) -> None:
+        """Refuse an algorithm that names what its filter does not have."""
         known = {"taps", *cls.ranges} | _attributes(cls)
-        algorithm = cls.algorithm
         kinds = {**algorithm.states, **algorithm.scratch_kinds}
         for name in algorithm.params:
             if name not in known:
@@ -140,9 +147,11 @@ class ParametricFilter(AdaptiveFilter):
                 raise ValueError(f"start() must return states, {', '.join(self.algorithm.states)}, got {unknown[0]}")
             new = {}
             for name, own in carried.items():
-                value = torch.as_tensor(starts.get(name, 0.0), device=self.device)
-                first = value.to(own.dtype).expand(own.shape)
-                new[name] = first if mask is None else torch.where(_over(mask, own), first, own)
+                first = torch.as_tensor(starts.get(name, 0.0), dtype=own.dtype, device=self.device).expand(own.shape)
+                if mask is None:
+                    new[name] = first
+                elif own.ndim >= mask.ndim:  # else it is one number for all streams
+                    new[name] = torch.where(_over(mask, own), first, own)
             self._commit(new)
         self._fresh = mask is None
 
@@ -196,6 +205,8 @@ class ParametricFilter(AdaptiveFilter):
         """Check what is assigned; weights and state are copied into place."""
         if name in self.ranges:
             value = check_number(name, value, self._filters, **self.ranges[name])
+            if name not in self._param_names and (tracked(value) or getattr(value, "requires_grad", False)):
+                raise ValueError(f"{name} must not require a gradient, got one that does: a start has no graph")
             if isinstance(value, Tensor) and not value.requires_grad:
                 value = value.to(self.device, self.dtype.to_real(), copy=True)
             place, other = self.__dict__, self._parameters

@@ -245,6 +245,28 @@ class Algorithm:
         return self.gain is not None and "mu" in names(self.gain) and not self.states
 
 
+class Variants:
+    """Algorithms of one filter, the first of which is its class's; an instance says in `variant` which one is its own.
+
+    Examples
+    --------
+    >>> class Filter:
+    ...     algorithm = Variants(whole=Algorithm(gain=lambda e: e), half=Algorithm(gain=lambda e: e / 2))
+    ...     def __init__(self, variant):
+    ...         self.variant = variant
+    >>> Filter.algorithm.function(1.0), Filter("half").algorithm.function(1.0)
+    (1.0, 0.5)
+    """
+
+    def __init__(self, **algorithms: Algorithm) -> None:
+        self.algorithms = algorithms
+
+    def __get__(self, f: Any, cls: type | None = None) -> Algorithm:
+        """Return the algorithm of an instance or a class."""
+        first = next(iter(self.algorithms))
+        return self.algorithms[first if f is None else f.__dict__.get("variant", first)]
+
+
 def names(function: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of a function's arguments, scratch left out."""
     given = inspect.signature(function).parameters
