@@ -49,7 +49,8 @@ def run(job: Job, workspace: "Workspace") -> Result:
     )
     y, e = like(shape), like(shape)
     record = like((*shape[:-1], shape[-1] // job.every, F)) if job.every else None
-    if job.x.size if isinstance(job.x, np.ndarray) else job.x.numel():
+    samples = job.x.size if isinstance(job.x, np.ndarray) else job.x.numel()
+    if samples or job.algorithm.recursion:  # which writes its weights after no sample too
         workspace.block(job, y, e, record)
     return Result(y, e, job.w.clone() if tensors else workspace.w.copy(), record)
 
