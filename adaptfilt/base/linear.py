@@ -62,6 +62,7 @@ class LinearFilter(ParametricFilter):
 
     phase: Tensor  # samples since the last output
     waiting: Tensor  # what of d is delayed
+    latest: Tensor  # the newest samples when the last output was made, where others have come since
 
     def __init__(
         self,
@@ -100,6 +101,7 @@ class LinearFilter(ParametricFilter):
             self.register_buffer(name, torch.zeros(*self._filters, sizes[name], dtype=self.dtype, device=device))
         if self.sps > 1:
             self.register_buffer("phase", torch.zeros((), dtype=torch.int64, device=device))
+            self.register_buffer("latest", torch.zeros_like(self.line.samples))
         self._restart()
         self._forget()
         self._fixed = (*self._fixed, "features", "sps", "delay", "feedback")
@@ -146,6 +148,13 @@ class LinearFilter(ParametricFilter):
     def _axes(self, name: str) -> tuple[int, ...]:
         return super()._axes(name) if name == "x" else self._filters
 
+    def _sample(self, name: str, value: Any) -> Any:
+        """Return one sample, or the samples of one symbol, as a block that makes one output."""
+        if name != "x" or self.sps == 1:
+            return super()._sample(name, value)
+        check_block(name, value, self.line.samples, (*self._axes(name), self.sps))
+        return value
+
     # State
 
     def _starts(self) -> dict[str, Any]:
@@ -158,8 +167,13 @@ class LinearFilter(ParametricFilter):
             "w": self._buffers["w"],
             **super()._carried(),
             **signals,
-            **({"phase": self.phase} if self.sps > 1 else {}),
+            **({"phase": self.phase, "latest": self.latest} if self.sps > 1 else {}),
         }
+
+    def _restart(self, mask: Tensor | None = None) -> None:
+        if mask is not None and self.sps > 1 and self.phase:
+            raise ValueError(f"reset(mask) comes between symbols, not {int(self.phase)} of {self.sps} samples into one")
+        super()._restart(mask)
 
     def _places(self) -> list[Any]:
         w, line, *others = super()._places()
@@ -211,7 +225,7 @@ class LinearFilter(ParametricFilter):
         if self._skips:
             x, d, moves["passed_over"] = self._marked(x, d, regressors, offset)
         if self.sps > 1:
-            moves["phase"] = (self.phase + x.shape[-1]) % self.sps
+            moves |= self._moved_symbols(x, offset, d.shape[-1])
         job = self._job(x, d)
         job.mu, job.every, job.rows, job.offset, job.moves = steps, every, regressors, offset, moves
         if not job.gradient and steps is not None:
@@ -251,6 +265,14 @@ class LinearFilter(ParametricFilter):
     def _offset(self) -> int:
         """Return how many samples come before the one that makes the next output."""
         return -int(self.phase) % self.sps
+
+    def _moved_symbols(self, x: Any, offset: int, outputs: int) -> dict[str, Tensor]:
+        """Return the phase after a block, and the newest samples when its last output was made."""
+        moves = {"phase": (self.phase + x.shape[-1]) % self.sps}
+        if outputs:
+            own = as_tensor(x, self.dtype, self.device)[..., : offset + (outputs - 1) * self.sps + 1]
+            moves["latest"] = torch.cat([self._samples(), own], -1)[..., -self.taps :]
+        return moves
 
     def _completed(self, x: Any, d: Any, length: int) -> Any:
         """Return d with NaN where it is not known."""
@@ -376,7 +398,7 @@ class LinearFilter(ParametricFilter):
         else:
             check_finite("x", x)
         if self.sps > 1:
-            moves["phase"] = (self.phase + x.shape[-1]) % self.sps
+            moves |= self._moved_symbols(x, offset, d.shape[-1])
         job = self._job(x, d)
         job.offset, job.skip, job.moves = offset, True, moves
         return job
@@ -411,7 +433,7 @@ class LinearFilter(ParametricFilter):
 
     def _last_regressor(self) -> Tensor:
         """Return the regressor of the newest output, (*batch, 1, F)."""
-        u = self.line.samples.flip(-1)
+        u = (self.line.samples if self.sps == 1 else self.latest).flip(-1)
         if self.features is not None:
             return self.features(u).to(self.dtype).unsqueeze(-2)
         return u.reshape(*self.batch, 1, -1)
