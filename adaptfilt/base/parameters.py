@@ -15,7 +15,7 @@ from adaptfilt.engines.choose import ENGINES, tracked
 from adaptfilt.engines.cpu import compiled
 
 _VERBS = {
-    "step": compiled.Workspace.step,
+    "step": lambda workspace, x, d: workspace.step(x, 0.0 if d is None else d),
     "predict": lambda workspace, x, d: workspace.predict(x),
     "adapt": lambda workspace, x, d: workspace.adapt(d),
 }
@@ -45,6 +45,7 @@ class ParametricFilter(AdaptiveFilter):
     _free: list[compiled.Workspace]  # those that no call is using
     _alone: bool  # compiled code takes single samples
     _skips: bool
+    _blind: bool
     _fresh: bool  # nothing has been adapted since the start
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -133,7 +134,7 @@ class ParametricFilter(AdaptiveFilter):
         return {**found, "line": self.line.samples, "passed_over": self.passed_over}
 
     def _restart(self, mask: Tensor | None = None) -> None:
-        with torch.no_grad():
+        with torch.no_grad(), self.device:  # whatever torch's default device is
             starts, carried = self._starts(), self._carried()
             unknown = [k for k in starts if k not in carried]
             if unknown:
@@ -191,6 +192,7 @@ class ParametricFilter(AdaptiveFilter):
         alone = not self._filters and self.inputs is None and self.engine in ("auto", "compiled")
         alone = alone and self.line.samples.is_cpu
         self.__dict__.update(_given=None, _free=[], _skips=self.nonfinite == "skip", _alone=alone)
+        self.__dict__["_blind"] = self.algorithm.blind
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Check what is assigned; weights and state are copied into place."""
@@ -294,6 +296,8 @@ class ParametricFilter(AdaptiveFilter):
     def _quick(self, verb: str, x: Any, d: Any) -> Any:
         """Take one number at speed; None where a block of one is needed."""
         if not self._alone or (verb == "step" and not (self.training or self.adapt_in_eval)):
+            return None
+        if (verb == "step" and (d is None) is not self._blind) or (verb == "adapt" and self._blind):
             return None
         workspace = self._workspace()
         try:
