@@ -37,10 +37,11 @@ def test_is_the_class_called_once(function, cls, given):
 
 @each
 def test_has_the_parameters_and_the_defaults_of_the_class(function, cls, given):
+    call = ("x", "d", "record_every", "regressors", "common")
     own = [p for p in inspect.signature(cls).parameters.values() if p.name != "common"]
     there = inspect.signature(function).parameters
     assert [(p.name, p.default, p.kind) for p in own] == [
-        (p.name, p.default, p.kind) for p in there.values() if p.name not in ("x", "d", "record_every", "regressors", "common")
+        (p.name, p.default, p.kind) for p in there.values() if p.name not in call
     ]
 
 
