@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import each
+from conftest import each, slow
 
 import adaptfilt as af
 from adaptfilt import testing
@@ -370,11 +370,13 @@ def test_what_is_not_known_is_decided(cls: Any, dtype: torch.dtype, engine: str,
         f(x[:4], d[:5])
 
 
+AXES = [(None, None), (3, None), (None, 2), (3, 2), pytest.param(1, 1, marks=pytest.mark.slow)]
+
+
 @every_engine
-@every_dtype
-@pytest.mark.parametrize("sps", [1, 2, 3, 7])
-@pytest.mark.parametrize("inputs", [None, 1, 3])
-@pytest.mark.parametrize("outputs", [None, 1, 2])
+@pytest.mark.parametrize("dtype", [torch.complex128, slow(torch.float64)], ids=str)
+@pytest.mark.parametrize("sps", [1, slow(2), 3, 7])
+@pytest.mark.parametrize(("inputs", "outputs"), AXES)
 def test_inputs_outputs_and_samples_a_symbol(
     dtype: torch.dtype, engine: str, sps: int, inputs: int | None, outputs: int | None
 ) -> None:

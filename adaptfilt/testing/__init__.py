@@ -443,8 +443,8 @@ def inputs_are_never_changed(cls: Any, dtype: torch.dtype) -> None:
             f"outputs must be {dtype} tensors without gradients",
         )
         same(out.y, want.y)
-        for a, b in zip(tensors, signals, strict=True):
-            same(a, b)
+        for tensor, b in zip(tensors, signals, strict=True):
+            same(tensor, b)
 
 
 @law

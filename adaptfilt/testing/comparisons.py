@@ -103,7 +103,7 @@ def engines(f: Any, x: Any, d: Any) -> list[str]:
 # Signals for a filter
 
 
-def trial(f: Any, samples: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
+def trial(f: Any, samples: int = 300, seed: int = 0) -> tuple[np.ndarray, Any]:
     """Return an input and a desired signal, None for a blind filter, in which the filter has something to find.
 
     Samples are counted as outputs. Filters that decide get symbols through a channel, all others a plant's output.
@@ -153,7 +153,13 @@ def outputs_cut(f: Any, x: Any, d: Any, first: int, last: int) -> tuple[Any, Any
 def single(f: Any, x: Any, d: Any, n: int) -> tuple[Any, Any]:
     """Return what makes output n, as `step` takes it."""
     one = x[..., n * sps(f) : (n + 1) * sps(f)] if sps(f) > 1 else x[..., n]
-    return tuple(None if v is None else v if v.ndim else v.item() for v in (one, None if d is None else d[..., n]))
+    wanted = None if d is None else d[..., n]
+    return number_of(one), number_of(wanted)
+
+
+def number_of(value: Any) -> Any:
+    """Return a number where an array has no axis."""
+    return value.item() if isinstance(value, np.ndarray | np.generic) and not value.ndim else value
 
 
 def step(f: Any, x: Any, d: Any, n: int) -> Any:
