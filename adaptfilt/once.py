@@ -27,7 +27,15 @@ TORCH = {numpy: torch_dtype for torch_dtype, numpy in NUMPY.items()}
 
 
 def lms(
-    x: Block, d: Block, taps: int, mu: Any, *, leak: Any = 0.0, record_every: int | None = None, **common: Any
+    x: Block,
+    d: Block,
+    taps: int,
+    mu: Any,
+    *,
+    leak: Any = 0.0,
+    record_every: int | None = None,
+    regressors: bool = False,
+    **common: Any,
 ) -> Output:
     """Run an `adaptfilt.LMS` filter over whole signals.
 
@@ -45,6 +53,8 @@ def lms(
         Leakage.
     record_every : int >= 1, optional
         Return the weights after every so many samples.
+    regressors : bool
+        x holds ready regressors, (*batch, T, M).
     **common
         `w0`, `nonfinite`, `engine`, `features` as for `adaptfilt.LinearFilter`. A `dtype` given here replaces
         the wider one of x and d, in which the filter runs otherwise: float64 in, float64 out.
@@ -68,7 +78,7 @@ def lms(
     >>> np.allclose(w, [0.5, 0])
     True
     """
-    return _once(LMS, x, d, record_every, taps, mu, leak=leak, **common)
+    return _once(LMS, x, d, (record_every, regressors), taps, mu, leak=leak, **common)
 
 
 def nlms(
@@ -80,6 +90,7 @@ def nlms(
     eps: Any = 1e-6,
     leak: Any = 0.0,
     record_every: int | None = None,
+    regressors: bool = False,
     **common: Any,
 ) -> Output:
     """Run an `adaptfilt.NLMS` filter over whole signals.
@@ -90,7 +101,7 @@ def nlms(
         Step size, without unit.
     eps : float >= 0 or Tensor
         Regularisation, in (units of x)^2.
-    x, d, taps, leak, record_every, **common
+    x, d, taps, leak, record_every, regressors, **common
         As for `adaptfilt.lms`, which also says what is returned and raised.
 
     Returns
@@ -103,7 +114,7 @@ def nlms(
     >>> nlms(x, 0.5 * x, taps=2, record_every=100).w.shape
     (4, 5, 2)
     """
-    return _once(NLMS, x, d, record_every, taps, mu, eps=eps, leak=leak, **common)
+    return _once(NLMS, x, d, (record_every, regressors), taps, mu, eps=eps, leak=leak, **common)
 
 
 def rls(
@@ -114,6 +125,7 @@ def rls(
     *,
     delta: Any = 0.01,
     record_every: int | None = None,
+    regressors: bool = False,
     **common: Any,
 ) -> Output:
     """Run an `adaptfilt.RLS` filter over whole signals.
@@ -124,7 +136,7 @@ def rls(
         Forgetting factor.
     delta : float > 0 or Tensor
         Regularisation of the start, in (units of x)^2.
-    x, d, taps, record_every, **common
+    x, d, taps, record_every, regressors, **common
         As for `adaptfilt.lms`, which also says what is returned and raised.
 
     Returns
@@ -137,7 +149,7 @@ def rls(
     >>> rls(x, 0.5 * x, taps=2).w.round(3)
     array([0.5, 0. ])
     """
-    return _once(RLS, x, d, record_every, taps, lam, delta=delta, **common)
+    return _once(RLS, x, d, (record_every, regressors), taps, lam, delta=delta, **common)
 
 
 def ap(
@@ -149,6 +161,7 @@ def ap(
     eps: Any = 1e-3,
     *,
     record_every: int | None = None,
+    regressors: bool = False,
     **common: Any,
 ) -> Output:
     """Run an `adaptfilt.AffineProjection` filter over whole signals.
@@ -161,7 +174,7 @@ def ap(
         Number of regressors projected on.
     eps : float > 0 or Tensor
         Regularisation, in (units of x)^2.
-    x, d, taps, record_every, **common
+    x, d, taps, record_every, regressors, **common
         As for `adaptfilt.lms`, which also says what is returned and raised.
 
     Returns
@@ -174,18 +187,19 @@ def ap(
     >>> ap(x, 0.5 * x, taps=2, order=2).w.round(3)
     array([0.5, 0. ])
     """
-    return _once(AffineProjection, x, d, record_every, taps, mu, order, eps, **common)
+    return _once(AffineProjection, x, d, (record_every, regressors), taps, mu, order, eps, **common)
 
 
 def _once(
-    kind: Callable[..., LinearFilter], x: Any, d: Any, record_every: int | None, *args: Any, **parameters: Any
+    kind: Callable[..., LinearFilter], x: Any, d: Any, call: tuple[int | None, bool], *args: Any, **parameters: Any
 ) -> Output:
     """Make the filter that fits the signals and call it; what is wrong with them, its own checks say."""
     batch = tuple(getattr(d, "shape", ()))[:-1]
     if 0 in batch:
         raise ValueError(f"d must hold at least one signal, got shape {tuple(d.shape)}")
     fitting = {"batch": batch, "dtype": _precision(x, d), "device": x.device if isinstance(x, Tensor) else None}
-    return kind(*args, **fitting | parameters)(x, d, record_every=record_every)
+    record_every, regressors = call
+    return kind(*args, **fitting | parameters)(x, d, record_every=record_every, regressors=regressors)
 
 
 def _precision(*signals: Any) -> torch.dtype:

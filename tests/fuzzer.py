@@ -27,9 +27,14 @@ from torch import Tensor, nn
 import adaptfilt as af
 from adaptfilt.checks import NUMPY
 
-FILTERS = [
-    c for c in vars(af).values() if isinstance(c, type) and issubclass(c, af.AdaptiveFilter) and hasattr(c, "example")
-]
+
+def drawn(cls: Any) -> bool:
+    """Say whether sequences can be drawn for a class: a filter that takes x and d, and adapts on an error."""
+    filter_class = isinstance(cls, type) and issubclass(cls, af.AdaptiveFilter) and hasattr(cls, "example")
+    return filter_class and (not hasattr(cls, "algorithm") or cls.algorithm.plain)
+
+
+FILTERS = [c for c in vars(af).values() if drawn(c)]
 ALLOWED = (ValueError, TypeError, af.DivergenceError)
 TOLERANCE = {torch.float32: 1e-4, torch.complex64: 1e-4, torch.float64: 1e-9, torch.complex128: 1e-9}
 VALUES: dict[str, tuple[float, ...]] = {
@@ -94,7 +99,8 @@ class Case:
         self.taps = int(draw([1, 4, 8, 9, 33]))
         self.nonfinite = str(draw(["raise", "skip"]))
         if issubclass(self.cls, af.LinearFilter):
-            self.params = {k: float(draw(VALUES[k])) for k in self.cls.ranges}
+            own = {k: VALUES.get(k) or (getattr(self.cls.example(), k),) for k in self.cls.ranges}
+            self.params = {k: v if (v := draw(values)) is None else float(v) for k, values in own.items()}
             if self.cls is af.AffineProjection:
                 self.params["order"] = int(draw([1, 2, 4, 5]))
             if self.taps == 4 and not self.dtype.is_complex and draw(3) == 0:
@@ -294,7 +300,7 @@ def rows(rng: np.random.Generator, f: Any) -> Act:
         return block(rng, f)
     T = int(rng.choice(LENGTHS))
     x, d = numbers(rng, (*f.batch, T, f.w.shape[-1]), f.dtype), samples(rng, f, T)
-    return Act(lambda f, x, d: f(x, d), form(rng, x, d))
+    return Act(lambda f, x, d: f(x, d, regressors=True), form(rng, x, d))
 
 
 def plain_blocks(rng: np.random.Generator, f: Any) -> Act:
@@ -369,7 +375,7 @@ def _set(f: Any, name: str, value: Any) -> None:
 
 def parameter(rng: np.random.Generator, f: Any) -> Act:
     names = tuple(f.ranges) if isinstance(f, af.LinearFilter) else ("lr_scale",)
-    name = str(rng.choice(names))
+    name = str(rng.choice([k for k in names if k in VALUES]))
     kind, value = rng.integers(7), float(rng.choice(VALUES[name]))
     over = rng.choice(VALUES[name], f.batch)
     given: Any = (
@@ -480,7 +486,9 @@ def share(rng: np.random.Generator, f: Any) -> Act:
 
 
 def reset(rng: np.random.Generator, f: Any) -> Act:
-    return Act(lambda f: _nothing(f.reset()))
+    mask = rng.integers(2, size=f.batch) > 0
+    whole = not isinstance(f, af.LinearFilter) or rng.integers(2) == 0
+    return Act(lambda f: _nothing(f.reset() if whole else f.reset(np.array(mask))))
 
 
 def loud(rng: np.random.Generator, f: Any) -> Act:

@@ -66,7 +66,7 @@ def test_a_linear_filter_over_features_is_one_over_their_rows(make, cls, rng: np
     rows = make()(torch.from_numpy(windows(x, 4))).numpy()
     g = cls(rows.shape[1], dtype=torch.float64, **settings)
     parts = [f(x[a:b], d[a:b]) for a, b in ((0, 1), (1, 700), (700, 1500))]
-    whole = g(rows, d)
+    whole = g(rows, d, regressors=True)
     np.testing.assert_allclose(np.concatenate([p.y for p in parts]), whole.y, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(parts[-1].w, whole.w, rtol=1e-9, atol=1e-9)
 

@@ -1,6 +1,5 @@
 """The lookahead kernel by itself against the literal recursion in float64 or complex128."""
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -19,53 +18,97 @@ TAPS = [1, 2, 3, 7, 8, 16, 33, 128, 300]
 EPS = 0.01
 
 
-def any_gain(e: Any, energy: Any, mu: Any, p: Any) -> Any:
+def any_gain(e: Any, energy: Any, y: Any, d: Any, lag: Any, mu: Any, p: Any, s: Any) -> Any:
     """Choose among the gains by p[1]: one compiled kernel does for all."""
     size = abs(e)
+    g = mu * e
     if p[1] == 1:
-        return mu / (p[0] + energy) * e
+        g = mu / (p[0] + energy) * e
     if p[1] == 2:
-        return mu / size * e if size > 0 else mu * e
+        g = mu / size * e if size > 0 else mu * e
     if p[1] == 3:
-        return mu * size * size * e
+        g = mu * size * size * e
     if p[1] == 4:
-        return mu * energy + (e - e)
-    return mu * e
+        g = mu * energy + (e - e)
+    return g, s
+
+
+def rich_gain(e: Any, energy: Any, y: Any, d: Any, lag: Any, mu: Any, p: Any, s: Any) -> Any:
+    """Use all there is: two states, the output, the desired sample and the lag."""
+    power = p[1] * s[0] + (1 - p[1]) * (abs(e) * abs(e))
+    mean = p[1] * s[1] + (1 - p[1]) * (e * lag + y - d)
+    return mu / (p[0] + energy + power) * (e + mean), (power, mean)
+
+
+def rich_error(y: Any, d: Any, p: Any, s: Any) -> Any:
+    return y + y, d - y * (1 + s[0])
+
+
+def known(d: Any) -> Any:
+    return d == d
+
+
+def moving(mu: Any) -> Any:
+    return mu != 0
 
 
 @cache
-def compiled() -> tuple[Callable[..., None], Any]:
-    """Return kernel and gain compiled as they ship."""
-    from adaptfilt.engines.cpu import numba_vectors  # noqa: F401
+def compiled(*functions: Any) -> tuple[Any, ...]:
+    """Return kernel and functions compiled as they ship; None stays None."""
+    from adaptfilt.engines.cpu import numba_memory, numba_vectors  # noqa: F401
 
-    return native.compiled(lookahead), native.compiled(any_gain)
+    return tuple(None if f is None else native.compiled(f) for f in (lookahead, *functions))
 
 
 def literal(x: Any, d: Any, mu: Any, leak: float, kind: int, w: Any) -> tuple[Any, Any, Any]:
-    """Run the recursion sample by sample in double precision; NaN in d leaves w alone."""
+    """Run the recursion of one row sample by sample in double precision; NaN in d leaves w alone."""
+    return rows_literal(any_gain, None, x[None], None, 0, d, mu, leak, (EPS, kind), (), w)[:3]
+
+
+def rows_literal(
+    gain: Any, error: Any, x: Any, v: Any, shorter: int, d: Any, mu: Any, leak: float, p: Any, s: Any, w: Any,
+    lag: Any = 0.0, path: Any = None, played: Any = (),
+) -> tuple[Any, ...]:  # fmt: skip
+    """Run the recursion of all rows sample by sample in double precision; NaN in d, and mu = 0, leave w and s alone."""
     double = np.promote_types(x.dtype, np.float64)
-    x, d, w = x.astype(double), d.astype(double), w.astype(double)
-    T, M = len(d), len(w)
-    y, e, mu = np.empty(T, double), np.empty(T, double), np.broadcast_to(mu.astype(float), T)
+    x, v, d, w = (a.astype(double) for a in (x, x if v is None else v, d, w))
+    rows, T = len(x), len(d)
+    M = len(w) // rows
+    y, e, heard = np.empty(T, double), np.empty(T, double), list(played)
+    mu = np.broadcast_to(mu.astype(float), T)
+    before = None
     for n in range(T):
-        u = x[n : n + M][::-1]
-        y[n] = w @ u
-        e[n] = d[n] - y[n]
-        if not np.isnan(d[n]):
-            w = (1 - mu[n] * leak) * w + any_gain(e[n], np.vdot(u, u).real, mu[n], (EPS, kind)) * u.conj()
-    return y, e, w
+        u, u_v = (np.array([a[q, n : n + M][::-1] for q in range(rows)]) for a in (x, v))
+        for q in range(rows - shorter, rows):
+            u[q, -1] = u_v[q, -1] = 0
+        u, u_v = u.ravel(), u_v.ravel()
+        lag = lag if before is None else u @ before.conj()
+        before, out = u, w @ u
+        heard.append(out)
+        y[n], e[n] = (out, d[n] - out) if error is None else error(out, d[n], p, s)
+        if path is not None:
+            e[n] = d[n] - np.dot(path, heard[: -len(path) - 1 : -1])
+        if not np.isnan(d[n]) and (mu[n] != 0 or kept_by_gain(gain)):
+            g, s = gain(e[n], np.vdot(u_v, u_v).real, out, d[n], lag, mu[n], p, s)
+            w = (1 - mu[n] * leak) * w + g * u_v.conj()
+    return y, e, w, s
+
+
+def kept_by_gain(gain: Any) -> bool:
+    """Say whether mu = 0 by itself leaves all alone."""
+    return gain is any_gain
 
 
 def run(
     x: Any, d: Any, mu: Any, kind: int, w: Any, leak: float = 0.0, flags: tuple[bool, bool] = (False, False)
 ) -> tuple[Any, Any, Any]:
-    """Run the compiled kernel on a copy of w."""
+    """Run the compiled kernel of one row on a copy of w."""
     y, e, w, real = np.empty_like(d), np.empty_like(d), w.copy(), REAL[x.dtype.name]
     p = tuple(np.array([EPS, kind], real))
-    kernel, gain = compiled()
-    leaky, skip = flags
-    leakage = np.dtype(real).type(leak) if leaky else None
-    kernel(gain, x, d, np.atleast_1d(mu).astype(real), leakage, skip or None, p, w, y, e)
+    leaky, gated = flags
+    kernel, gain, valid, moves = compiled(any_gain, *((known, moving) if gated else (None, None)))
+    mu, leakage, lag = np.atleast_1d(mu).astype(real), np.dtype(real).type(leak) if leaky else None, x.dtype.type(0)
+    kernel(gain, None, valid, moves, x[None], None, (None,), None, d, mu, None, leakage, p, (), lag, w, y, e, None)
     return y, e, w
 
 
@@ -83,9 +126,8 @@ def assert_same(got: tuple[Any, ...], want: tuple[Any, ...], tolerance: float) -
 @pytest.mark.parametrize("kind", [LMS, NLMS, SIGN_ERROR, LMF], ids=["lms", "nlms", "sign", "lmf"])
 @pytest.mark.parametrize(
     "dtype",
-    ["float32", pytest.param("float64", marks=pytest.mark.slow), pytest.param("complex64", marks=pytest.mark.slow),
-     "complex128"],
-)  # fmt: skip
+    ["float64", *(pytest.param(t, marks=pytest.mark.slow) for t in ("float32", "complex64", "complex128"))],
+)
 def test_equals_the_literal_loop_with_leak_gaps_and_a_step_per_sample(
     dtype: str, kind: int, rng: np.random.Generator
 ) -> None:
@@ -112,8 +154,58 @@ def test_the_source_runs_uncompiled(rng: np.random.Generator) -> None:
         x, d, w = (noise(rng, n, "complex128") for n in (T + M - 1, T, M))
         d[::7], mu = np.nan, 0.2 * rng.random(T)
         y, e, w1 = np.empty_like(d), np.empty_like(d), w.copy()
-        lookahead(any_gain, x, d, mu, 0.1, True, (EPS, NLMS), w1, y, e)  # as NumPy, which reads no further
+        lookahead(  # as NumPy, which reads no further
+            any_gain, None, known, moving, x[None], None, (None,), None, d, mu, 0.1, (EPS, NLMS), (), 0j, w1, y, e, None
+        )  # fmt: skip
         assert_same((y, e, w1), literal(x, d, mu, 0.1, NLMS, w), 1e-12)
+
+
+COMPILED = pytest.mark.parametrize("native", [False, True], ids=["source", "compiled"])
+
+
+def rows_of_weights(rng: np.random.Generator, M: int, longer: int, shorter: int, dtype: str) -> Any:
+    w = noise(rng, (longer + shorter) * M, dtype) / (M * (longer + shorter))
+    for q in range(longer, longer + shorter):
+        w[q * M + M - 1] = 0
+    return w
+
+
+@COMPILED
+@pytest.mark.parametrize("M", [2, 3, 7, 8, 9, 16, 33])
+def test_several_rows_shorter_ones_lags_states_an_error_and_gates(M: int, native: bool, rng: Any) -> None:
+    """Everything a rule may use at once, where regressors are one row of M and two of M - 1."""
+    functions = (rich_gain, rich_error, known, moving)
+    kernel, gain, error, valid, moves = compiled(*functions) if native else (lookahead, *functions)
+    for T in (1, 7, 8, 9, 70) if native else (1, 9):
+        x = noise(rng, 3 * (T + M - 1), "complex128").reshape(3, -1)
+        d, w, lag = noise(rng, T, "complex128"), rows_of_weights(rng, M, 1, 2, "complex128"), 0.3 - 0.2j
+        d[rng.random(T) < 0.2] = np.nan
+        mu = 0.3 * rng.random(T) * (rng.random(T) < 0.7)
+        p, s = (EPS, 0.9), (0.25, 0.5 + 0.1j)
+        y, e, w1 = np.empty_like(d), np.empty_like(d), w.copy()
+        given = x, None, (None,), (None, None), d, mu, 0.05, p, s, lag, w1, y, e, None
+        s1 = kernel(gain, error, valid, moves, *given)
+        *want, s2 = rows_literal(rich_gain, rich_error, x, None, 2, d, mu, 0.05, p, s, w, lag)
+        assert_same((y, e, w1), want, 1e-12)
+        np.testing.assert_allclose(s1, s2, rtol=1e-11)
+        assert (w1.reshape(3, M)[1:, -1] == 0).all()
+
+
+@COMPILED
+@pytest.mark.parametrize("M", [1, 3, 8, 9, 33])
+def test_two_rows_a_direction_and_a_path(M: int, native: bool, rng: Any) -> None:
+    """Updates are made of v, and errors hear the outputs, those before the block too, through a path."""
+    kernel, gain = compiled(any_gain) if native else (lookahead, any_gain)
+    for T, S in ((1, 5), (9, 1), (70, 4), (70, 21)) if native else ((9, 5),):
+        x, v = noise(rng, 4 * (T + M - 1), "complex128").reshape(2, 2, -1)
+        d, w, played = (noise(rng, n, "complex128") for n in (T, 2 * M, S))
+        path = noise(rng, S, "complex128") / S
+        y, e, w1, mu = np.concatenate([played, np.zeros(T)]), np.empty_like(d), w.copy(), np.array([0.02 / M])
+        p, lag = (EPS, float(NLMS)), 0j
+        kernel(gain, None, None, None, x, v, (None, None), None, d, mu, True, None, p, (), lag, w1, y, e, path)
+        want = rows_literal(any_gain, None, x, v, 0, d, mu, 0.0, p, (), w, 0j, path, played)
+        assert_same((y[S:], e, w1), want[:3], 1e-12)
+        np.testing.assert_array_equal(y[:S], played)
 
 
 @pytest.mark.parametrize("M", [5, 32, 100])

@@ -516,9 +516,9 @@ names = [f"s{k}" for k in range(20)]  # more sizes than 16, and more numbers and
 given = ", ".join(names)
 exec(f"def update(w, {given}, u, e, mu):\\n    return axpyc(s19[19] * mu * e, u, w), {given}")
 class Filter(af.LinearFilter):
-    algorithm = Algorithm(update=update, state=tuple(names))
+    algorithm = Algorithm(update=update, state={name: (k + 1,) for k, name in enumerate(names)})
     ranges = {"mu": {}}
-    def _initial_state(self):
+    def start(self):
         return {name: torch.full((k + 1,), float(k)) for k, name in enumerate(names)}
 x = np.ones(20, np.float32)
 f, g = Filter(2, {"mu": 0.01}), af.LMS(2, 0.19)

@@ -37,10 +37,11 @@ def test_is_the_class_called_once(function, cls, given):
 
 @each
 def test_has_the_parameters_and_the_defaults_of_the_class(function, cls, given):
+    call = ("x", "d", "record_every", "regressors", "common")
     own = [p for p in inspect.signature(cls).parameters.values() if p.name != "common"]
     there = inspect.signature(function).parameters
     assert [(p.name, p.default, p.kind) for p in own] == [
-        (p.name, p.default, p.kind) for p in there.values() if p.name not in ("x", "d", "record_every", "common")
+        (p.name, p.default, p.kind) for p in there.values() if p.name not in call
     ]
 
 
@@ -95,7 +96,7 @@ def test_a_parameter_may_be_a_tensor_over_the_batch():
 def test_ready_regressors():
     x, d = pair()
     rows = np.stack([np.concatenate([np.zeros(k), x[: x.size - k]]) for k in range(3)], axis=-1)
-    np.testing.assert_allclose(af.nlms(rows, d, 3).w, af.nlms(x, d, 3).w, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(af.nlms(rows, d, 3, regressors=True).w, af.nlms(x, d, 3).w, rtol=0, atol=1e-13)
 
 
 def test_gradients_pass_through():

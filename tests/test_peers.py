@@ -33,7 +33,7 @@ def padasip_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_padasip(make: Any, total: float, engine: str) -> None:
     x, d, w0 = padasip_data()
     f = make(w0=w0, dtype=torch.float64, engine=engine)
-    assert f(x, d).y.sum() == pytest.approx(total, abs=1e-10)
+    assert f(x, d, regressors=True).y.sum() == pytest.approx(total, abs=1e-10)
 
 
 def test_slicot_fd01ad() -> None:

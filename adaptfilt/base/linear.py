@@ -64,6 +64,7 @@ class LinearFilter(ParametricFilter):
 
     phase: Tensor  # samples since the last output
     waiting: Tensor  # what of d is delayed
+    latest: Tensor  # the newest samples when the last output was made, where others have come since
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class LinearFilter(ParametricFilter):
             self.register_buffer(name, torch.zeros(shape, dtype=self.dtype, device=device))
         if self.sps > 1:
             self.register_buffer("phase", torch.zeros((), dtype=torch.int64, device=device))
+            self.register_buffer("latest", torch.zeros_like(self.line.samples))
         self._restart()
         self._forget()
         self._fixed = (*self._fixed, "features", "sps", "delay", "feedback")
@@ -171,6 +173,13 @@ class LinearFilter(ParametricFilter):
     def _axes(self, name: str) -> tuple[int, ...]:
         return super()._axes(name) if name == "x" else self._filters
 
+    def _sample(self, name: str, value: Any) -> Any:
+        """Return one sample, or the samples of one symbol, as a block that makes one output."""
+        if name != "x" or self.sps == 1:
+            return super()._sample(name, value)
+        check_block(name, value, self.line.samples, (*self._axes(name), self.sps))
+        return value
+
     # State
 
     def _starts(self) -> dict[str, Any]:
@@ -183,7 +192,7 @@ class LinearFilter(ParametricFilter):
             "w": self._buffers["w"],
             **super()._carried(),
             **signals,
-            **({"phase": self.phase} if self.sps > 1 else {}),
+            **({"phase": self.phase, "latest": self.latest} if self.sps > 1 else {}),
         }
 
     @cached_property
@@ -204,6 +213,11 @@ class LinearFilter(ParametricFilter):
     def _plain(self) -> bool:
         """Whether y = w^T u and e = d - y, so that weights that stand still are a convolution."""
         return self.algorithm.plain
+
+    def _restart(self, mask: Tensor | None = None) -> None:
+        if mask is not None and self.sps > 1 and self.phase:
+            raise ValueError(f"reset(mask) comes between symbols, not {int(self.phase)} of {self.sps} samples into one")
+        super()._restart(mask)
 
     def _forget(self) -> None:
         super()._forget()
@@ -250,7 +264,7 @@ class LinearFilter(ParametricFilter):
         if self._skips:
             x, d, moves["passed_over"] = self._marked(x, d, regressors, offset)
         if self.sps > 1:
-            moves["phase"] = (self.phase + x.shape[-1]) % self.sps
+            moves |= self._moved_symbols(x, offset, d.shape[-1])
         job = self._job(x, d)
         job.mu, job.every, job.rows, job.offset, job.moves = steps, every, regressors, offset, moves
         if not job.gradient and steps is not None:
@@ -290,6 +304,14 @@ class LinearFilter(ParametricFilter):
     def _offset(self) -> int:
         """Return how many samples come before the one that makes the next output."""
         return -int(self.phase) % self.sps
+
+    def _moved_symbols(self, x: Any, offset: int, outputs: int) -> dict[str, Tensor]:
+        """Return the phase after a block, and the newest samples when its last output was made."""
+        moves = {"phase": (self.phase + x.shape[-1]) % self.sps}
+        if outputs:
+            own = as_tensor(x, self.dtype, self.device)[..., : offset + (outputs - 1) * self.sps + 1]
+            moves["latest"] = torch.cat([self._samples(), own], -1)[..., -self.taps :]
+        return moves
 
     def _completed(self, x: Any, d: Any, length: int) -> Any:
         """Return d with NaN where it is not known."""
@@ -423,7 +445,7 @@ class LinearFilter(ParametricFilter):
         elif unknown:
             check_finite("x", x)
         if self.sps > 1:
-            moves["phase"] = (self.phase + x.shape[-1]) % self.sps
+            moves |= self._moved_symbols(x, offset, d.shape[-1])
         job = self._job(x, d)
         job.offset, job.skip, job.moves = offset, unknown, moves
         return job
@@ -464,7 +486,7 @@ class LinearFilter(ParametricFilter):
 
     def _last_regressor(self) -> Tensor:
         """Return the regressor of the newest output, (*batch, 1, F)."""
-        u = self.line.samples.flip(-1)
+        u = (self.line.samples if self.sps == 1 else self.latest).flip(-1)
         if self.features is not None:
             return self.features(u).to(self.dtype).unsqueeze(-2)
         return u.reshape(*self.batch, 1, -1)

@@ -46,6 +46,7 @@ class ParametricFilter(AdaptiveFilter):
     _free: list[compiled.Workspace]  # those that no call is using
     _alone: bool  # compiled code takes single samples
     _skips: bool
+    _blind: bool
     _fresh: bool  # nothing has been adapted since the start
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -140,7 +141,7 @@ class ParametricFilter(AdaptiveFilter):
         return {**found, "line": self.line.samples, "passed_over": self.passed_over}
 
     def _restart(self, mask: Tensor | None = None) -> None:
-        with torch.no_grad():
+        with torch.no_grad(), self.device:  # whatever torch's default device is
             starts, carried = self._starts(), self._carried()
             unknown = [k for k in starts if k not in carried]
             if unknown:
@@ -200,6 +201,7 @@ class ParametricFilter(AdaptiveFilter):
         alone = not self._filters and self.inputs is None and self.engine in ("auto", "compiled")
         alone = alone and self.line.samples.is_cpu
         self.__dict__.update(_given=None, _free=[], _skips=self.nonfinite == "skip", _alone=alone)
+        self.__dict__["_blind"] = self.algorithm.blind
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Check what is assigned; weights and state are copied into place."""
@@ -308,6 +310,8 @@ class ParametricFilter(AdaptiveFilter):
         """Take one number at speed; None where a block of one is needed."""
         own = self.__dict__
         if not own["_alone"] or (verb == "step" and not (own["training"] or own["adapt_in_eval"])):
+            return None
+        if (verb == "step" and (d is None) is not self._blind) or (verb == "adapt" and self._blind):
             return None
         workspace = self._workspace()
         try:

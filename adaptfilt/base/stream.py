@@ -197,7 +197,7 @@ class AdaptiveFilter(nn.Module):
             return like_input(self._filter(self._check_input(x)), x)
 
     def step(self, x: Any, d: Any = None) -> tuple[Any, Any]:
-        """Adapt on one sample; in `eval` mode only filter.
+        """Adapt on one sample, with `sps` on the samples of one symbol; in `eval` mode only filter.
 
         Parameters
         ----------

@@ -14,17 +14,33 @@ from typing import Any
 import numpy as np
 import torch
 
-from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import AdaptiveFilter
 from adaptfilt.checks import DTYPES, NUMPY, as_dtype
 from adaptfilt.testing.comparisons import (
+    blind,
+    call,
     close,
-    pair,
+    coefficients,
+    combines,
+    cut,
+    decides,
+    delay,
+    engines,
+    feeds_back,
+    outputs_cut,
+    recursive,
     refuses,
     require,
+    rule,
     same,
+    single,
     some_weights,
+    sps,
+    stands_still,
     state_of,
+    step,
+    steps,
+    trial,
     unchanged,
     with_weights,
 )
@@ -95,13 +111,14 @@ def law(body: Law) -> Law:
 
 @law
 def any_split_equals_one_block(cls: Any, dtype: torch.dtype, cuts: Sequence[int] = (0, 1, 3, 3, 70)) -> None:
-    """Blocks of any length, empty ones too, give what one block gives."""
-    x, d = pair(dtype, 200)
-    whole = cls.example(dtype=dtype)(x, d)
-    f = cls.example(dtype=dtype)
-    parts = [f(x[a:b], d[a:b]) for a, b in pairwise([0, *sorted(cuts), 200])]
-    close(np.concatenate([p.y for p in parts]), whole.y, dtype)
-    close(np.concatenate([p.e for p in parts]), whole.e, dtype)
+    """Blocks of any length, empty ones and parts of a symbol too, give what one block gives."""
+    f, g = cls.example(dtype=dtype), cls.example(dtype=dtype)
+    x, d = trial(f, 200)
+    whole = call(g, x, d)
+    edges = [0, *sorted(cuts), x.shape[-1]]
+    parts = [call(f, *cut(f, x, d, a, b)) for a, b in pairwise(edges)]
+    close(np.concatenate([p.y for p in parts], -1), whole.y, dtype)
+    close(np.concatenate([p.e for p in parts], -1), whole.e, dtype)
     close(parts[-1].w, whole.w, dtype)
     close(f.w, whole.w, dtype)
 
@@ -109,266 +126,350 @@ def any_split_equals_one_block(cls: Any, dtype: torch.dtype, cuts: Sequence[int]
 @law
 def single_samples_equal_a_block(cls: Any, dtype: torch.dtype) -> None:
     """`step`, and `predict` with `adapt`, give what a block gives."""
-    x, d = pair(dtype, 120)
-    whole = cls.example(dtype=dtype)(x, d)
-    f, g = cls.example(dtype=dtype), cls.example(dtype=dtype)
-    steps = [f.step(a, b) for a, b in zip(x.tolist(), d.tolist(), strict=True)]
+    f, g, h = (cls.example(dtype=dtype) for _ in range(3))
+    x, d = trial(f, 120)
+    whole = call(g, x, d)
+    taken = [step(f, x, d, n) for n in range(120)]
     number = complex if dtype.is_complex else float
-    require(all(type(v) is number for v in steps[0]), f"step must return {number.__name__}s, got {steps[0]}")
-    close([y for y, _ in steps], whole.y, dtype)
-    close([e for _, e in steps], whole.e, dtype)
+    numbers = whole.y.ndim > 1 or all(type(v) is number for v in taken[0])
+    require(numbers, f"step must return {number.__name__}s, got {taken[0]}")
+    close(np.stack([y for y, _ in taken], -1), whole.y, dtype)
+    close(np.stack([e for _, e in taken], -1), whole.e, dtype)
     close(f.w, whole.w, dtype)
-    for n, (a, b) in enumerate(zip(x.tolist(), d.tolist(), strict=True)):
-        y = g.predict(a)
-        close(y, whole.y[n], dtype)
-        g.adapt(b - y)
-    close(g.w, whole.w, dtype)
+    if blind(f) or recursive(f):
+        refuses(TypeError, "blind" if blind(f) else "recursion", h.adapt, whole.e[..., 0])
+        return
+    for n in range(0 if feeds_back(f) else 120):  # `predict` feeds back what it would decide
+        close(h.predict(single(h, x, d, n)[0]), whole.y[..., n], dtype)
+        h.adapt(whole.e[..., n] if whole.e.ndim > 1 else whole.e[n].item())
+    if not feeds_back(f):
+        close(h.w, whole.w, dtype)
 
 
 @law
 def a_batch_is_a_loop_over_its_rows(cls: Any, dtype: torch.dtype, batch: tuple[int, ...] = (2, 3)) -> None:
     """Filters in a batch know nothing of each other."""
-    x, d = pair(dtype, 150, batch)
-    out = cls.example(dtype=dtype, batch=batch)(x, d)
+    f = cls.example(dtype=dtype, batch=batch)
+    x, d = trial(f, 150)
+    out = call(f, x, d)
     for index in np.ndindex(batch):
-        row = cls.example(dtype=dtype)(x[index], d[index])
+        row = call(cls.example(dtype=dtype), x[index], None if d is None else d[index])
         close(out.y[index], row.y, dtype)
         close(out.w[index], row.w, dtype)
-    y, e = cls.example(dtype=dtype, batch=batch).step(x[..., 0], d[..., 0])
-    require(y.shape == e.shape == batch, f"step must return shape {batch}, got {y.shape} and {e.shape}")
+    y, e = step(cls.example(dtype=dtype, batch=batch), x, d, 0)
+    want = out.y[..., 0].shape
+    require(y.shape == e.shape == want, f"step must return shape {want}, got {y.shape} and {e.shape}")
     close(y, out.y[..., 0], dtype)
     close(e, out.e[..., 0], dtype)
 
 
 @law
 def a_copy_and_a_saved_state_go_on_bit_for_bit(cls: Any, dtype: torch.dtype) -> None:
-    """A deep copy, and another filter that loads the state, go on as the filter itself does."""
-    x, d = pair(dtype, 200)
-    f = cls.example(dtype=dtype)
-    f(x[:100], d[:100])
-    f.step(x[100].item(), d[100].item())
+    """A deep copy, and another filter that loads the state, go on as the filter itself does, in mid-symbol too."""
+    f, loaded = cls.example(dtype=dtype), cls.example(dtype=dtype)
+    x, d = trial(f, 200)
+    step(f, x, d, 0)
+    middle = 100 * sps(f) + 1
+    call(f, *cut(f, x, d, sps(f), middle))
     twin = copy.deepcopy(f)
     file = io.BytesIO()
     torch.save(f.state_dict(), file)
     file.seek(0)
-    loaded = cls.example(dtype=dtype)
-    loaded(x[:7], d[:7])
+    call(loaded, *outputs_cut(f, x, d, 0, 7))
     loaded.load_state_dict(torch.load(file, weights_only=True))
-    want = f(x[101:], d[101:])
+    rest = cut(f, x, d, middle, x.shape[-1])
+    want = call(f, *rest)
     for other in (twin, loaded):
-        got = other(x[101:], d[101:])
+        got = call(other, *rest)
         same(got.y, want.y)
         same(got.w, want.w)
         same(other.history, f.history)
-    step = f.step(0.5, 0.25)
-    same(twin.step(0.5, 0.25), step)
-    same(loaded.step(0.5, 0.25), step)
+    for n in (0, 1):
+        want = step(f, x, d, n)
+        for other in (twin, loaded):
+            for a, b in zip(step(other, x, d, n), want, strict=True):
+                same(a, b)
 
 
 @law
 def reset_equals_a_fresh_filter(cls: Any, dtype: torch.dtype) -> None:
     """After `reset` nothing of the past is left."""
-    x, d = pair(dtype, 200)
     f, fresh = cls.example(dtype=dtype), cls.example(dtype=dtype)
-    f(x, d)
-    f.step(0.5, 0.25)
+    x, d = trial(f, 200)
+    call(f, x, d)
+    step(f, x, d, 0)
     f.reset()
     same(f.w, fresh.w)
     same(f.history, fresh.history)
-    got, want = f(x, d), fresh(x, d)
+    got, want = call(f, x, d), call(fresh, x, d)
     same(got.y, want.y)
     same(got.w, want.w)
 
 
 @law
+def reset_of_some_streams_leaves_the_others(cls: Any, dtype: torch.dtype) -> None:
+    """After `reset(mask)` the streams of the mask are fresh, and the others go on."""
+    if rule(cls) is None:
+        return
+    f, fresh, on = (cls.example(dtype=dtype, batch=(3,)) for _ in range(3))
+    x, d = trial(f, 100)
+    for g in (f, on):
+        call(g, x, d)
+    mask = np.array([True, False, True])
+    f.reset(mask)
+    same(f.w[torch.from_numpy(mask)], fresh.w[torch.from_numpy(mask)])
+    got, first, later = (call(g, x, d) for g in (f, fresh, on))
+    for a, b, c in zip(got, first, later, strict=True):
+        same(a[mask], b[mask])
+        same(a[~mask], c[~mask])
+
+
+@law
 def a_fixed_filter_is_lfilter(cls: Any, dtype: torch.dtype) -> None:
     """In `eval` mode and through `filter` the weights stay, and the output is that of scipy.signal.lfilter."""
-    x, d = pair(dtype)
     f = cls.example(dtype=dtype)
-    f(x, d)
-    f.reset()
+    if not combines(f):
+        return
+    x, d = trial(f)
+    call(f, x, d)
     fixed = some_weights(f)
-    f.w = torch.tensor(fixed, dtype=dtype)
     want = with_weights(f, fixed, x)
-    f.eval()
-    y, e, w = f(x, d)
+
+    def start(mode: bool) -> None:
+        f.reset()
+        f.w = torch.tensor(fixed, dtype=dtype)
+        f.train(mode)
+
+    start(False)
+    y, e, w = call(f, x, d)
     close(y, want, dtype)
-    same(e, d - y)
+    if not decides(f):
+        same(e, d - y)
     close(w, fixed, dtype)
-    f.line.reset()
-    f.train()
+    start(True)
     close(f.filter(x), want, dtype)
-    f.line.reset()
-    f.eval()
-    close([f.step(v, 0.0)[0] for v in x[:20].tolist()], want[:20], dtype)
-    f.adapt(1.0)
+    start(False)
+    close(np.stack([step(f, x, d, n)[0] for n in range(20)], -1), want[..., :20], dtype)
+    if not blind(f):
+        f.adapt(np.ones_like(y[..., 0]) if y.ndim > 1 else 1.0)
     close(f.w, fixed, dtype)
 
 
 @law
-def a_step_size_of_zero_freezes(cls: Any, dtype: torch.dtype) -> None:
-    """With mu = 0 in the call the weights stay to the bit; a filter without a step size refuses one."""
-    if not issubclass(cls, LinearFilter):
-        return
-    x, d = pair(dtype)
+def a_frozen_filter_stands_still(cls: Any, dtype: torch.dtype) -> None:
+    """In `eval` mode and where mu = 0, y and e are computed, and weights and states stay to the bit."""
     f = cls.example(dtype=dtype)
-    if "mu" not in cls.ranges:
-        refuses(TypeError, "mu", f, x, d, mu=0.0)
+    x, d = trial(f)
+    call(f, *outputs_cut(f, x, d, 0, 200))
+    before, rest = coefficients(f), outputs_cut(f, x, d, 200, 300)
+    still = copy.deepcopy(f).eval()
+    want = call(still, *rest)
+    stands_still(still, before)
+    still.filter(rest[0])
+    step(still, x, d, 0)
+    stands_still(still, before)
+    if rule(f) is None:
         return
-    fixed = some_weights(f)
-    f = cls.example(dtype=dtype, w0=fixed)
-    start = f.w.clone()
-    close(f(x, d, mu=0.0).y, with_weights(f, fixed, x), dtype)
-    same(f.w, start)
-    f.reset()
-    mu = np.where(np.arange(300) < 200, 0.0, 0.01)
-    f(x[:200], d[:200], mu=mu[:200])
-    same(f.w, start)
-    late = f(x[200:], d[200:], mu=mu[200:])
-    f.reset()
-    close(f(x, d, mu=mu).w, late.w, dtype)
+    zero, gated, late = (copy.deepcopy(f) for _ in range(3))
+    got = call(zero, *rest, mu=0.0)
+    stands_still(zero, before)
+    close(got.y, want.y, dtype)
+    close(got.e, want.e, dtype)
+    moving = f.mu if steps(f) else 1.0
+    mu = np.where(np.arange(100) < 60, 0.0, moving)
+    record = call(gated, *rest, mu=mu, record_every=1).w
+    for n in range(60):
+        same(record[..., n, :], before["w"])
+    call(late, *outputs_cut(f, x, d, 200, 260), mu=0.0)
+    after = call(late, *outputs_cut(f, x, d, 260, 300))
+    close(gated.w, after.w, dtype)
+    require(recursive(f) or not np.array_equal(after.w, before["w"]), "40 samples left the weights where they were")
+    if not steps(f):
+        refuses(ValueError, "mu must be", call, f, x, d, mu=0.5)
 
 
 @law
 def silence_leaves_the_weights_alone(cls: Any, dtype: torch.dtype, settle: int = 2000) -> None:
     """Long silence stays finite; after `settle` samples of it the weights stay to the bit."""
     f = cls.example(dtype=dtype)
-    zeros = np.zeros(5000, NUMPY[dtype])
-    y, e, w = f(zeros, zeros)
-    same(w, 0 * w)
-    same(y, zeros)
-    same(e, zeros)
-    x, d = pair(dtype, 2000)
-    f(x, d)
-    f(zeros[:settle], zeros[:settle])
+    x, d = trial(f, 2000)
+    zeros = np.zeros((*x.shape[:-1], 5000 * sps(f)), x.dtype)
+    none = None if d is None else np.zeros((*d.shape[:-1], 5000), d.dtype)
+    start = f.w.detach().clone()
+    y, e, w = call(f, zeros, none)
+    still = not feeds_back(f)  # what is decided and fed back is not silent
+    if still:
+        same(w, start)
+        same(y, 0 * y)
+    if not decides(f):
+        same(e, 0 * e)
+    call(f, x, d)
+    call(f, *outputs_cut(f, zeros, none, 0, settle))
     before = f.w.detach().clone()
-    f(zeros, zeros)
-    same(f.w, before)
-    f(x, d)
+    call(f, zeros, none)
+    if still:
+        same(f.w, before)
+    call(f, x, d)
     for name, value in state_of(f).items():
         require(np.isfinite(value).all(), f"{name} is not finite")
 
 
 @law
-def every_engine_equals_the_reference(cls: Any, dtype: torch.dtype) -> None:
-    """Each engine gives what the loop in torch gives, with leakage and samples passed over."""
-    if not issubclass(cls, LinearFilter):
+def the_conjugate_gives_the_conjugate(cls: Any, dtype: torch.dtype) -> None:
+    """A complex filter on conj(x) and conj(d) is the conjugate of itself."""
+    if not dtype.is_complex:
         return
-    x, d = pair(dtype, 150)
-    d[40] = d[60] = np.nan
-    rank_one = cls.algorithm.gain is not None
-    first, *others = ("reference", "compiled", "block") if rank_one else ("reference", "compiled")
+    f, g = cls.example(dtype=dtype), cls.example(dtype=dtype)
+    x, d = trial(f, 150)
+    for a, b in zip(call(f, x.conj(), None if d is None else d.conj()), call(g, x, d), strict=True):
+        close(a, b.conj(), dtype)
+
+
+@law
+def a_quarter_turn_of_a_blind_input_turns_the_output(cls: Any, dtype: torch.dtype) -> None:
+    """A blind filter starts from a spike; the signs of its input, and quarter turns, go through to y."""
+    f, g = cls.example(dtype=dtype), cls.example(dtype=dtype)
+    if not blind(f) or recursive(f):
+        return
+    start = np.abs(f.w.detach().numpy()).sum(-1)
+    require((start == 0).sum() < start.size, "a blind filter must start from weights that are not zero")
+    x, _ = trial(f, 150)
+    turn = 1j if dtype.is_complex else -1
+    turned, plain = f((turn * x).astype(x.dtype)), g(x)
+    close(turned.y, turn * plain.y, dtype)
+    close(turned.w, plain.w, dtype)
+
+
+@law
+def every_engine_equals_the_reference(cls: Any, dtype: torch.dtype) -> None:
+    """Each engine gives what the plain loop gives, with leakage and samples passed over."""
+    if rule(cls) is None:
+        return
 
     def run(engine: str) -> Any:
         f = cls.example(dtype=dtype, engine=engine, nonfinite="skip")
-        if rank_one:
+        x, d = trial(f, 150)
+        x[..., 20 * sps(f)] = np.inf
+        if d is not None:
+            d[..., [40, 60]] = np.inf
+        if rule(f).leaks:
             f.leak = 0.1
-        return f(x, d, record_every=20)
+        return f, (x, d), call(f, x, d, record_every=20)
 
-    want = run(first)
-    for engine in others:
-        for a, b in zip(run(engine), want, strict=True):
+    f, signals, want = run("reference")
+    for engine in engines(f, *signals):
+        for a, b in zip(run(engine)[2], want, strict=True):
             close(a, b, dtype)
 
 
 @law
 def nan_is_refused_and_changes_nothing(cls: Any, dtype: torch.dtype, bad: float = np.nan) -> None:
-    """A block or a sample that is not finite raises before anything has changed."""
-    x, d = pair(dtype)
+    """A block or a sample that is not finite raises before anything has changed; NaN in d may mean: not known."""
     f = cls.example(dtype=dtype)
-    f(x, d)
+    x, d = trial(f)
+    call(f, x, d)
     before = state_of(f)
-    for name, at in (("x", 0), ("d", 250)):
-        spoilt = {"x": x.copy(), "d": d.copy()}
-        spoilt[name][at] = bad
+    names = {"x": 0} if d is None or (decides(f) and np.isnan(bad)) else {"x": 0, "d": 250}
+    for name, at in names.items():
+        spoilt = {"x": x.copy()} if d is None else {"x": x.copy(), "d": d.copy()}
+        spoilt[name][..., at] = bad
         refuses(ValueError, rf"^{name} must be finite.*{at}", f, **spoilt)
         refuses(ValueError, rf"^{name} must be finite", f, **{k: torch.tensor(v) for k, v in spoilt.items()})
         unchanged(f, before)
-    for name, values in (("x", (bad, 0.0)), ("d", (0.0, bad))):
-        refuses(ValueError, rf"{name} must be finite", f.step, *values)
+        refuses(ValueError, rf"{name} must be finite", step, f, spoilt["x"], spoilt.get("d"), at)
         unchanged(f, before)
-    refuses(ValueError, "x must be finite", f.predict, bad)
-    refuses(ValueError, "e must be finite", f.adapt, bad)
-    refuses(ValueError, "x must be finite", f.filter, np.array([bad], NUMPY[dtype]))
+    spoilt["x"] = x.copy()
+    spoilt["x"][..., 0] = bad
+    refuses(ValueError, "x must be finite", f.predict, single(f, spoilt["x"], None, 0)[0])
+    if not (blind(f) or recursive(f)):
+        out = np.full_like(d[..., 0], bad) if d.ndim > 1 else bad
+        refuses(ValueError, "e must be finite", f.adapt, out)
+    refuses(ValueError, "x must be finite", f.filter, spoilt["x"])
     unchanged(f, before)
 
 
 @law
 def nan_is_passed_over(cls: Any, dtype: torch.dtype) -> None:
     """With nonfinite="skip" such a sample leaves the weights alone, by block, step, and predict with adapt."""
-    x, d = pair(dtype)
-    x[50], d[70], x[90] = np.nan, np.inf, -np.inf
-    f = cls.example(dtype=dtype, nonfinite="skip")
-    y, e, record = f(x, d, record_every=1)
+    f, plain, one, halves = (cls.example(dtype=dtype, nonfinite="skip") for _ in range(4))
+    x, d = trial(f)
+    x[..., 50 * sps(f)], x[..., 90 * sps(f)] = np.nan, -np.inf
+    bad = [50, 90]
+    if d is not None:
+        d[..., 70], bad = np.inf, sorted([50, 90, 70 + delay(f)])
+    y, e, record = call(f, x, d, record_every=1)
     require(np.isfinite(y).all(), "y is not finite")
-    same(np.flatnonzero(np.isnan(e)), [50, 70, 90])
-    for n in (50, 70, 90):
-        same(record[n], record[n - 1])
-    plain, halves, single = (cls.example(dtype=dtype, nonfinite="skip") for _ in range(3))
-    close(plain(x, d).e, e, dtype)
-    steps = []
-    for a, b in zip(x.tolist(), d.tolist(), strict=True):
-        halves.adapt(b - halves.predict(a))
-        steps.append(single.step(a, b)[1])
-    close(steps, e, dtype)
-    for g in (plain, halves, single):
-        close(g.w, record[-1], dtype)
+    same(np.unique(np.argwhere(np.isnan(e))[:, -1]), bad)
+    for n in bad:
+        same(record[..., n, :], record[..., n - 1, :])
+    close(call(plain, x, d).e, e, dtype)
+    close(np.stack([step(one, x, d, n)[1] for n in range(300)], -1), e, dtype)
+    filters = [plain, one]
+    if not (blind(f) or recursive(f) or feeds_back(f)):
+        filters.append(halves)
+        for n in range(300):
+            halves.predict(single(f, x, d, n)[0])
+            halves.adapt(e[..., n] if e.ndim > 1 else e[n].item())
+    for g in filters:
+        close(g.w, record[..., -1, :], dtype)
         for name, value in state_of(g).items():
-            require(np.isfinite(value).all(), f"{name} is not finite")
+            require(np.isfinite(value).all() or name == "waiting", f"{name} is not finite")
 
 
 @law
 def inputs_are_never_changed(cls: Any, dtype: torch.dtype) -> None:
     """Views, read-only arrays and tensors of either precision go in, come out as the same kind, and stay."""
-    x, d = pair(torch.complex128 if dtype.is_complex else torch.float64)
-    own = NUMPY[dtype]
-    want = cls.example(dtype=dtype)(x.astype(own), d.astype(own))
-    for precision in (own, x.dtype):
-        a, b = x.astype(precision), d.astype(precision)
-        held = a.copy(), b.copy()
-        held[0].setflags(write=False)
-        held[1].setflags(write=False)
-        for given in (
-            held,
-            (np.repeat(a, 2)[::2], np.asfortranarray(np.stack([b, b], 1))[:, 1]),
-            (a[::-1].copy()[::-1], b[::-1].copy()[::-1]),
-        ):
-            got = cls.example(dtype=dtype)(*given)
+    wide, own = torch.complex128 if dtype.is_complex else torch.float64, NUMPY[dtype]
+    given = [v for v in trial(cls.example(dtype=wide)) if v is not None]
+    want = cls.example(dtype=dtype)(*(v.astype(own) for v in given))
+    for precision in (own, NUMPY[wide]):
+        signals = [v.astype(precision) for v in given]
+        held = [v.copy() for v in signals]
+        for v in held:
+            v.setflags(write=False)
+        strided = [np.repeat(v, 2, -1)[..., ::2] for v in signals]
+        fortran = [np.asfortranarray(np.stack([v, v], -1))[..., 1] for v in signals]
+        backwards = [v[..., ::-1].copy()[..., ::-1] for v in signals]
+        for form in (held, strided, fortran, backwards):
+            got = cls.example(dtype=dtype)(*form)
             require(all(isinstance(v, np.ndarray) and v.dtype == own for v in got), f"outputs must be {own} arrays")
             close(got.y, want.y, dtype)
-            same(given[0], a)
-            same(given[1], b)
-        tensors = torch.tensor(a), torch.tensor(b)
+            for a, b in zip(form, signals, strict=True):
+                same(a, b)
+        tensors = [torch.tensor(v) for v in signals]
         out = cls.example(dtype=dtype)(*tensors)
         require(
             all(isinstance(v, torch.Tensor) and v.dtype == dtype and not v.requires_grad for v in out),
             f"outputs must be {dtype} tensors without gradients",
         )
         same(out.y, want.y)
-        same(tensors[0], a)
-        same(tensors[1], b)
+        for tensor, b in zip(tensors, signals, strict=True):
+            same(tensor, b)
 
 
 @law
 def records_are_the_weights_after_every_so_many_samples(cls: Any, dtype: torch.dtype) -> None:
     """Row k of a record is w after sample (k + 1) * record_every, and what is returned is a copy."""
-    x, d = pair(dtype, 100)
     f, g = cls.example(dtype=dtype), cls.example(dtype=dtype)
-    record = f(x, d, record_every=7).w
-    size = f.w.shape[-1]
-    require(record.shape == (14, size), f"the record must have shape {(14, size)}, got {record.shape}")
+    x, d = trial(f, 100)
+    start = g.w.detach().clone()
+    record = call(f, x, d, record_every=7).w
+    size = tuple(f.w.shape)
+    want = (*size[:-1], 14, size[-1])
+    require(record.shape == want, f"the record must have shape {want}, got {record.shape}")
     for k in range(14):
-        close(g(x[7 * k : 7 * k + 7], d[7 * k : 7 * k + 7]).w, record[k], dtype)
-    same(f.history, x[len(x) - f.taps + 1 :])
-    w = f(x, d).w
+        close(call(g, *outputs_cut(f, x, d, 7 * k, 7 * k + 7)).w, record[..., k, :], dtype)
+    same(f.history, x[..., x.shape[-1] - f.taps + 1 :])
+    w = call(f, x, d).w
     held = f.w.detach().clone()
-    require(held.any(), "200 samples left the weights at zero: example() must adapt")
+    require(not torch.equal(held, start), "200 samples left the weights at their start: example() must adapt")
     w[:] = 0
     record[:] = 0
     same(f.w, held)
-    empty = f(x[:0], d[:0], record_every=3)
-    shapes = [v.shape for v in (*empty, f.filter(x[:0]))]
-    require(shapes == [(0,), (0,), (0, size), (0,)], f"an empty block must give empty outputs, got {shapes}")
+    nothing = outputs_cut(f, x, d, 0, 0)
+    y, e, w = call(f, *nothing, record_every=3)
+    shapes = [v.shape[-1:] for v in (y, e, f.filter(nothing[0]))] + [w.shape[-2:]]
+    require(shapes == [(0,), (0,), (0,), (0, size[-1])], f"an empty block must give empty outputs, got {shapes}")
 
 
 LAWS = (
@@ -377,9 +478,12 @@ LAWS = (
     a_batch_is_a_loop_over_its_rows,
     a_copy_and_a_saved_state_go_on_bit_for_bit,
     reset_equals_a_fresh_filter,
+    reset_of_some_streams_leaves_the_others,
     a_fixed_filter_is_lfilter,
-    a_step_size_of_zero_freezes,
+    a_frozen_filter_stands_still,
     silence_leaves_the_weights_alone,
+    the_conjugate_gives_the_conjugate,
+    a_quarter_turn_of_a_blind_input_turns_the_output,
     every_engine_equals_the_reference,
     nan_is_refused_and_changes_nothing,
     nan_is_passed_over,

@@ -40,7 +40,7 @@ def sample_(a_):
 """
 _LOOPS = (
     "Ahead", "Call", "Filter", "Recursion", "Rule", "assembled", "block", "from_phases", "heard", "input_of", "lag_of",
-    "look_ahead", "note_lag", "note_outputs", "one_by_one", "push_sample", "recalled", "recursive",
+    "look_ahead", "note_last", "note_outputs", "one_by_one", "push_sample", "recalled", "recursive",
     "recursive_sample", "sample", "take_in", "take_in_direction", "through", "to_phases", "with_fed", "write_direction",
     "write_inputs", "write_phases",
 )  # fmt: skip
@@ -281,10 +281,10 @@ def _conditions(algorithm: Algorithm) -> dict[str, str]:
 
 def _recursion(algorithm: Algorithm) -> str:
     """Return the adapters of a `Recursion`."""
-    called = _given(algorithm, "recursion", {})
+    called = _given(algorithm, "recursion", {"mu": "mu"})
     return _defined(
         {
-            "step(own, x, d)": f"y, e = {called}\n    return TYPE(y), TYPE(e)",
+            "step(own, x, d, mu)": f"y, e = {called}\n    return TYPE(y), TYPE(e)",
             "weigh(own, w)": _given(algorithm, "weights", {"out": "w"}),
             **_conditions(algorithm),
         }
@@ -321,8 +321,7 @@ def _kernel(algorithm: Algorithm, layout: Layout, variant: Variant) -> str:
         end.append(f"note_outputs(part.y, {out}, {played})")
     if lagged:
         before = layout.signal("before")
-        end.append(f"{layout.signal('lag')}[0] = lag\n    note_lag(own, {before}, call.outputs)")
-    begin.append(f"return lag_of(own.stream, {before}, own.line.shape[1])" if lagged else "return LIKE[0]")
+        end.append(f"note_last(own, {layout.signal('lag')}, {before}, call.outputs)")
     gain = f"r = {called}\n    return TYPE(r[0]), {renewed}" if states else f"return TYPE({called}), s"
     outputs, directions = "part.y[start:stop]", "None"
     if hears:
@@ -334,14 +333,15 @@ def _kernel(algorithm: Algorithm, layout: Layout, variant: Variant) -> str:
         {
             "gain(e, energy, y, d, lag, mu, p, s)": gain,
             "error(y, d, p, s)": f"return output_and_error({error}, y, LIKE[0])",
-            "kernel(x, v, d, mu, own, lag, w, y, e)": f"s, lag = lookahead({', '.join(arguments)})\n"
-            "    assign_all(own.state, s)\n    return lag",
+            "kernel(x, v, d, mu, own, lag, w, y, e)": f"s = lookahead({', '.join(arguments)})\n"
+            "    assign_all(own.state, s)",
             "begin(own, part, call, like)": "\n    ".join(begin),
+            "lag(own, n)": f"return lag_of(own.stream, {before}, n, own.line.shape[1])" if lagged else "return LIKE[0]",
             "weights(own, call)": f"return to_phases({phases})" if phased else "return own.w",
             "outputs(own, part, start, stop)": f"return {outputs}",
             "directions(own, start, stop)": f"return {directions}",
             "join(own, call)": f"from_phases({phases})" if phased else "pass",
-            "end(own, part, call, lag)": "\n    ".join(end),
+            "end(own, part, call)": "\n    ".join(end),
             **_conditions(algorithm),
         }
     )

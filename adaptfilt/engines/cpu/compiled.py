@@ -47,7 +47,8 @@ def run(job: Job, workspace: "Workspace") -> Result:
     like, dtype = (_empty_tensor, job.w.dtype) if tensors else (empty, workspace.dtype)
     y, e = like(shape, dtype), like(shape, dtype)
     record = like((*shape[:-1], shape[-1] // job.every, F), dtype) if job.every else None
-    if job.x.size if isinstance(job.x, np.ndarray) else job.x.numel():
+    samples = job.x.size if isinstance(job.x, np.ndarray) else job.x.numel()
+    if samples or job.algorithm.recursion:  # which writes its weights after no sample too
         workspace.block(job, y, e, record)
     return Result(y, e, job.w.clone() if tensors else workspace.w.copy(), record)
 
@@ -352,7 +353,7 @@ class Workspace:
     def step(self, x: Any, d: Any) -> tuple[Any, Any]:
         """Predict and adapt; return y and e."""
         io = self._io
-        self._take(loops.STEP, x, d)
+        self._take(loops.STEP, x, 0.0 if d is None else d)
         return (complex(io[4], io[5]), complex(io[6], io[7])) if self._complex else (io[4], io[6])
 
     def predict(self, x: Any, _: Any = None) -> Any:

@@ -61,7 +61,7 @@ from adaptfilt.engines.cpu.vectors import (
 def lookahead(
     gain: Any, error: Any, valid: Any, moves: Any, x: Any, v: Any, longer: Any, shorter: Any, d: Any, mu: Any,
     several: Any, leak: Any, p: Any, s: Any, lag: Any, w: Any, y: Any, e: Any, path: Any,
-) -> tuple[Any, Any]:  # fmt: skip
+) -> Any:  # fmt: skip
     """Adapt one filter over one block.
 
     Parameters
@@ -103,8 +103,6 @@ def lookahead(
     Returns
     -------
     s : tuple
-    lag : number
-        Of the last sample.
 
     Notes
     -----
@@ -181,7 +179,7 @@ def lookahead(
                 e[k] = d[k] - y[k]
     release(r)
     restore_mode(mode)
-    return s, lag
+    return s
 
 
 class Shape(NamedTuple):

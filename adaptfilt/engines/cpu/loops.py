@@ -118,7 +118,7 @@ class Rule(NamedTuple):
 class Recursion(NamedTuple):
     """The functions of a recursion."""
 
-    step: Any  # (own, x, d) -> y, e
+    step: Any  # (own, x, d, mu) -> y, e
     weigh: Any  # (own, w), writes the weights to w
     valid: Any
 
@@ -126,13 +126,14 @@ class Recursion(NamedTuple):
 class Ahead(NamedTuple):
     """What lookahead is made of."""
 
-    kernel: Any  # (x, v, d, mu, own, lag, w, y, e) -> lag, is `lookahead`
-    begin: Any  # (own, part, call, like) -> lag, takes the streams in
+    kernel: Any  # (x, v, d, mu, own, lag, w, y, e), is `lookahead`
+    begin: Any  # (own, part, call, like), takes the streams in
+    lag: Any  # (own, n) -> the lag of sample n
     weights: Any  # (own, call) -> w in the order of the streams
     outputs: Any  # (own, part, start, stop) -> y
     directions: Any  # (own, start, stop) -> v
     join: Any  # (own, call), writes the weights back
-    end: Any  # (own, part, call, lag)
+    end: Any  # (own, part, call)
 
 
 Memory = Callable[..., Filter]
@@ -321,9 +322,9 @@ def recursive(rule: Recursion, own: Filter, part: Part, call: Call, like: Any) -
     moving = min(call.mu_count - 1, 1)
     x = input_of(part.b, 0, call, like)
     for n in range(call.outputs):
-        d = part.d[n]
-        adapts = rule.valid(d) and part.mu[n * moving] != 0
-        y, e = rule.step(own, x[n], d if adapts else unknown)
+        d, mu = part.d[n], part.mu[n * moving]
+        adapts = rule.valid(d) and mu != 0
+        y, e = rule.step(own, x[n], d if adapts else unknown, mu)
         part.y[n] = y
         part.e[n] = e if adapts else d - y
         if every > 0 and (n + 1) % every == 0:
@@ -338,19 +339,19 @@ def look_ahead(rule: Ahead, own: Filter, part: Part, call: Call, like: Any) -> N
     """Run a rank-one filter several samples a pass."""
     N, F, every, M = call.outputs, len(own.w), call.every, own.line.shape[1]
     past = (M + call.sps - 1) // call.sps - 1
-    lag = rule.begin(own, part, call, like)
+    rule.begin(own, part, call, like)
     start = 0
     while start < N:
         stop = min(N, start + every) if every > 0 else N
         mu = part.mu[start:stop] if call.mu_count > 1 else part.mu
         x, v = own.stream[:, start : stop + past], rule.directions(own, start, stop + past)
         w, y = rule.weights(own, call), rule.outputs(own, part, start, stop)
-        lag = rule.kernel(x, v, part.d[start:stop], mu, own, lag, w, y, part.e[start:stop])
+        rule.kernel(x, v, part.d[start:stop], mu, own, rule.lag(own, start), w, y, part.e[start:stop])
         rule.join(own, call)
         if every > 0 and stop - start == every:
             assign(part.record[start // every * F : (start // every + 1) * F], own.w)
         start = stop
-    rule.end(own, part, call, lag)
+    rule.end(own, part, call)
 
 
 def write_inputs(own: Filter, part: Part, call: Call, like: Any) -> None:
@@ -406,17 +407,19 @@ def from_phases(w: Any, phases: Any, M: int, sps: int) -> None:
             w[q * M + k] = phases[(k % sps * C + q) * L + k // sps]
 
 
-def lag_of(stream: Any, before: Any, M: int) -> Any:
-    """Return u^T conj(before) of the first regressor."""
+def lag_of(stream: Any, before: Any, n: int, M: int) -> Any:
+    """Return u_n^T conj(u_(n-1)); before is the regressor before the block."""
     total = stream[0, 0] * 0
     for k in range(len(before)):
-        total += stream[k // M, M - 1 - k % M] * np.conj(before[k])
+        q, i = k // M, n + M - 1 - k % M
+        total += stream[q, i] * np.conj(stream[q, i - 1] if n > 0 else before[k])
     return total
 
 
-def note_lag(own: Filter, before: Any, N: int) -> None:
-    """Keep the last regressor."""
+def note_last(own: Filter, lag: Any, before: Any, N: int) -> None:
+    """Keep the lag of the last sample, and its regressor."""
     M = own.line.shape[1]
+    lag[0] = lag_of(own.stream, before, N - 1, M)
     for k in range(len(before)):
         before[k] = own.stream[k // M, N + M - 2 - k % M]
 
@@ -494,12 +497,13 @@ def recursive_sample(rule: Recursion, memory: Memory, a: Any, io: Any, skip: int
         return BAD_D
     io[PASSED_OVER] = 1.0 if bad else 0.0
     keep(own, kept)
-    adapts = mode == STEP and rule.valid(d) and not bad
+    mu = own.p[mu_at] if mu_at >= 0 else like[2]
+    adapts = mode == STEP and rule.valid(d) and not bad and mu != 0
     x = number(0.0, 0.0, like[0]) if bad else x
-    y, e = rule.step(own, x, d if adapts else number(np.nan, np.nan, like[0]))
+    y, e = rule.step(own, x, d if adapts else number(np.nan, np.nan, like[0]), mu)
     push_sample(own.line[0], x)
     if not adapts:
-        e = number(np.nan, np.nan, like[0])
+        e = d - y if mode == STEP and rule.valid(d) and not bad else number(np.nan, np.nan, like[0])
     io[Y], io[Y + 1], io[E], io[E + 1] = y.real, y.imag, e.real, e.imag
     if all_finite(own.state):
         return OK

@@ -49,7 +49,7 @@ def run(
         values = {k: p[..., n : n + 1] if k in params and p.ndim and p.shape[-1] > 1 else p for k, p in shared.items()}
         u_n = u[..., n, :]
         if algorithm.feed:
-            fed = now["fed"][..., 1:].flip(-1)
+            fed = (now["fed"][..., :-1] if job.errors else now["fed"][..., 1:]).flip(-1)  # the newest came after y
             u_n = torch.cat([u_n.expand(*fed.shape[:-1], -1), fed], -1)
         y = dot(now["w"], u_n)
         values |= {"u": u_n, "v": u_n if v is None else v[..., n, :], "y": y, "d": d_n}
@@ -150,7 +150,7 @@ def recurse(job: Job, x: np.ndarray, d: np.ndarray, mu: np.ndarray, own: Mapping
     record = np.empty((len(d) // job.every if job.every else 0, len(own["out"])), d.dtype)
     for n in range(len(d)):
         adapts = (np.isfinite(d[n]) or (algorithm.unknown and np.isnan(d[n]))) and mu[n] != 0
-        y[n], error = algorithm.call("recursion", {**own, "x": x[n], "d": d[n] if adapts else np.nan})
+        y[n], error = algorithm.call("recursion", {**own, "mu": mu[n], "x": x[n], "d": d[n] if adapts else np.nan})
         e[n] = error if adapts else d[n] - y[n]
         if job.every and (n + 1) % job.every == 0:
             record[n // job.every] = algorithm.call("weights", own)

@@ -1,0 +1,649 @@
+"""Each structure of an algorithm against a literal loop, written from the design: one sample after the other.
+
+The classes are made here, as a user makes them; the loop knows nothing of engines.
+"""
+
+import copy
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import each, slow
+
+import adaptfilt as af
+from adaptfilt import testing
+from adaptfilt.engines.words import abs2, axpyc, isnan, nearest, push, where
+from adaptfilt.testing.comparisons import single, step
+
+TOLERANCE = 1e-11
+DTYPES = [torch.float64, torch.complex128]
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda t: str(t).removeprefix("torch."))
+every_engine = pytest.mark.parametrize("engine", ["reference", "compiled"])
+
+
+class Made(af.LinearFilter):
+    """A filter of five taps, or four of a batch, whose parameters are class attributes."""
+
+    own: dict[str, Any] = {"mu": 0.2}
+    taps_made = 5
+
+    def __init__(self, taps: int | None = None, **common: Any) -> None:
+        super().__init__(taps or self.taps_made, {**self.own, **common.pop("own", {})}, **common)
+
+    @classmethod
+    def example(cls, **common: Any) -> Any:
+        return cls(**common)
+
+
+# A gain with all it may name, and two states
+
+
+def rich_gain(e: Any, energy: Any, mu: Any, y: Any, d: Any, lag: Any, rho: Any, power: Any, mean: Any) -> Any:
+    power = rho * power + (1 - rho) * abs2(e)
+    mean = rho * mean + (1 - rho) * (e * lag + d - y)
+    return mu / (0.1 + energy + power) * (e + 0.1 * mean), power, mean
+
+
+class Rich(Made):
+    algorithm = af.Algorithm(gain=rich_gain, state={"power": "real", "mean": "signal"})
+    ranges = {"mu": {}, "rho": {}, "leak": {}}
+    own = {"mu": 0.2, "rho": 0.9, "leak": 0.0}
+
+    def start(self) -> dict[str, Any]:
+        return {"power": 0.5}
+
+
+def rich() -> Callable[..., Any]:
+    power, mean = 0.5, 0.0
+
+    def rule(w: Any, u: Any, y: Any, d: Any, lag: Any) -> Any:
+        nonlocal power, mean
+        e = d - y
+        power = 0.9 * power + 0.1 * abs(e) ** 2
+        mean = 0.9 * mean + 0.1 * (e * lag + d - y)
+        g = 0.2 / (0.1 + np.vdot(u, u).real + power) * (e + 0.1 * mean)
+        return y, e, w + g * u.conj(), None
+
+    return rule
+
+
+# Errors, of a gain and of an update
+
+
+def plain_gain(e: Any, mu: Any) -> Any:
+    return mu * e
+
+
+def soft_error(y: Any, d: Any, scale: Any) -> Any:
+    e = d - y
+    return e / (scale + abs2(e))
+
+
+def soft(w: Any, u: Any, y: Any, d: Any, lag: Any) -> Any:
+    e = (d - y) / (2.0 + abs(d - y) ** 2)
+    return y, e, w + 0.05 * e * u.conj(), None
+
+
+class SoftGain(Made):
+    algorithm = af.Algorithm(gain=plain_gain, error=soft_error)
+    ranges = {"mu": {}, "scale": {}, "leak": {}}
+    own = {"mu": 0.05, "scale": 2.0, "leak": 0.0}
+
+
+def plain_update(w: Any, u: Any, e: Any, mu: Any) -> Any:
+    return axpyc(mu * e, u, w)
+
+
+class SoftUpdate(SoftGain):
+    algorithm = af.Algorithm(update=plain_update, error=soft_error)
+    ranges = {"mu": {}, "scale": {}}
+    own = {"mu": 0.05, "scale": 2.0}
+
+
+# An error that says what stands for the output, with a state of the gain in it
+
+
+def sized_error(y: Any, d: Any, size: Any) -> Any:
+    z = size * y
+    return z, d - z
+
+
+def sized_gain(e: Any, y: Any, mu: Any, size: Any) -> Any:
+    return mu * e, size + 0.01 * abs2(e) / (1 + abs2(y))
+
+
+class Sized(Made):
+    algorithm = af.Algorithm(gain=sized_gain, error=sized_error, state={"size": "real"})
+    ranges = {"mu": {}, "leak": {}}
+    own = {"mu": 0.05, "leak": 0.0}
+
+    def start(self) -> dict[str, Any]:
+        return {"size": 1.0}
+
+
+def sized() -> Callable[..., Any]:
+    size = 1.0
+
+    def rule(w: Any, u: Any, y: Any, d: Any, lag: Any) -> Any:
+        nonlocal size
+        z = size * y
+        e = d - z
+        size += 0.01 * abs(e) ** 2 / (1 + abs(y) ** 2)
+        return z, e, w + 0.05 * e * u.conj(), None
+
+    return rule
+
+
+# No desired signal
+
+
+def modulus_error(y: Any) -> Any:
+    return y * (1 - abs2(y))
+
+
+class Blind(Made):
+    algorithm = af.Algorithm(gain=plain_gain, error=modulus_error)
+    ranges = {"mu": {}, "leak": {}}
+    own = {"mu": 0.005, "leak": 0.0}
+
+    def _first_weights(self, w0: Any) -> Any:
+        if w0 is not None:
+            return w0
+        first = torch.zeros(self._weight_shape())
+        first[..., 1] = 1
+        return first
+
+
+def modulus(w: Any, u: Any, y: Any, d: Any, lag: Any) -> Any:
+    e = y * (1 - abs(y) ** 2)
+    return y, e, w + 0.005 * e * u.conj(), None
+
+
+# A desired signal that is known in part: NaN means to decide, by vectors or by words
+
+
+def decided_error(y: Any, d: Any, points: Any) -> Any:
+    return where(isnan(d), nearest(y, points), d) - y
+
+
+class Decided(Made):
+    algorithm = af.Algorithm(gain=plain_gain, error=decided_error, unknown=True, vectors={"points": "signal"})
+    ranges = {"mu": {}, "leak": {}}
+    own = {"mu": 0.02, "leak": 0.0}
+    points: torch.Tensor
+
+    def __init__(self, **common: Any) -> None:
+        points = [1, 1j, -1, -1j] if common.get("dtype", torch.float32).is_complex else [1.0, -1.0]
+        super().__init__(own={"points": points}, **common)
+
+
+def decide(y: Any, d: Any) -> Any:
+    points = np.array([1, 1j, -1, -1j] if np.iscomplexobj(y) else [1.0, -1.0])
+    return points[np.argmin(np.abs(y - points))] if np.isnan(d) else d
+
+
+def decided(w: Any, u: Any, y: Any, d: Any, lag: Any) -> Any:
+    e = decide(y, d) - y
+    return y, e, w + 0.02 * e * u.conj(), None
+
+
+# A line that is fed back, beside a gain and an update
+
+
+def fed_symbol(y: Any, d: Any, points: Any) -> Any:
+    return where(isnan(d), nearest(y, points), d)
+
+
+class FedBack(Decided):
+    algorithm = af.Algorithm(
+        gain=plain_gain, error=decided_error, feed=fed_symbol, unknown=True, vectors={"points": "signal"}
+    )
+
+    def __init__(self, **common: Any) -> None:
+        super().__init__(feedback=3, **common)
+
+
+class FedUpdate(FedBack):
+    algorithm = af.Algorithm(
+        update=plain_update, error=decided_error, feed=fed_symbol, unknown=True, vectors={"points": "signal"}
+    )
+    ranges = {"mu": {}}
+    own = {"mu": 0.02}
+
+
+def fed_back(w: Any, u: Any, y: Any, d: Any, lag: Any) -> Any:
+    return *decided(w, u, y, d, lag)[:3], decide(y, d)
+
+
+def fed_d(y: Any, d: Any) -> Any:
+    return where(isnan(d), y, d)
+
+
+class Equation(Made):
+    algorithm = af.Algorithm(gain=plain_gain, feed=fed_d)
+    ranges = {"mu": {}, "leak": {}}
+    own = {"mu": 0.02, "leak": 0.0}
+
+    def __init__(self, **common: Any) -> None:
+        super().__init__(feedback=2, **common)
+
+
+def equation(w: Any, u: Any, y: Any, d: Any, lag: Any) -> Any:
+    return y, d - y, w + 0.02 * (d - y) * u.conj(), d
+
+
+# An update with states of every kind and shape, and scratch
+
+
+def wide_update(w: Any, U: Any, p: Any, n: Any, u: Any, e: Any, energy: Any, lag: Any, mu: Any, rows: Any) -> Any:
+    U = push(U, u)
+    p = p + abs2(u)
+    n = 0.9 * n + energy
+    w = axpyc(mu * e / (0.1 + n), u, w)
+    return w, U, p, n
+
+
+class Wide(Made):
+    algorithm = af.Algorithm(update=wide_update, state={"U": ("rows", "taps"), "p": ("real", "taps"), "n": "real"})
+    ranges = {"mu": {}}
+    own = {"mu": 0.5, "rows": 3}
+    rows: int
+
+
+def wide() -> Callable[..., Any]:
+    n = 0.0
+
+    def rule(w: Any, u: Any, y: Any, d: Any, lag: Any) -> Any:
+        nonlocal n
+        n = 0.9 * n + np.vdot(u, u).real
+        return y, d - y, w + 0.5 * (d - y) / (0.1 + n) * u.conj(), None
+
+    return rule
+
+
+# The loop
+
+
+def stream(x: Any, d: Any, w: Any, taps: int, rule: Any, sps: int = 1, fed: int = 0) -> tuple[Any, Any, Any]:
+    """Run one output of a filter over x, (inputs, T), and d, (N,)."""
+    back, before, ys, es = [0.0] * fed, 0 * w, [], []
+    for n in range(len(d)):
+        i = n * sps
+        u = np.array([row[i - k] if i >= k else 0.0 for row in x for k in range(taps)] + back)
+        z, e, w, v = rule(w, u, w @ u, d[n], u @ before.conj())
+        before, back = u, [v, *back][:fed]
+        ys.append(z)
+        es.append(e)
+    return np.array(ys), np.array(es), w
+
+
+def signals(dtype: torch.dtype, T: int, shape: tuple[int, ...] = (), seed: int = 3) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((*shape, T))
+    return (x + 1j * rng.standard_normal(x.shape)) / 2**0.5 if dtype.is_complex else x
+
+
+def agrees(out: Any, want: tuple[Any, ...]) -> None:
+    for name, a, b in zip("yew", out, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, err_msg=name)
+
+
+CASES = {  # the class, its rule, whether a state is in the rule
+    "gain": (Rich, rich, True),
+    "error of a gain": (SoftGain, soft, False),
+    "error of an update": (SoftUpdate, soft, False),
+    "output and error": (Sized, sized, True),
+    "states": (Wide, wide, True),
+    "fed back": (Equation, equation, False),
+}
+
+
+@every_engine
+@every_dtype
+@pytest.mark.parametrize("case", CASES)
+def test_is_the_literal_loop(case: str, dtype: torch.dtype, engine: str) -> None:
+    cls, rule, carries = CASES[case]
+    x, d = signals(dtype, 60), signals(dtype, 60, seed=4)
+    f = cls(dtype=dtype, engine=engine)
+    w = 0 * signals(dtype, f.w.shape[-1])
+    want = stream(x[None], d, w, 5, rule() if carries else rule, fed=f.feedback)
+    agrees(f(x, d), want)
+    g = cls(dtype=dtype, engine=engine)
+    parts = [g(x[:7], d[:7]), g(x[7:8], d[7:8]), g(x[8:], d[8:])]
+    agrees((*(np.concatenate([p[i] for p in parts]) for i in (0, 1)), g.w.numpy()), want)
+    h = cls(dtype=dtype, engine=engine)
+    taken = [h.step(a, b) for a, b in zip(x.tolist(), d.tolist(), strict=True)]
+    agrees((*map(np.array, zip(*taken, strict=True)), h.w.numpy()), want)
+
+
+@every_engine
+@every_dtype
+def test_the_lag_goes_on_over_records_and_parts(dtype: torch.dtype, engine: str) -> None:
+    x, d = signals(dtype, 100), signals(dtype, 100, seed=4)
+    want = stream(x[None], d, 0 * x[:5], 5, rich())
+    for every in (1, 20, 33):
+        f = Rich(dtype=dtype, engine=engine)
+        y, e, record = f(x, d, record_every=every)
+        agrees((y, e, f.w.numpy()), want)
+        np.testing.assert_allclose(f.lag, [x[95:100] @ x[94:99].conj()], rtol=TOLERANCE)
+        assert record.shape == (100 // every, 5)
+
+
+@every_engine
+@every_dtype
+def test_blind(dtype: torch.dtype, engine: str) -> None:
+    x = signals(dtype, 60)
+    f = Blind(dtype=dtype, engine=engine)
+    agrees(f(x), stream(x[None], x, np.eye(5)[1] + 0 * x[:5], 5, modulus))
+    y, e = f.step(0.5)
+    assert e == pytest.approx(y * (1 - abs(y) ** 2), rel=1e-12)
+    for wrong in (lambda: f(x, x), lambda: f.step(0.5, 0.5), lambda: f.adapt(0.5)):
+        with pytest.raises(TypeError, match="Blind is blind"):
+            wrong()
+
+
+@every_engine
+@every_dtype
+@pytest.mark.parametrize("cls", [Decided, FedBack, FedUpdate])
+@pytest.mark.parametrize("delay", [0, 2])
+def test_what_is_not_known_is_decided(cls: Any, dtype: torch.dtype, engine: str, delay: int) -> None:
+    """NaN in d, a d that ends early and the first samples of a delay all mean the same."""
+    x, d = signals(dtype, 60), signals(dtype, 60, seed=4)
+    d[[5, 17, 18]] = np.nan
+    d[50:] = np.nan
+    rule, fed = (decided, 0) if cls is Decided else (fed_back, 3)
+    delayed = np.concatenate([np.full(delay, np.nan), d])[:60]
+    want = stream(x[None], delayed, 0 * x[: 5 + fed], 5, rule, fed=fed)
+    agrees(cls(dtype=dtype, engine=engine, delay=delay)(x, d), want)
+    f = cls(dtype=dtype, engine=engine, delay=delay)
+    agrees(f(x, d[:50]), want)
+    f.reset()
+    parts = [f(x[:3], d[:3]), f(x[3:40], d[3:40]), f(x[40:], d[40:50])]
+    agrees((*(np.concatenate([p[i] for p in parts]) for i in (0, 1)), f.w.numpy()), want)
+    for bad in (np.inf, -np.inf):
+        with pytest.raises(ValueError, match="d must be finite or NaN"):
+            f(x, np.where(np.arange(60) == 30, bad, d))
+    with pytest.raises(ValueError, match="same length"):
+        f(x[:4], d[:5])
+
+
+AXES = [(None, None), (3, None), (None, 2), (3, 2), pytest.param(1, 1, marks=pytest.mark.slow)]
+
+
+@every_engine
+@pytest.mark.parametrize("dtype", [torch.complex128, slow(torch.float64)], ids=str)
+@pytest.mark.parametrize("sps", [1, slow(2), 3, 7])
+@pytest.mark.parametrize(("inputs", "outputs"), AXES)
+def test_inputs_outputs_and_samples_a_symbol(
+    dtype: torch.dtype, engine: str, sps: int, inputs: int | None, outputs: int | None
+) -> None:
+    """Five taps are divided by no sps tried, and fewer than the largest."""
+    N, C, Q = 40, inputs or 1, outputs or 1
+    x, d = signals(dtype, N * sps, (C,)), signals(dtype, N, (Q,), seed=4)
+    w = 0.1 * signals(dtype, 5 * C, (Q,), seed=5)
+    shape = (*(() if outputs is None else (Q,)), *(() if inputs is None else (C,)), 5)
+    given = {"sps": sps, "inputs": inputs, "outputs": outputs, "w0": w.reshape(shape), "dtype": dtype, "engine": engine}
+    f, g = (SoftGain(**given) for _ in range(2))
+    x_in, d_in = (x if inputs else x[0]), (d if outputs else d[0])
+    y, e, w1 = f(x_in, d_in)
+    assert w1.shape == shape
+    for q in range(Q):
+        row = (y[q], e[q], w1[q]) if outputs else (y, e, w1)
+        want = stream(x, d[q], w[q], 5, soft, sps)
+        agrees((row[0], row[1], row[2].ravel()), want)
+    parts = [
+        g(x_in[..., a:b], d_in[..., -(-a // sps) : -(-b // sps)]) for a, b in pairwise([0, 1, 4, 4 + 3 * sps, N * sps])
+    ]
+    agrees((*(np.concatenate([p[i] for p in parts], -1) for i in (0, 1)), parts[-1].w), (y, e, w1))
+    g.reset()
+    taken = [step(g, x_in, d_in, n) for n in range(N)]
+    agrees((*(np.stack([t[i] for t in taken], -1) for i in (0, 1)), g.w), (y, e, w1))
+    g.reset()
+    for n in range(N):
+        predicted = g.predict(single(g, x_in, d_in, n)[0])
+        np.testing.assert_allclose(predicted, y[..., n], rtol=TOLERANCE, atol=TOLERANCE)
+        g.adapt(e[..., n] if outputs else e[n].item())
+    np.testing.assert_allclose(g.w, w1, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@every_engine
+@every_dtype
+@pytest.mark.parametrize("cls", [Rich, SoftGain, SoftUpdate, Wide])
+def test_ready_regressors(cls: Any, dtype: torch.dtype, engine: str) -> None:
+    """Rows need not be windows of a stream; the line stays, and the lag is that of the rows."""
+    rows, d = signals(dtype, 5, (30,)), signals(dtype, 30, seed=4)
+    rule = {Rich: rich(), SoftGain: soft, SoftUpdate: soft, Wide: wide()}[cls]
+    w, before, ys, es = 0 * rows[0], 0 * rows[0], [], []
+    for u, d_n in zip(rows, d, strict=True):
+        y, e, w, _ = rule(w, u, w @ u, d_n, u @ before.conj())
+        before = u
+        ys.append(y)
+        es.append(e)
+    f = cls(dtype=dtype, engine=engine)
+    agrees(f(rows, d, regressors=True), (ys, es, w))
+    assert not f.history.any()
+    with pytest.raises(ValueError, match=r"x must have shape \(T,\)"):
+        f(rows, d)
+
+
+@pytest.mark.parametrize("option", ["inputs", "sps"])
+def test_ready_regressors_of_several_inputs_are_refused(option: str) -> None:
+    f = SoftGain(dtype=torch.float64, **{option: 2})
+    with pytest.raises(ValueError, match=f"regressors=True does not go with {option}"):
+        f(np.ones((6, 5)), np.ones(6), regressors=True)
+
+
+@pytest.mark.parametrize("cls", [FedBack, FedUpdate, Equation])
+def test_an_error_taken_in_belongs_to_what_was_fed_back_then(cls: Any) -> None:
+    x, e = signals(torch.float64, 40), signals(torch.float64, 40, seed=4)
+    f, g = (cls(dtype=torch.float64, engine=engine) for engine in ("compiled", "reference"))
+    w, fed, size = np.zeros(5 + f.feedback), [0.0] * f.feedback, f.feedback
+    for n in range(40):
+        u = np.array([x[n - k] if n >= k else 0.0 for k in range(5)] + fed)
+        y = w @ u
+        for h in (f, g):
+            assert h.predict(x[n]) == pytest.approx(y, rel=TOLERANCE, abs=TOLERANCE)
+            h.adapt(e[n])
+        w = w + 0.02 * e[n] * u
+        fed = [y if cls is Equation else decide(y, np.nan), *fed][:size]
+    for h in (f, g):
+        np.testing.assert_allclose(h.w, w, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+# A recursion: NLMS spelt sample by sample
+
+
+def nlms_recursion(c: Any, past: Any, count: Any, x: Any, d: Any, mu: Any) -> Any:
+    y, power = c[0] * 0, mu - mu + 0.1
+    for k in range(len(c) - 1, 0, -1):
+        past[k] = past[k - 1]
+    past[0] = x
+    for k in range(len(c)):
+        y += c[k] * past[k]
+        power += (past[k] * past[k].conjugate()).real
+    e = d - y
+    if d == d:
+        count[0] += 1
+        for k in range(len(c)):
+            c[k] += mu / power * e * past[k].conjugate()
+    return y, e
+
+
+def nlms_weights(c: Any, out: Any = None) -> Any:
+    for k in range(len(c)):
+        out[k] = c[k]
+    return out
+
+
+class Recursive(af.RecursiveFilter):
+    algorithm = af.Algorithm(
+        recursion=nlms_recursion, weights=nlms_weights, state={"c": ("taps",), "past": ("taps",), "count": "real"}
+    )
+    ranges = {"mu": {}}
+
+    def __init__(self, taps: int = 4, mu: Any = 0.5, **common: Any) -> None:
+        super().__init__(taps, {"mu": mu}, **common)
+
+    @classmethod
+    def example(cls, **common: Any) -> Any:
+        return cls(**common)
+
+
+@every_engine
+@every_dtype
+def test_a_recursion(dtype: torch.dtype, engine: str) -> None:
+    x, d = signals(dtype, 60), signals(dtype, 60, seed=4)
+
+    def rule(w: Any, u: Any, y: Any, d: Any, lag: Any) -> Any:
+        return y, d - y, w + 0.5 * (d - y) / (0.1 + np.vdot(u, u).real) * u.conj(), None
+
+    want = stream(x[None], d, 0 * x[:4], 4, rule)
+    f, g = (Recursive(dtype=dtype, engine=engine) for _ in range(2))
+    agrees(f(x, d), want)
+    for a, b in zip(x.tolist(), d.tolist(), strict=True):
+        g.step(a, b)
+    np.testing.assert_allclose(g.w, want[2], rtol=TOLERANCE)
+    assert f.count == g.count == 60
+    frozen = copy.deepcopy(f).eval()
+    y = frozen(x, d).y
+    np.testing.assert_allclose(y, np.convolve(np.concatenate([x[-3:], x]), want[2])[3:63], rtol=1e-9, atol=1e-9)
+    assert frozen.count == 60
+    assert (frozen.w == f.w).all()
+    with pytest.raises(TypeError, match="w is read-only"):
+        f.w = np.ones(4)
+    for name, value in (("inputs", 2), ("outputs", 2), ("w0", np.ones(4)), ("sps", 2)):
+        with pytest.raises(TypeError, match=f"Recursive is a recursion: {name} cannot be given"):
+            Recursive(**{name: value})
+    with pytest.raises(TypeError, match="regressors"):
+        f(x, d, regressors=True)
+    with pytest.raises(TypeError, match="recursion"):
+        f.adapt(0.5)
+
+
+# Every law on every class made here
+
+
+MADE = [Rich, SoftGain, SoftUpdate, Sized, Blind, Decided, FedBack, Equation, Wide, Recursive]
+
+
+@each(MADE)
+def test_keeps_the_laws(cls: Any) -> None:
+    testing.check(cls, dtypes=[torch.float64])
+
+
+@each(MADE)
+@pytest.mark.slow
+def test_keeps_the_laws_in_every_precision(cls: Any) -> None:
+    testing.check(cls)
+
+
+# Refused when a class is made
+
+
+def takes(text: str, value: str = "mu * e") -> Callable[..., Any]:
+    """Return a function of these arguments."""
+    space: dict[str, Any] = {}
+    exec(f"def rule({text}):\n    return {value}", space)
+    return space["rule"]
+
+
+def forgets_its_state(e: Any, mu: Any, p: Any) -> Any:
+    return mu * e
+
+
+def returns_too_much(w: Any, u: Any, e: Any, mu: Any) -> Any:
+    return w, u
+
+
+gain = takes("e, mu")
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no structure": ({}, "one of gain, update, recursion, got none"),
+    "two structures": ({"gain": gain, "update": takes("w, u, e, mu")}, "got gain and update"),
+    "no e": ({"gain": takes("energy, mu")}, r"gain rule\(energy, mu\) must take e"),
+    "no w": ({"update": takes("u, e, mu")}, r"update rule\(u, e, mu\) must take w"),
+    "what is not supplied": ({"gain": takes("e, u, mu")}, r"gain rule\(e, u, mu\) cannot take u"),
+    "an error of e": ({"gain": gain, "error": takes("y, d, e")}, r"error rule\(y, d, e\) cannot take e"),
+    "a state it does not take": ({"gain": gain, "state": {"p": "real"}}, r"gain rule\(e, mu\) must take p"),
+    "a state it does not return": (
+        {"gain": forgets_its_state, "state": {"p": "real"}}, "forgets_its_state must return g, p",
+    ),
+    "a state that is the step": ({"gain": takes("e, mu"), "state": {"mu": "real"}}, "mu has a name that means"),
+    "a state that is supplied": ({"gain": takes("e, y"), "state": {"y": "real"}}, "y has a name that means something"),
+    "a state and scratch": ({"update": takes("w, u, e, p=None"), "state": {"p": "real"}}, r"must take p"),
+    "scratch of a state's name": (
+        {"update": takes("w, u, e, p, mu", "w, p"), "state": {"p": "real"}, "scratch": {"p": ("taps",)}},
+        "scratch: rule has no argument p=None",
+    ),
+    "scratch of a parameter's name": (
+        {"update": takes("w, u, e, p=None"), "error": takes("y, d, p")}, "p has a name that means something",
+    ),
+    "scratch of a gain": ({"gain": takes("e, mu, g=None")}, "a gain has no scratch"),
+    "a kind that is none": ({"gain": takes("e, p"), "state": {"p": "whole"}}, 'p must be "real" or "signal"'),
+    "a shape that is none": ({"gain": takes("e, p"), "state": {"p": 3}}, 'p must be "real", "signal" or a tuple'),
+    "a default": ({"gain": takes("e, mu=0.5")}, "mu=0.5: arguments are plain names"),
+    "any arguments": ({"gain": takes("e, *mu")}, r"\*mu: arguments are plain names"),
+    "weights of a gain": ({"gain": gain, "weights": takes("out")}, "weights stand for a recursion"),
+    "a recursion without": ({"recursion": takes("x, d")}, "weights stand for a recursion"),
+    "a recursion and feed": (
+        {"recursion": takes("x, d"), "weights": takes("out=None"), "feed": takes("y")}, "takes no error and no feed",
+    ),
+    "a vector of no kind": ({"gain": takes("e, r"), "vectors": {"r": "whole"}}, 'r must be "real" or "signal"'),
+    "leak of a gain": ({"gain": takes("e, mu, leak")}, "leak acts on the weights by itself"),
+    "a list of states": ({"gain": takes("e, p"), "state": ("p",)}, "state must be a mapping"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_algorithm_that_does_not_fit_is_refused(case: str) -> None:
+    functions, says = REFUSED[case]
+    with pytest.raises(ValueError, match=says):
+        af.Algorithm(**functions)
+
+
+MISFITS: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown argument": ({"gain": takes("e, mu, roh")}, "Misfit: rule takes roh, which is neither supplied"),
+    "an unknown dimension": (
+        {"update": takes("w, p, u, e"), "state": {"p": ("tabs",)}},
+        "Misfit: p has the dimension tabs",
+    ),
+    "a state that is an attribute": (
+        {"gain": takes("e, history", "e, history"), "state": {"history": "real"}}, "the state history",
+    ),
+    "a state that is a parameter": (
+        {"gain": takes("e, rho", "e, rho"), "state": {"rho": "real"}}, "the state rho has the name",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MISFITS)
+def test_a_class_whose_words_do_not_exist_is_refused(case: str) -> None:
+    functions, says = MISFITS[case]
+    algorithm = af.Algorithm(**functions)
+    with pytest.raises(ValueError, match=says):
+        type("Misfit", (af.LinearFilter,), {"algorithm": algorithm, "ranges": {"mu": {}, "rho": {}}})
+
+
+def test_start_returns_states_alone() -> None:
+    class Starts(Rich):
+        def start(self) -> dict[str, Any]:
+            return {"pover": 0.5}
+
+    with pytest.raises(ValueError, match=r"start\(\) must return states, power, mean, got pover"):
+        Starts()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Rich(sps=2), "Rich does not take sps with a gain that takes the lag"),
+        (lambda: Rich(feedback=2), "Rich does not take feedback with an algorithm that feeds nothing back"),
+        (lambda: Rich(delay=2), "Rich does not take delay with an algorithm that has to know d"),
+        (lambda: Equation(features=af.Volterra(5)), "Equation does not take features with an algorithm that feeds"),
+    ],
+)
+def test_mixtures_that_do_not_exist_are_refused(make: Callable[[], Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        make()
