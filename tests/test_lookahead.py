@@ -183,7 +183,7 @@ def test_several_rows_shorter_ones_lags_states_an_error_and_gates(M: int, native
         mu = 0.3 * rng.random(T) * (rng.random(T) < 0.7)
         p, s = (EPS, 0.9), (0.25, 0.5 + 0.1j)
         y, e, w1 = np.empty_like(d), np.empty_like(d), w.copy()
-        given = x, None, (None,), (None, None), d, mu, 0.05, p, s, lag, w1, y, e, None
+        given = x, None, (None,), (None, None), d, mu, True, 0.05, p, s, lag, w1, y, e, None
         s1 = kernel(gain, error, valid, moves, *given)
         *want, s2 = rows_literal(rich_gain, rich_error, x, None, 2, d, mu, 0.05, p, s, w, lag)
         assert_same((y, e, w1), want, 1e-12)

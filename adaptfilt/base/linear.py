@@ -29,7 +29,6 @@ from adaptfilt.checks import (
 )
 from adaptfilt.engines.algorithm import Job, Result
 from adaptfilt.engines.choose import choose, tracked
-from adaptfilt.engines.cpu import compiled
 from adaptfilt.engines.cpu.loops import SIGNALS
 from adaptfilt.engines.tensors import parts
 from adaptfilt.engines.tensors.fixed import combine
@@ -386,22 +385,8 @@ class LinearFilter(ParametricFilter):
         return line._buffers["samples"]
 
     def _adapt(self, job: Job) -> tuple[Any, Any, Any]:
-        """Have an engine run a block; the state changes whole or not at all."""
-        engine = choose(self.engine, job)
-        if engine == "compiled":
-            job.w = self.w  # a w0 to be learned holds the same numbers, and is the caller's
-            workspace = self._workspace()
-            try:
-                result = compiled.run(job, workspace)
-            finally:
-                self._free.append(workspace)
-        else:
-            result = parts.run(job, engine)
-            self._commit(result.carried)
-        self.__dict__["_fresh"] = False
-        if job.moves:
-            self._commit(job.moves)
-        return self._given_back(job, result)
+        """Have an engine run a block."""
+        return self._given_back(job, self._run(job))
 
     def _given_back(self, job: Job, result: Result) -> tuple[Any, Any, Any]:
         """Return y, e and w, or its record, in their public shapes."""

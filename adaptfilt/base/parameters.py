@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Self
 
 import torch
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from adaptfilt.base.stream import AdaptiveFilter
 from adaptfilt.checks import as_tensor, check_block, check_finite, check_number, positive_int
-from adaptfilt.engines.algorithm import Algorithm, Job, Kind, Variants
-from adaptfilt.engines.choose import ENGINES, tracked
+from adaptfilt.engines.algorithm import Algorithm, Job, Kind, Result
+from adaptfilt.engines.choose import ENGINES, choose, tracked
 from adaptfilt.engines.cpu import compiled
+from adaptfilt.engines.tensors import parts
 
 _VERBS: dict[str, Any] = {
     "step": compiled.Workspace.step,
@@ -88,6 +89,8 @@ class ParametricFilter(AdaptiveFilter):
         for name in self.algorithm.vectors:
             vector = torch.as_tensor(params[name])
             real = self.algorithm.vectors[name] == "real"
+            if vector.is_complex() and (real or not self.dtype.is_complex):
+                raise TypeError(f"{name} must be real in a filter of {self.dtype}, got {vector.dtype}")
             own = vector.to(self.device, self.dtype.to_real() if real else self.dtype, copy=True)
             del self.__dict__[name]
             self.register_buffer(name, own.contiguous(), persistent=False)
@@ -259,7 +262,23 @@ class ParametricFilter(AdaptiveFilter):
             raise ValueError(f"mu must be 0 or 1, as {type(self).__name__} has no step size of its own, got {mu!r}")
         return steps
 
-    # Compiled code
+    # Engines
+
+    def _run(self, job: Job) -> Result:
+        """Have an engine run a block; the state changes whole or not at all."""
+        engine = choose(self.engine, job)
+        if engine == "compiled":
+            job.w = self._buffers[self._places[0]]  # type: ignore[assignment]  # a w0 to be learned is the caller's
+            workspace = self._workspace()
+            try:
+                result = compiled.run(job, workspace, partial(self._commit, job.moves) if job.moves else None)
+            finally:
+                self._free.append(workspace)
+        else:
+            result = parts.run(job, engine)
+            self._commit({**result.carried, **job.moves})
+        self.__dict__["_fresh"] = False
+        return result
 
     def _job(self, x: Any = None, d: Any = None) -> Job:
         """Return a block for an engine; without signals, what a workspace is made for."""

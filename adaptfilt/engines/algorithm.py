@@ -139,7 +139,7 @@ class Algorithm:
             if argument.kind is not argument.POSITIONAL_OR_KEYWORD or argument.default not in (argument.empty, None):
                 raise ValueError(f"{label}: {argument}: arguments are plain names, and scratch has the default None")
         own = names(function)
-        needed = {"gain": ("e",), "update": ("w",), "error": ("y",), "feed": (), "recursion": ("x",), "weights": ()}
+        needed = {"gain": ("e",), "update": ("w",), "error": ("y",), "feed": (), "recursion": ("x", "d"), "weights": ()}
         carried = tuple(self.states) if name in STRUCTURES else ()
         missing = [k for k in (*needed[name], *carried) if k not in own]
         if missing:
@@ -152,6 +152,13 @@ class Algorithm:
             )
         if name == "gain" and scratch_names(function):
             raise ValueError(f"{label}: a gain has no scratch")
+        vectors = [k for k, kind in self.states.items() if kind.dims]
+        if name == "gain" and vectors:
+            raise ValueError(f"{label}: the states of a gain are scalars, {vectors[0]} is an array: write an update")
+        if name in ("error", "feed") and "mu" in own:
+            raise ValueError(f"{label}: mu belongs to the gain or update")
+        if name == "feed" and any(k in self.states for k in own):
+            raise ValueError(f"{label}: what is fed back is made of y, d and parameters, not of states")
         if name != "update" and "leak" in own and self.gain:
             raise ValueError(f"{label}: leak acts on the weights by itself, and is no argument")
         others = {"mu", "leak", "taps"} | set().union(*SUPPLIED.values()) | {*self.vectors}

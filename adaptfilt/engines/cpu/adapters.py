@@ -40,7 +40,7 @@ def sample_(a_):
 """
 _LOOPS = (
     "Ahead", "Call", "Filter", "Recursion", "Rule", "assembled", "block", "from_phases", "heard", "input_of", "lag_of",
-    "look_ahead", "note_last", "note_outputs", "one_by_one", "push_sample", "recalled", "recursive",
+    "look_ahead", "note_last", "note_outputs", "one_by_one", "push_fed", "push_sample", "recalled", "recursive",
     "recursive_sample", "sample", "take_in", "take_in_direction", "through", "to_phases", "with_fed", "write_direction",
     "write_inputs", "write_phases",
 )  # fmt: skip
@@ -237,7 +237,7 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
         played, out = layout.signal("played"), layout.room("out")
         begin.append(f"assign({out}[: len({played})], {played})")
         end = f"assign({played}, {out}[call.outputs : call.outputs + len({played})])"
-    fed_back = f"push_sample({layout.signal('fed')}, TYPE({_given(algorithm, 'feed', {})}))" if fed else "pass"
+    fed_back = f"push_fed({layout.signal('fed')}, TYPE({_given(algorithm, 'feed', {})}))" if fed else "pass"
     correlate = f"correlation({layout.signal('lag')}, u, {layout.signal('before')})" if lagged else "pass"
     return _defined(
         {

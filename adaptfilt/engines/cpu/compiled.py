@@ -32,8 +32,15 @@ _CALL = len(loops.Call._fields)
 _BEGIN, _FIRST = loops.BEGIN, loops.Call._fields.index("first")
 
 
-def run(job: Job, workspace: "Workspace") -> Result:
+def run(job: Job, workspace: "Workspace", finish: Callable[[], None] | None = None) -> Result:
     """Adapt over a block on the CPU; what the job carries changes in place, or not at all.
+
+    Parameters
+    ----------
+    job : Job
+    workspace : Workspace
+    finish : callable, optional
+        What else changes with the block, called at its end.
 
     Raises
     ------
@@ -49,7 +56,7 @@ def run(job: Job, workspace: "Workspace") -> Result:
     record = like((*shape[:-1], shape[-1] // job.every, F), dtype) if job.every else None
     samples = job.x.size if isinstance(job.x, np.ndarray) else job.x.numel()
     if samples or job.algorithm.recursion:  # which writes its weights after no sample too
-        workspace.block(job, y, e, record)
+        workspace.block(job, y, e, record, finish)
     return Result(y, e, job.w.clone() if tensors else workspace.w.copy(), record)
 
 
@@ -191,7 +198,7 @@ class Workspace:
 
     # Blocks
 
-    def block(self, job: Job, y: Any, e: Any, record: Any) -> None:
+    def block(self, job: Job, y: Any, e: Any, record: Any, finish: Callable[[], None] | None) -> None:
         """Adapt over a block and fill y, e and the record, all contiguous."""
         N, size, rows = job.d.shape[-1], self.dtype.itemsize, job.rows or job.features is not None
         every = job.every if job.every <= self.part else 0  # a longer run is kept here, part by part
@@ -226,6 +233,8 @@ class Workspace:
                 if job.every > self.part and last % job.every == 0:
                     w = self._carried[0].reshape(*record.shape[:-2], -1)
                     record[..., last // job.every - 1, :] = w if isinstance(record, Tensor) else w.numpy()
+            if finish is not None:
+                finish()
         except BaseException:
             if arguments[_BEGIN] == loops.KEPT:
                 torch._foreach_copy_(self._carried, self._kept)

@@ -478,6 +478,11 @@ def sample(rule: Rule, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, l
     return DIVERGED
 
 
+def push_fed(line: Any, value: Any) -> None:
+    """Take what is fed back into its line; what is not known enters as zero."""
+    push_sample(line, value if value == value else line[0] * 0)
+
+
 def push_sample(line: Any, x: Any) -> None:
     """Take one sample into a line, oldest first."""
     for k in range(len(line) - 1):

@@ -26,6 +26,8 @@ def run(job: Job, engine: str) -> Result:
     DivergenceError
         If the weights or the state become infinite.
     """
+    if job.algorithm.recursion:
+        return _run_recursion(job)
     device, B, Q = job.w.device, *counts(job)
     x, d = _signals(job, B, Q)
     params = _parameters(job, B, Q)
@@ -55,7 +57,7 @@ def run(job: Job, engine: str) -> Result:
     return Result(_join(ys, -1), _join(es, -1), w, _join(records, -2) if job.every else None, carried)
 
 
-def run_recursion(job: Job) -> Result:
+def _run_recursion(job: Job) -> Result:
     """Adapt over a block with a recursion, uncompiled: filter by filter, on NumPy arrays.
 
     Raises
