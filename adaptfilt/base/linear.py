@@ -231,7 +231,7 @@ class LinearFilter(ParametricFilter):
         """Return the weights to start from: w0 itself while they are still equal to it and it requires gradients."""
         w: Any = self._buffers["w"]
         if self._fresh and self.w0 is not None and (self.w0.requires_grad or tracked(self.w0)):
-            w0 = self.w0.to(self.device, self.dtype)
+            w0 = self.w0.to(self.device, self.dtype).expand_as(w)
             return w0 if torch.equal(w0, w) else w
         return w
 
@@ -254,6 +254,7 @@ class LinearFilter(ParametricFilter):
         """Refuse bad input, and return it as a job."""
         if path is not None:
             raise TypeError(f"{type(self).__name__} has no secondary path: path cannot be given")
+        self._follow_block(x, regressors)
         d, moves = self._check_signals(x, d, regressors), {}
         if self.delay:
             d, moves["waiting"] = self._delayed(d)
@@ -269,6 +270,11 @@ class LinearFilter(ParametricFilter):
         if not job.gradient and steps is not None:
             job.gradient = tracked(steps)
         return job
+
+    def _follow_block(self, x: Any, rows: bool) -> None:
+        """Take over the batch of a block where the filter follows it."""
+        if self._follows and isinstance(x, np.ndarray | Tensor):
+            self._follow(tuple(x.shape[: max(x.ndim - (2 if rows or self.inputs is not None else 1), 0)]))
 
     def _check_signals(self, x: Any, d: Any, rows: bool) -> Any:
         """Check types and shapes of x and d; return d as long as the outputs are, delayed."""
@@ -417,6 +423,7 @@ class LinearFilter(ParametricFilter):
 
     def _check_input(self, x: Any) -> Job:
         """Refuse bad input, and return it as a job in which no d is valid."""
+        self._follow_block(x, False)
         check_block("x", x, self.line.samples, (*self._axes("x"), None))
         offset = 0 if self.sps == 1 else self._offset()
         d = zeros_like_block(x, (*self._filters, self._outputs_of(x.shape[-1])))
@@ -447,6 +454,7 @@ class LinearFilter(ParametricFilter):
             check_finite("x", job.x)
         y, carried = combine(job)
         self._commit({**carried, **job.moves})
+        self.__dict__["_untouched"] = False
         return y.reshape(job.d.shape)
 
     def _adapt_on(self, e: Any) -> None:
@@ -467,7 +475,7 @@ class LinearFilter(ParametricFilter):
         job.rows, job.errors, job.skip, job.gradient, job.direction = True, True, True, False, direction
         result = parts.run(job, "reference")
         self._commit({k: v for k, v in result.carried.items() if k == "w" or k in self.algorithm.states})
-        self.__dict__["_fresh"] = False
+        self.__dict__.update(_fresh=False, _untouched=False)
 
     def _last_regressor(self) -> Tensor:
         """Return the regressor of the newest output, (*batch, 1, F)."""
