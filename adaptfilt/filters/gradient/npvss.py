@@ -85,7 +85,7 @@ class NPVSS(LinearFilter):
     >>> rng = np.random.default_rng(0)
     >>> x, v = rng.standard_normal((2, 5000))
     >>> d = np.convolve(x, [0.5, -0.5])[:5000] + 0.1 * v
-    >>> af.NPVSS(taps=2, noise=0.01)(x, d).w.round(2)
+    >>> af.NPVSS(taps=2, noise=0.01)(x, d).w.round(1)
     array([ 0.5, -0.5], dtype=float32)
     """
 
