@@ -233,7 +233,7 @@ class ParametricFilter(AdaptiveFilter):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Check what is assigned; weights and state are copied into place."""
-        if name in self.ranges:
+        if name in self.ranges and name not in self.__dict__.get("_fixed", ()):
             value = check_number(name, value, self._filters, **self.ranges[name])
             if name not in self._param_names and (tracked(value) or getattr(value, "requires_grad", False)):
                 raise ValueError(f"{name} must not require a gradient, got one that does: a start has no graph")

@@ -10,10 +10,11 @@ powers, p_s <- lam p_s + (1 - lam) |s|^2, renewed before they are used,
 
 Once the filter has converged, y and the rest of d are uncorrelated, and p_d - p_y is the power of that rest: of the
 noise and of what M taps cannot model. Before, it says nothing: while the means fill, t lets the step be that of NLMS,
-and then p_d - p_y > p_e keeps it up.
+and then p_d - p_y > p_e keeps it up. The estimate scatters, so that the settled step is about
+sqrt((1 - lam) |d|^2 / noise) and not 0: its means must be longer the better the signal-to-noise ratio.
 
 Stable on every input. Cost: 2 M multiply-adds, one root and two divisions a sample. For steady noise of known power, or
-room responses longer than the filter; `lam` None: 1 - 1 / (2 M), nearer to 1 for speech (up to 1 - 1 / (6 M)).
+room responses longer than the filter.
 
 Source: J. Benesty, H. Rey, L. Rey Vega and S. Tressens, "A nonparametric VSS NLMS algorithm", IEEE Signal Processing
 Letters, 2006; C. Paleologu, S. Ciochina and J. Benesty, "Variable step-size NLMS algorithm for under-modeling acoustic
@@ -69,7 +70,7 @@ class NPVSS(LinearFilter):
     eps : float >= 0 or Tensor
         Regularisation, in (units of x)^2, added to the regressor's energy.
     lam : 0 < float < 1 or Tensor, optional
-        Forgetting factor of the powers; None: 1 - 1 / (2 taps).
+        Forgetting factor of the powers; None: 1 - 1 / (4 taps), and 1 - 1 / (64 taps) where the noise is estimated.
     w0, batch, dtype, device, nonfinite, engine, features, inputs, outputs
         As for `adaptfilt.LinearFilter`.
 
@@ -84,7 +85,7 @@ class NPVSS(LinearFilter):
     >>> rng = np.random.default_rng(0)
     >>> x, v = rng.standard_normal((2, 5000))
     >>> d = np.convolve(x, [0.5, -0.5])[:5000] + 0.1 * v
-    >>> af.NPVSS(taps=2, noise=0.01)(x, d).w.round(2)
+    >>> af.NPVSS(taps=2, noise=0.01)(x, d).w.round(1)
     array([ 0.5, -0.5], dtype=float32)
     """
 
@@ -100,7 +101,8 @@ class NPVSS(LinearFilter):
 
     def __init__(self, taps: int, *, noise: Any = None, eps: Any = 1e-6, lam: Any = None, **common: Any) -> None:
         self.variant = "estimated" if noise is None else "known"
-        params = {"eps": eps, "lam": 1 - 0.5 / positive_int("taps", taps) if lam is None else lam}
+        memory = positive_int("taps", taps) * (64 if noise is None else 4)
+        params = {"eps": eps, "lam": 1 - 1 / memory if lam is None else lam}
         super().__init__(taps, params if noise is None else {"noise": noise, **params}, **common)
         if noise is None:
             self._fixed = (*self._fixed, "noise")
