@@ -102,6 +102,17 @@ def test_a_frozen_filter_stands_still(cls: Any, dtype: torch.dtype) -> None:
     testing.a_frozen_filter_stands_still(cls, dtype)
 
 
+@every_plain
+def test_several_inputs_are_one_long_regressor(cls: Any) -> None:
+    testing.several_inputs_are_one_long_regressor(cls, torch.float64)
+
+
+@every_linear
+@every_dtype
+def test_several_outputs_are_filters_side_by_side(cls: Any, dtype: torch.dtype) -> None:
+    testing.several_outputs_are_filters_side_by_side(cls, dtype)
+
+
 @every_filter
 def test_the_conjugate_gives_the_conjugate(cls: Any) -> None:
     testing.the_conjugate_gives_the_conjugate(cls, torch.complex64)
@@ -197,7 +208,7 @@ def test_skipped_samples(cls: Any) -> None:
 
 @every_filter
 def test_bad_input(cls: Any) -> None:
-    f, g = cls.example(batch=(2,)), cls.example()
+    f, g = cls.example(dtype=torch.float64, batch=(2,)), cls.example(dtype=torch.float64)
     x, d = trial(g, 10)
     call(g, x, d)
     before = state_of(g)
@@ -378,6 +389,8 @@ def test_a_filter_and_what_holds_it_convert_alike(
     x, d = trial(f, 60)
     call(f, *outputs_cut(f, x, d, 0, 30))
     convert(Holder(f) if held else f)
+    if cls in RULED:  # compiled in the precisions of `every_dtype` alone
+        f.engine = "reference"
     assert f.dtype == f.w.dtype == want
     assert kinds(f) == kinds(fresh)
     rest = outputs_cut(f, x, d, 30, 60)

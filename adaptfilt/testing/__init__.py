@@ -27,6 +27,7 @@ from adaptfilt.testing.comparisons import (
     delay,
     engines,
     feeds_back,
+    given_by_path,
     outputs_cut,
     recursive,
     refuses,
@@ -243,7 +244,7 @@ def a_fixed_filter_is_lfilter(cls: Any, dtype: torch.dtype) -> None:
     start(False)
     y, e, w = call(f, x, d)
     close(y, want, dtype)
-    if not decides(f):
+    if rule(f) is None or rule(f).plain:
         same(e, d - y)
     close(w, fixed, dtype)
     start(True)
@@ -338,6 +339,39 @@ def a_quarter_turn_of_a_blind_input_turns_the_output(cls: Any, dtype: torch.dtyp
     turned, plain = f((turn * x).astype(x.dtype)), g(x)
     close(turned.y, turn * plain.y, dtype)
     close(turned.w, plain.w, dtype)
+
+
+@law
+def several_inputs_are_one_long_regressor(cls: Any, dtype: torch.dtype) -> None:
+    """The regressors of two inputs one after the other: y = w_1^T u_1 + w_2^T u_2, and the energy that of both."""
+    if rule(cls) is None or not rule(cls).plain or given_by_path(cls):
+        return
+    f = cls.example(dtype=dtype, inputs=2)
+    g = cls.example(dtype=dtype, inputs=2, features=torch.nn.Flatten(-2), engine="reference")
+    x, d = trial(f, 100)
+    got, want = call(f, x, d), call(g, x, d)
+    close(got.y, want.y, dtype)
+    close(got.e, want.e, dtype)
+    close(got.w.reshape(-1), want.w, dtype)
+
+
+@law
+def several_outputs_are_filters_side_by_side(cls: Any, dtype: torch.dtype) -> None:
+    """Two outputs share the input, and know nothing of each other."""
+    if rule(cls) is None or recursive(cls) or given_by_path(cls):
+        return
+    f = cls.example(dtype=dtype, outputs=2)
+    x, d = trial(f, 100)
+    first = some_weights(f) * np.array([[1.0], [-0.5]])
+    f.w = first
+    got = call(f, x, d)
+    for q in range(2):
+        g = cls.example(dtype=dtype)
+        g.w = first[q]
+        want = call(g, x, None if d is None else d[q])
+        close(got.y[q], want.y, dtype)
+        close(got.e[q], want.e, dtype)
+        close(got.w[q], want.w, dtype)
 
 
 @law
@@ -484,6 +518,8 @@ LAWS = (
     silence_leaves_the_weights_alone,
     the_conjugate_gives_the_conjugate,
     a_quarter_turn_of_a_blind_input_turns_the_output,
+    several_inputs_are_one_long_regressor,
+    several_outputs_are_filters_side_by_side,
     every_engine_equals_the_reference,
     nan_is_refused_and_changes_nothing,
     nan_is_passed_over,
