@@ -1,7 +1,7 @@
 """Adaptive filters for PyTorch: streaming, exact per sample, fast, differentiable through the adaptation.
 
 An adaptive filter is three things, kept apart: what is computed (`adaptfilt.filters`, one algorithm a file), how a
-stream is held (`filters.base`, `taps`), and how it is run (`adaptfilt.engines`). Data reads left to right:
+stream is held (`adaptfilt.base`, `taps`), and how it is run (`adaptfilt.engines`). Data reads left to right:
 
     signals -> plants -> (x, d) -> filter -> (y, e, w) -> metrics, theory -> plots
 
@@ -18,6 +18,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from adaptfilt.base.filtered import FilteredFilter
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.recursive import RecursiveFilter
 from adaptfilt.base.stream import AdaptiveFilter, Output
@@ -25,15 +26,23 @@ from adaptfilt.checks import DivergenceError
 from adaptfilt.constellation import Constellation
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.features import Polynomial, RandomFourier, Volterra
+from adaptfilt.filters.equalisers.cma import CMA
+from adaptfilt.filters.equalisers.decision_directed import DecisionDirected
+from adaptfilt.filters.equalisers.dfe import DFE
+from adaptfilt.filters.gradient.kwong_johnston import KwongJohnston
 from adaptfilt.filters.gradient.lmf import LMF
 from adaptfilt.filters.gradient.lms import LMS
 from adaptfilt.filters.gradient.nlms import NLMS
+from adaptfilt.filters.gradient.npvss import NPVSS
 from adaptfilt.filters.gradient.sign_data import SignData
 from adaptfilt.filters.gradient.sign_error import SignError
 from adaptfilt.filters.gradient.sign_sign import SignSign
 from adaptfilt.filters.least_squares.affine_projection import AffineProjection
 from adaptfilt.filters.least_squares.lattice_rls import LatticeRLS
 from adaptfilt.filters.least_squares.rls import RLS
+from adaptfilt.filters.noise_control.fxlms import FxLMS
+from adaptfilt.filters.recursive.equation_error import EquationError
+from adaptfilt.filters.recursive.output_error import OutputError
 from adaptfilt.gradient.filter import GradientFilter
 from adaptfilt.once import ap, lms, nlms, rls
 from adaptfilt.taps import TapDelayLine
@@ -42,19 +51,28 @@ if TYPE_CHECKING:
     from adaptfilt import metrics, plants, plots, signals, testing, theory
 
 __all__ = [
+    "CMA",
+    "DFE",
     "LMF",
     "LMS",
     "NLMS",
+    "NPVSS",
     "RLS",
     "AdaptiveFilter",
     "AffineProjection",
     "Algorithm",
     "Constellation",
+    "DecisionDirected",
     "DivergenceError",
+    "EquationError",
+    "FilteredFilter",
+    "FxLMS",
     "GradientFilter",
+    "KwongJohnston",
     "LatticeRLS",
     "LinearFilter",
     "Output",
+    "OutputError",
     "Polynomial",
     "RandomFourier",
     "RecursiveFilter",

@@ -31,6 +31,7 @@ from scipy.signal import ellip, lfilter
 import adaptfilt as af
 from adaptfilt import metrics, plants, plots, signals
 from adaptfilt.base.linear import LinearFilter
+from adaptfilt.base.parameters import ParametricFilter
 from adaptfilt.checks import DivergenceError
 from adaptfilt.engines.cpu import objects
 from adaptfilt.filters.gradient.lms import LMS
@@ -226,8 +227,9 @@ def compile_ahead(args: argparse.Namespace) -> None:
     for name in args.filters:
         for dtype in args.dtypes:
             start, f, silence = perf_counter(), PUBLIC[name].example(dtype=getattr(torch, dtype)), np.zeros(64, dtype)
-            f(silence, silence)
-            f.step(0.0, 0.0)
+            blind = isinstance(f, ParametricFilter) and f.algorithm.blind
+            f(silence, *([] if blind else [silence]))
+            f.step(0.0, *([] if blind else [0.0]))
             print(f"{name:18}{dtype:12}{perf_counter() - start:6.2f} s", flush=True)
     sizes = [file.stat().st_size for file in place.glob("*.o")]
     print(f"kept in {place}: {len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB")

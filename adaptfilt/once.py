@@ -42,7 +42,7 @@ def lms(
     Parameters
     ----------
     x : array or Tensor [shape=(*batch, T)]
-        Input; leading axes are independent filters.
+        Input; leading axes are independent filters. With `inputs`, an axis more before time.
     d : array or Tensor [shape=(*batch, T)]
         Desired signal.
     taps : int >= 1

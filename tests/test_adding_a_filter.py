@@ -3,6 +3,7 @@
 import re
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,21 @@ import torch
 from scipy.signal import lfilter
 
 import adaptfilt as af
+from adaptfilt.engines import words
+from adaptfilt.engines.algorithm import SUPPLIED
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "adding_a_filter.md"
+POINTS = np.array([1.0, -1.0])
+MAKE: dict[str, Callable[..., Any]] = {
+    "RobustNLMS": lambda cls, **k: cls(4, 0.05, **k),
+    "MomentumLMS": lambda cls, **k: cls(4, 0.05, **k),
+    "ClippedMomentumLMS": lambda cls, **k: cls(4, 0.02, **k),
+    "VariableStepNLMS": lambda cls, **k: cls(4, **k),
+    "ConstantModulus": lambda cls, **k: cls(4, 0.002, **k),
+    "Decided": lambda cls, **k: cls(4, 0.01, POINTS, **k),
+    "DecisionFeedback": lambda cls, **k: cls(4, 2, 0.01, POINTS, **k),
+    "OnePole": lambda cls, **k: cls(4, **k),
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,27 +44,52 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Any:
     del sys.modules["page"]
 
 
-@pytest.mark.parametrize("name", ["RobustNLMS", "MomentumLMS"])
+def signals(dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal(200)
+    x = x + 1j * rng.standard_normal(200) if dtype.is_complex else x
+    d = lfilter([0.5, -0.3, 0.1, 0.7], 1, x)
+    d[100] += 50
+    return x, d
+
+
+@pytest.mark.parametrize("name", MAKE)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
 def test_a_filter_from_the_page_runs_compiled_and_equals_the_reference(
     page: Any, name: str, dtype: torch.dtype
 ) -> None:
-    rng = np.random.default_rng(1)
-    x = rng.standard_normal(300)
-    x = x + 1j * rng.standard_normal(300) if dtype.is_complex else x
-    d = lfilter([0.5, -0.3, 0.1, 0.7], 1, x)
-    d[100] += 50
-    make = getattr(page, name)
-    outputs = [make(4, 0.05, dtype=dtype, engine=engine)(x, d) for engine in ("auto", "compiled", "reference")]
-    for got in outputs[:2]:
-        np.testing.assert_allclose(got.y, outputs[2].y, rtol=1e-11, atol=1e-11)
-        np.testing.assert_allclose(got.w, outputs[2].w, rtol=1e-11, atol=1e-11)
-    f = make(4, 0.05, dtype=dtype)
-    steps = [f.step(a, b)[0] for a, b in zip(x.tolist(), d.tolist(), strict=True)]
-    np.testing.assert_allclose(steps, outputs[2].y, rtol=1e-11, atol=1e-11)
+    x, d = signals(dtype)
+    cls = getattr(page, name)
+    block = (x,) if cls.algorithm.blind else (x, d)
+    reference = MAKE[name](cls, dtype=dtype, engine="reference")(*block)
+    parts = MAKE[name](cls, dtype=dtype)
+    got = [parts(*(v[a:b] for v in block)) for a, b in ((0, 3), (3, 120), (120, 200))]
+    np.testing.assert_allclose(np.concatenate([o.y for o in got]), reference.y, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(got[-1].w, reference.w, rtol=1e-11, atol=1e-11)
+    if not cls.algorithm.blind:
+        f = MAKE[name](cls, dtype=dtype)
+        steps = [f.step(a, b)[0] for a, b in zip(x.tolist(), d.tolist(), strict=True)]
+        np.testing.assert_allclose(steps, reference.y, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", ["RobustNLMS", "MomentumLMS"])
+@pytest.mark.parametrize("name", MAKE)
+def test_a_filter_from_the_page_freezes(page: Any, name: str) -> None:
+    x, d = signals(torch.float64)
+    cls = getattr(page, name)
+    block = (x,) if cls.algorithm.blind else (x, d)
+    f = MAKE[name](cls, dtype=torch.float64)
+    f(*block)
+    kept = {"last"}  # the past of the one-pole filter's signal
+    before = {
+        k: v.clone() for k, v in f.state_dict().items() if k == "w" or (k in f.algorithm.states and k not in kept)
+    }
+    f(*block, mu=0.0)
+    f.eval()(*block)
+    for key, value in before.items():
+        torch.testing.assert_close(f.state_dict()[key], value, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["RobustNLMS", "MomentumLMS", "ClippedMomentumLMS"])
 def test_a_filter_from_the_page_keeps_the_contract(page: Any, name: str) -> None:
     af.testing.check(getattr(page, name))
 
@@ -62,3 +101,88 @@ def test_the_robust_filter_is_robust(page: Any) -> None:
     d = lfilter(h, 1, x) + np.where(rng.random(5000) < 0.02, 100.0, 0.0)
     w = page.RobustNLMS(4, 0.02, clip=0.5)(x, d).w
     assert np.abs(w - h).max() < 0.1
+
+
+def test_the_variable_step_grows_with_the_error_and_shrinks_again(page: Any) -> None:
+    x, d = signals(torch.float64)
+    f = page.VariableStepNLMS(4, mu_min=0.001)
+    f(x[:100], d[:100])
+    settled = float(f.size)
+    f(x[100:101], d[100:101])
+    assert float(f.size) > 10 * settled
+    f.reset()
+    assert float(f.size) == 0.5
+
+
+def test_the_cheat_sheet_has_every_word_and_every_argument() -> None:
+    text = PAGE.read_text()
+    sheet = text[text.index("## 7.") : text.index("## 8.")]
+    listed = {*re.findall(r"[\w]+", " ".join(re.findall(r"`([^`]*)`", sheet)))}
+    assert {*words.__all__} <= listed
+    assert {name for names in SUPPLIED.values() for name in names} <= listed
+
+
+def g(e, energy, mu):  # the functions of the page's table of refusals
+    return mu * e
+
+
+def f(w, u, e, mu):
+    return w + mu * e * u
+
+
+def recursion(x, d):
+    return x, d
+
+
+def error(y, d):
+    return d - y
+
+
+def of(source: str) -> Any:
+    """A function named g."""
+    names: dict[str, Any] = {}
+    exec(f"def g{source}", names)
+    return names["g"]
+
+
+def made(algorithm: af.Algorithm) -> type:
+    return type("F", (af.LinearFilter,), {"algorithm": algorithm, "ranges": {"mu": {}}})
+
+
+def forgets(e, mu, s):
+    return mu * e
+
+
+forgets.__name__ = "g"
+REFUSED: list[Callable[[], Any]] = [
+    lambda: af.Algorithm(gain=g, update=f),
+    lambda: af.Algorithm(gain=of("(energy, mu): return mu")),
+    lambda: af.Algorithm(gain=of("(e, u, mu): return mu")),
+    lambda: af.Algorithm(gain=of("(e, mu=0.1): return mu")),
+    lambda: af.Algorithm(gain=of("(e, mu, s=None): return mu")),
+    lambda: af.Algorithm(gain=of("(e, mu, leak): return mu")),
+    lambda: af.Algorithm(gain=of("(e, mu): return mu"), state={"mu": "real"}),
+    lambda: af.Algorithm(gain=forgets, state={"s": "real"}),
+    lambda: af.Algorithm(gain=of("(e, mu, s): return mu"), state=("s",)),  # type: ignore[arg-type]
+    lambda: af.Algorithm(gain=of("(e, mu, s): return mu"), state={"s": "power"}),
+    lambda: af.Algorithm(gain=of("(e, points): return e"), vectors={"points": "complex"}),
+    lambda: af.Algorithm(update=f, scratch={"q": ("taps",)}),
+    lambda: af.Algorithm(recursion=recursion),
+    lambda: af.Algorithm(recursion=recursion, weights=lambda out=None: out, error=error),
+    lambda: made(af.Algorithm(gain=of("(e, mu, rate): return mu"))),
+    lambda: made(af.Algorithm(update=of("(w, S, u, e): return w, S"), state={"S": ("taps", "rows")})),
+    lambda: made(af.Algorithm(gain=of("(e, mu, step): return mu, step"), state={"step": "real"})),
+]
+
+
+@pytest.mark.parametrize("make", REFUSED)
+def test_each_refusal_reads_as_on_the_page(make: Callable[[], Any]) -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        make()
+    assert f"| `{refused.value}` |" in PAGE.read_text()
+
+
+def test_the_page_lists_no_other_refusal() -> None:
+    text = PAGE.read_text()
+    table = text[text.index("| message (a ValueError)") :].split("\n\n")[0]
+    assert len(table.splitlines()) - 2 == len(REFUSED)

@@ -1,11 +1,13 @@
 """Every algorithm against a plain NumPy loop of its textbook's equations, and what theory says of it."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy.signal import lfilter
 
 import adaptfilt as af
 from adaptfilt.checks import NUMPY
@@ -65,6 +67,107 @@ def affine_projection(mu: float, order: int, eps: float) -> Callable[..., np.nda
     return update
 
 
+def kwong_johnston(mu: float, alpha: float, gamma: float, least: float, most: float) -> Callable[..., np.ndarray]:
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        nonlocal mu
+        w, mu = w + mu * e * u.conj(), min(most, max(least, alpha * mu + gamma * abs(e) ** 2))
+        return w
+
+    return update
+
+
+def npvss(noise: float, eps: float, lam: float) -> Callable[..., np.ndarray]:
+    power = 0.0
+
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        nonlocal power
+        power = lam * power + (1 - lam) * abs(e) ** 2
+        mu = 1 - np.sqrt(noise / power) if power > noise else 0.0
+        return w + mu * e * u.conj() / (eps + np.vdot(u, u).real)
+
+    return update
+
+
+def adapted(x: np.ndarray, w: np.ndarray, mu: float, error: Callable[..., Any], fed: int = 0) -> tuple[np.ndarray, ...]:
+    """Run w <- w + mu e conj(u), where error(n, y) gives e and what goes into a second line of `fed` samples."""
+    x = x.astype(complex if np.iscomplexobj(x) else float)
+    w, back, ys = w.astype(x.dtype), np.zeros(fed, x.dtype), []
+    taps = len(w) - fed
+    past = np.concatenate([np.zeros(taps - 1), x])
+    for n in range(len(x)):
+        u = np.concatenate([past[n : n + taps][::-1], back])
+        ys.append(w @ u)
+        e, new = error(n, ys[-1])
+        w = w + mu * e * u.conj()
+        back = np.concatenate([[new], back])[:fed]
+    return np.array(ys), w
+
+
+def spike(at: int, taps: int = M) -> np.ndarray:
+    return np.eye(taps)[at]
+
+
+def cma(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    return adapted(x, spike(M // 2), 0.001, lambda n, y: ((1.3 - abs(y) ** 2) * y, 0))
+
+
+def symbol(d: np.ndarray, n: int, y: complex, delay: int) -> complex:
+    """Return the known symbol, or BPSK's nearest."""
+    a = d[n - delay] if n >= delay else np.nan
+    return (1.0 if y.real >= 0 else -1.0) if np.isnan(a) else a
+
+
+def decision_directed(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    return adapted(x, spike(2), 0.005, lambda n, y: (symbol(d, n, y, 2) - y, 0))
+
+
+def dfe(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    def error(n: int, y: complex) -> tuple[complex, complex]:
+        a = symbol(d, n, y, 2)
+        return a - y, a
+
+    return adapted(x, spike(2), 0.005, error, fed=2)
+
+
+def equation_error(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    return adapted(x, np.zeros(M), 0.005, lambda n, y: (d[n] - y, d[n]), fed=2)
+
+
+def output_error(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    return adapted(x, np.zeros(M), 0.002, lambda n, y: (d[n] - y, y), fed=2)
+
+
+def fxlms(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Hear the outputs through SECONDARY, and step along the input filtered by it."""
+    v, past, w, ys = lfilter(SECONDARY, 1, x), np.zeros(M - 1), np.zeros(M, x.dtype), []
+    for n in range(len(x)):
+        u, direction = (np.concatenate([past, s])[n : n + M][::-1] for s in (x, v))
+        ys.append(w @ u)
+        e = d[n] - sum(s * y for s, y in zip(SECONDARY, reversed(ys), strict=False))
+        w = (1 - 0.01 * 0.3) * w + 0.01 * e * direction.conj()
+    return np.array(ys), w
+
+
+SECONDARY = np.array([0.2, 0.9, -0.4])
+
+
+def unknown(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    return x, np.where(np.arange(len(d)) % 3 == 0, d, np.nan).astype(d.dtype)
+
+
+BPSK = af.Constellation.psk(2)
+LOOPS: dict[
+    str, tuple[Callable[..., Any], ...]
+] = {  # filters whose error or regressor is their own: filter, loop, signals
+    "CMA": (lambda **k: af.CMA(M, 0.001, 1.3, **k), cma, lambda x, d: (x,)),
+    "DecisionDirected": (lambda **k: af.DecisionDirected(M, 0.005, BPSK, **k), decision_directed, unknown),
+    "DFE": (lambda **k: af.DFE(3, 2, 0.005, BPSK, **k), dfe, unknown),
+    "EquationError": (lambda **k: af.EquationError(2, 2, 0.005, **k), equation_error, lambda x, d: (x, d)),
+    "FxLMS": (lambda **k: af.FxLMS(M, 0.01, SECONDARY, leak=0.3, **k), fxlms, lambda x, d: (x, d)),
+    "OutputError": (lambda **k: af.OutputError(2, 2, 0.002, **k), output_error, lambda x, d: (x, d)),
+}
+
+
 def sign(v: Any) -> Any:
     return np.where(v == 0, 0, v / np.where(v == 0, 1, np.abs(v)))
 
@@ -86,6 +189,11 @@ CASES = {
         lambda **k: af.SignError(M, 0.01, leak=0.2, **k),
         lambda w, u, e, d: (1 - 0.002) * w + 0.01 * sign(e) * u.conj(),
     ),
+    "KwongJohnston": (
+        lambda **k: af.KwongJohnston(M, 0.01, alpha=0.9, gamma=1e-3, mu_min=0.002, mu_max=0.02, **k),
+        lambda: kwong_johnston(0.01, 0.9, 1e-3, 0.002, 0.02),
+    ),
+    "NPVSS": (lambda **k: af.NPVSS(M, noise=0.02, eps=0.1, lam=0.9, **k), lambda: npvss(0.02, 0.1, 0.9)),
     "SignData": (lambda **k: af.SignData(M, 0.01, **k), lambda w, u, e, d: w + 0.01 * e * sign(u.conj())),
     "SignSign": (
         lambda **k: af.SignSign(M, 0.01, **k),
@@ -106,7 +214,7 @@ CASES = {
 def test_equals_the_textbook_loop(name: str, engine: str, dtype: torch.dtype) -> None:
     make, update = CASES[name]
     x, d = signals(dtype)
-    update = update() if name in ("RLS", "LatticeRLS", "AffineProjection") else update  # type: ignore[call-arg]
+    update = update() if not inspect.signature(update).parameters else update  # type: ignore[call-arg]
     y, w = loop(x, d, update)
     out = make(dtype=dtype, engine=engine)(x, d)
     tolerance = {"rtol": TOLERANCE[dtype], "atol": 10 * TOLERANCE[dtype]}
@@ -114,9 +222,23 @@ def test_equals_the_textbook_loop(name: str, engine: str, dtype: torch.dtype) ->
     np.testing.assert_allclose(out.w, w, **tolerance)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+def test_equals_the_textbook_loop_with_an_error_of_its_own(name: str, engine: str, dtype: torch.dtype) -> None:
+    make, run, given = LOOPS[name]
+    x, d = signals(dtype)
+    sent = given(x, d)
+    y, w = run(x, sent[-1])
+    out = make(dtype=dtype, engine=engine)(*sent)
+    tolerance = {"rtol": 3 * TOLERANCE[dtype], "atol": 10 * TOLERANCE[dtype]}
+    np.testing.assert_allclose(out.y, y, **tolerance)
+    np.testing.assert_allclose(out.w, w, **tolerance)
+
+
 def test_every_algorithm_has_its_loop() -> None:
     filters = {c.__name__ for c in vars(af).values() if isinstance(c, type) and hasattr(c, "algorithm")}
-    assert filters == set(CASES)
+    assert filters == {*CASES, *LOOPS}
 
 
 def test_a_float_parameter_acts_in_the_filters_own_precision() -> None:

@@ -839,3 +839,80 @@ def test_torch_defaults_do_not_reach_inside(compile: bool) -> None:
         torch.set_default_device(None)
         torch.set_default_dtype(torch.float32)
     assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(got, want, strict=True))
+
+
+# The verbs of the base class
+
+
+def test_what_other_filters_take_is_refused_by_name() -> None:
+    x, d = signals(5)
+    f = GradientFilter(mlp(), TAPS)
+    for name, value, instead in (("mu", 0.5, "lr_scale"), ("regressors", True, "taps=None"), ("path", x, "adapt")):
+        with pytest.raises(TypeError, match=f"{name} cannot be given to a GradientFilter: use {instead}"):
+            f(x, d, **{name: value})
+    with pytest.raises(TypeError, match="needs d"):
+        f(x)
+    with pytest.raises(TypeError, match="inputs cannot be given"):
+        GradientFilter(mlp(), TAPS, inputs=2)
+    with pytest.raises(ValueError, match="x must have shape"):
+        GradientFilter(mlp(), TAPS, batch=(2,)).predict(torch.zeros((), dtype=torch.float64))
+    assert not f.history.any()
+
+
+def test_adapts_in_eval_where_asked() -> None:
+    x, d = signals()
+    f, g = (GradientFilter(mlp(), TAPS, adapt_in_eval=evaluated) for evaluated in (True, False))
+    f.eval()
+    for h in (f, g):
+        h(x[:20], d[:20])
+        h.step(x[20].item(), d[20].item())
+        h.predict(x[21].item())
+        h.adapt(0.5)
+    assert torch.equal(f.w, g.w)
+    assert not torch.equal(f.w, flat(mlp()))
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_a_part_of_the_batch_returns_to_the_start(rows: bool) -> None:
+    x, d = signals(20, batch=(2, 2))
+    if rows:
+        x = torch.stack([torch.stack([regressors(v) for v in row]) for row in x])
+    mask = torch.tensor([[True, False], [False, True]])
+    f = GradientFilter(mlp(), None if rows else TAPS, batch=(2, 2), nonfinite="skip")
+    start, line = f.w, f.line.samples.clone()
+    f(x, d)
+    w, before = f.w, f.line.samples.clone()
+    f.reset(mask)
+    assert torch.equal(f.w, torch.where(mask[..., None], start, w))
+    assert torch.equal(f.line.samples, torch.where(mask[..., None], line, before))
+    f.reset(torch.zeros(2, 2, dtype=torch.bool))
+    fresh = GradientFilter(mlp(), None if rows else TAPS, batch=(2, 2))
+    close(f(x, d).y[mask], fresh(x, d).y[mask])
+    f.reset(~torch.zeros(2, 2, dtype=torch.bool))
+    assert torch.equal(f.w, start)
+    with pytest.raises(ValueError, match="mask must be bool of shape"):
+        f.reset(torch.tensor([True]))
+
+
+def test_a_part_of_the_batch_cannot_return_where_the_optimiser_counts_for_all() -> None:
+    x, d = signals(5, batch=(2,))
+    f = GradientFilter(mlp(), TAPS, batch=(2,), optimizer=OPTIMIZERS["Adam"])
+    f(x, d)
+    before = copy.deepcopy(f.state_dict())
+    with pytest.raises(ValueError, match="needs an optimizer without a state, as plain SGD: here Adam keeps one"):
+        f.reset(torch.tensor([True, False]))
+    after = f.state_dict()
+    assert all(torch.equal(v, after[k]) for k, v in before.items() if isinstance(v, Tensor))
+    one = GradientFilter(mlp(), TAPS)
+    one(x[0], d[0])
+    assert torch.equal(one.reset(torch.tensor(True)).w, flat(mlp()))
+
+
+def test_reset_goes_back_to_the_optimiser_that_was_assigned() -> None:
+    x, d = signals()
+    f = GradientFilter(mlp(), TAPS, optimizer=OPTIMIZERS["momentum"])
+    f(x, d)
+    f.optimizer = OPTIMIZERS["Adam"](list(f.model.parameters()))
+    f(x, d)
+    f.reset()
+    close(f(x, d).w, GradientFilter(mlp(), TAPS, optimizer=OPTIMIZERS["Adam"])(x, d).w)

@@ -108,7 +108,7 @@ def run(
     leaky, gated = flags
     kernel, gain, valid, moves = compiled(any_gain, *((known, moving) if gated else (None, None)))
     mu, leakage, lag = np.atleast_1d(mu).astype(real), np.dtype(real).type(leak) if leaky else None, x.dtype.type(0)
-    kernel(gain, None, valid, moves, x[None], None, (None,), None, d, mu, leakage, p, (), lag, w, y, e, None)
+    kernel(gain, None, valid, moves, x[None], None, (None,), None, d, mu, None, leakage, p, (), lag, w, y, e, None)
     return y, e, w
 
 
@@ -183,7 +183,7 @@ def test_several_rows_shorter_ones_lags_states_an_error_and_gates(M: int, native
         mu = 0.3 * rng.random(T) * (rng.random(T) < 0.7)
         p, s = (EPS, 0.9), (0.25, 0.5 + 0.1j)
         y, e, w1 = np.empty_like(d), np.empty_like(d), w.copy()
-        given = x, None, (None,), (None, None), d, mu, 0.05, p, s, lag, w1, y, e, None
+        given = x, None, (None,), (None, None), d, mu, True, 0.05, p, s, lag, w1, y, e, None
         s1 = kernel(gain, error, valid, moves, *given)
         *want, s2 = rows_literal(rich_gain, rich_error, x, None, 2, d, mu, 0.05, p, s, w, lag)
         assert_same((y, e, w1), want, 1e-12)
@@ -202,7 +202,7 @@ def test_two_rows_a_direction_and_a_path(M: int, native: bool, rng: Any) -> None
         path = noise(rng, S, "complex128") / S
         y, e, w1, mu = np.concatenate([played, np.zeros(T)]), np.empty_like(d), w.copy(), np.array([0.02 / M])
         p, lag = (EPS, float(NLMS)), 0j
-        kernel(gain, None, None, None, x, v, (None, None), None, d, mu, None, p, (), lag, w1, y, e, path)
+        kernel(gain, None, None, None, x, v, (None, None), None, d, mu, True, None, p, (), lag, w1, y, e, path)
         want = rows_literal(any_gain, None, x, v, 0, d, mu, 0.0, p, (), w, 0j, path, played)
         assert_same((y[S:], e, w1), want[:3], 1e-12)
         np.testing.assert_array_equal(y[:S], played)

@@ -558,3 +558,23 @@ for version in (text, wrong):
         print("RuntimeError")
 """
     assert run(tmp_path, program, ADAPTFILT_DEBUG="1", NUMBA_OPT="0") == ["right", "RuntimeError"]
+
+
+def times(factor: float) -> Any:
+    def twice(v: Any) -> Any:
+        return v + v
+
+    def closing_gain(e: Any, mu: Any) -> Any:
+        return factor * mu * twice(e)
+
+    return closing_gain
+
+
+def test_a_function_may_close_over_functions_and_numbers() -> None:
+    class Closing(af.LinearFilter):
+        algorithm = Algorithm(gain=times(0.5))
+        ranges = {"mu": {}}
+
+    x = np.random.default_rng(0).standard_normal(100)
+    y, _, _ = Closing(2, {"mu": 0.1})(x, x)
+    np.testing.assert_allclose(y, af.LMS(2, 0.1)(x, x).y, rtol=1e-5, atol=1e-6)

@@ -28,7 +28,7 @@ ALLOWED = {  # what each part may import of the library
     "plots": {"metrics"},
     "engines": {"engines", "taps", "checks"},
     "base": {"base", "engines", "taps", "checks"},
-    "filters": {"base", "engines", "checks"},
+    "filters": {"base", "engines", "checks", "constellation"},
     "gradient": {"gradient", "base", "engines", "filters", "taps", "checks"},
     "once": {"base", "filters", "checks"},
     "testing": {"base", "filters", "checks"},

@@ -5,6 +5,7 @@ what comes back is given back in kind by the verb.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from adaptfilt.checks import (
 )
 from adaptfilt.engines.algorithm import Job, Result
 from adaptfilt.engines.choose import choose, tracked
-from adaptfilt.engines.cpu import compiled
+from adaptfilt.engines.cpu.loops import SIGNALS
 from adaptfilt.engines.tensors import parts
 from adaptfilt.engines.tensors.fixed import combine
 
@@ -88,23 +89,27 @@ class LinearFilter(ParametricFilter):
         self.w0 = None if start is None else self._as_weights("w0", start)
         self.register_buffer("w", torch.zeros(self._weight_shape(), dtype=self.dtype, device=device))
         self._register_state()
-        sizes = {
-            "fed": (self.feedback + 1) * (algorithm.feed is not None),
-            "before": self._weights * algorithm.lagged,
-            "lag": int(algorithm.lagged),
-            "waiting": self.delay,
-        }
         axes = self.inputs is not None or self.outputs is not None
         self._simple = not (axes or self.sps > 1 or algorithm.blind or algorithm.unknown)  # x and d have one shape
-        self._own_signals = tuple(name for name, size in sizes.items() if size)
-        for name in self._own_signals:
-            self.register_buffer(name, torch.zeros(*self._filters, sizes[name], dtype=self.dtype, device=device))
+        for name, shape in self._signal_shapes().items():
+            self.register_buffer(name, torch.zeros(shape, dtype=self.dtype, device=device))
         if self.sps > 1:
             self.register_buffer("phase", torch.zeros((), dtype=torch.int64, device=device))
             self.register_buffer("latest", torch.zeros_like(self.line.samples))
         self._restart()
         self._forget()
         self._fixed = (*self._fixed, "features", "sps", "delay", "feedback")
+
+    def _signal_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the signals that the filter carries besides its line."""
+        algorithm = self.algorithm
+        sizes = {
+            "fed": (self.feedback + 1) * (algorithm.feed is not None),
+            "before": self._weights * algorithm.lagged,
+            "lag": int(algorithm.lagged),
+            "waiting": self.delay,
+        }
+        return {name: (*self._filters, size) for name, size in sizes.items() if size}
 
     def _refuse_mixtures(self) -> None:
         """Refuse what does not go together."""
@@ -145,6 +150,25 @@ class LinearFilter(ParametricFilter):
         """Return the weights to start from where none are given."""
         return w0
 
+    def _spike(self, tap: int) -> Tensor:
+        """Return the weights by which every output is the input of its number, delayed by `tap` samples."""
+        outputs, inputs = self.outputs or 1, self.inputs or 1
+        if outputs > 1 and inputs < outputs:
+            raise ValueError(
+                f"outputs must be at most inputs, {inputs}, for a start from spikes, got {outputs}: give w0"
+            )
+        if tap >= self.taps:
+            raise ValueError(
+                f"delay must be below {-(-self.taps // self.sps)} symbols, those in the line, got {self.delay}: give w0"
+            )
+        if self.features is not None:
+            raise ValueError(f"features need w0: {type(self).__name__} starts from a spike in the line of samples")
+        w = torch.zeros(outputs, inputs, self.taps, dtype=self.dtype, device=self.device)
+        w[:, :, tap] = torch.eye(outputs, inputs)
+        w = torch.cat([w.flatten(-2), w.new_zeros(outputs, self.feedback)], -1)
+        shape = self._weight_shape()
+        return w.reshape(shape[len(self.batch) :]).expand(shape)
+
     def _axes(self, name: str) -> tuple[int, ...]:
         return super()._axes(name) if name == "x" else self._filters
 
@@ -170,15 +194,29 @@ class LinearFilter(ParametricFilter):
             **({"phase": self.phase, "latest": self.latest} if self.sps > 1 else {}),
         }
 
+    @cached_property
+    def _places(self) -> tuple[str, ...]:
+        return ("w", *self._job_signals, *self.algorithm.states, *self.algorithm.vectors)
+
+    @cached_property
+    def _job_signals(self) -> tuple[str, ...]:
+        """Names of the signals that an engine moves."""
+        return tuple(k for k in self._own_signals if k in SIGNALS)
+
+    @cached_property
+    def _own_signals(self) -> tuple[str, ...]:
+        """Names of the signals that the filter carries besides its line."""
+        return tuple(self._signal_shapes())
+
+    @property
+    def _plain(self) -> bool:
+        """Whether y = w^T u and e = d - y, so that weights that stand still are a convolution."""
+        return self.algorithm.plain
+
     def _restart(self, mask: Tensor | None = None) -> None:
         if mask is not None and self.sps > 1 and self.phase:
             raise ValueError(f"reset(mask) comes between symbols, not {int(self.phase)} of {self.sps} samples into one")
         super()._restart(mask)
-
-    def _places(self) -> list[Any]:
-        w, line, *others = super()._places()
-        buffers: Any = self._buffers
-        return [w, line, *[buffers[k] for k in self._own_signals if k != "waiting"], *others]
 
     def _forget(self) -> None:
         super()._forget()
@@ -327,13 +365,18 @@ class LinearFilter(ParametricFilter):
     def _job(self, x: Any = None, d: Any = None) -> Job:
         """Return a block for an engine; without signals, what a workspace is made for."""
         buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
-        algorithm, params, start = self.algorithm, self._params(), self._start_weights()
+        params, start, names = self._params(), self._start_weights(), self._places[1:]
+        own = {k: buffers[k] for k in names} if names else {}
+        states, vectors, signals = (
+            ({k: own[k] for k in kind} for kind in (self.algorithm.states, self.algorithm.vectors, self._job_signals))
+            if names
+            else ({}, {}, {})
+        )
         learned = () if self.features is None else tuple(self.features.parameters())
         return Job(
-            algorithm, x, d, start, self._samples(), {k: buffers[k] for k in algorithm.state}, params,
-            {k: buffers[k] for k in algorithm.vectors}, {k: buffers[k] for k in self._own_signals if k != "waiting"},
-            self.batch, self._filters, self.inputs or 1, None, 0, self.sps, 0, False, self._skips,
-            self._wants_gradient(x, d, start, *learned), False, self.features, self._scratch,
+            self.algorithm, x, d, start, self._samples(), states, params, vectors, signals, self.batch, self._filters,
+            self.inputs or 1, None, 0, self.sps, 0, False, self._skips, self._wants_gradient(x, d, start, *learned),
+            False, self.features, self._scratch,
         )  # fmt: skip
 
     def _samples(self) -> Tensor:
@@ -342,22 +385,8 @@ class LinearFilter(ParametricFilter):
         return line._buffers["samples"]
 
     def _adapt(self, job: Job) -> tuple[Any, Any, Any]:
-        """Have an engine run a block; the state changes whole or not at all."""
-        engine = choose(self.engine, job)
-        if engine == "compiled":
-            job.w = self.w  # a w0 to be learned holds the same numbers, and is the caller's
-            workspace = self._workspace()
-            try:
-                result = compiled.run(job, workspace)
-            finally:
-                self._free.append(workspace)
-        else:
-            result = parts.run(job, engine)
-            self._commit(result.carried)
-        self.__dict__["_fresh"] = False
-        if job.moves:
-            self._commit(job.moves)
-        return self._given_back(job, result)
+        """Have an engine run a block."""
+        return self._given_back(job, self._run(job))
 
     def _given_back(self, job: Job, result: Result) -> tuple[Any, Any, Any]:
         """Return y, e and w, or its record, in their public shapes."""
@@ -373,41 +402,47 @@ class LinearFilter(ParametricFilter):
 
     def _hold(self, job: Job) -> tuple[Any, Any, Any]:
         """Filter with weights that stand still and return the errors all the same."""
-        if not self.algorithm.plain:
-            job.mu = 0.0
-            return self._adapt(job)
-        if not job.skip:
-            check_finite("d", job.d)
-        y = self._filter(job)
-        e, w = as_tensor(job.d, self.dtype, self.device) - y, self.w.clone()
-        if job.every:
-            w = w.unsqueeze(-2).repeat_interleave(job.d.shape[-1] // job.every, -2)
-        return y, e, w
+        if self._plain and choose(self.engine, job) != "compiled":
+            if not job.skip:
+                check_finite("d", job.d)
+            y = self._all_at_once(job)
+            e, w = as_tensor(job.d, self.dtype, self.device) - y, self.w.clone()
+            if job.every:
+                w = w.unsqueeze(-2).repeat_interleave(job.d.shape[-1] // job.every, -2)
+            return y, e, w
+        fresh, job.mu = self._fresh, 0.0
+        out = self._adapt(job)
+        self.__dict__["_fresh"] = fresh
+        return out
 
     def _check_input(self, x: Any) -> Job:
         """Refuse bad input, and return it as a job in which no d is valid."""
         check_block("x", x, self.line.samples, (*self._axes("x"), None))
         offset = 0 if self.sps == 1 else self._offset()
         d = zeros_like_block(x, (*self._filters, self._outputs_of(x.shape[-1])))
-        d = d if self.algorithm.blind else d * np.nan
-        if self.algorithm.unknown and self.delay:
-            d, waiting = self._delayed(d)
-        moves = {} if not self.delay else {"waiting": waiting}
+        unknown = not (self.algorithm.blind or self._plain)
+        d, moves = d * np.nan if unknown else d, {}
+        if self.delay:
+            d, moves["waiting"] = self._delayed(d)
         if self._skips:
-            x, d, moves["passed_over"] = self._marked(x, d, False, offset)
-        else:
+            x, marked, moves["passed_over"] = self._marked(x, d, False, offset)
+            d = d if self._plain else marked
+        elif unknown:
             check_finite("x", x)
         if self.sps > 1:
             moves |= self._moved_symbols(x, offset, d.shape[-1])
         job = self._job(x, d)
-        job.offset, job.skip, job.moves = offset, True, moves
+        job.offset, job.skip, job.moves = offset, unknown, moves
         return job
 
     def _filter(self, job: Job) -> Any:
         """Filter with weights that stand still."""
-        if not self.algorithm.plain:
-            job.mu = 0.0
-            return self._adapt(job)[0]
+        if self._plain and choose(self.engine, job) != "compiled":
+            return self._all_at_once(job)
+        return self._hold(job)[0]
+
+    def _all_at_once(self, job: Job) -> Any:
+        """Filter with weights that stand still, in torch."""
         if not job.skip:
             check_finite("x", job.x)
         y, carried = combine(job)
@@ -415,7 +450,10 @@ class LinearFilter(ParametricFilter):
         return y.reshape(job.d.shape)
 
     def _adapt_on(self, e: Any) -> None:
-        """Adapt on an error by means of the reference engine."""
+        self._adapt_along(e, None)
+
+    def _adapt_along(self, e: Any, direction: Tensor | None) -> None:
+        """Adapt on an error by means of the reference engine; the direction is the regressor if none is given."""
         if self.algorithm.blind:
             raise TypeError(f"{type(self).__name__} is blind: it takes no error from elsewhere")
         check_block("e", e, self.line.samples, (*self._filters, 1))
@@ -426,7 +464,7 @@ class LinearFilter(ParametricFilter):
             passed = self.passed_over if self.outputs is None else self.passed_over.unsqueeze(-1)
             e = torch.where(passed.unsqueeze(-1) | ~torch.isfinite(e), torch.nan, e)
         job = self._job(self._last_regressor(), e)
-        job.rows, job.errors, job.skip, job.gradient = True, True, True, False
+        job.rows, job.errors, job.skip, job.gradient, job.direction = True, True, True, False, direction
         result = parts.run(job, "reference")
         self._commit({k: v for k, v in result.carried.items() if k == "w" or k in self.algorithm.states})
         self.__dict__["_fresh"] = False

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Self
 
 import torch
@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from adaptfilt.base.stream import AdaptiveFilter
 from adaptfilt.checks import as_tensor, check_block, check_finite, check_number, positive_int
-from adaptfilt.engines.algorithm import Algorithm, Job, Kind
-from adaptfilt.engines.choose import ENGINES, tracked
+from adaptfilt.engines.algorithm import Algorithm, Job, Kind, Result
+from adaptfilt.engines.choose import ENGINES, choose, tracked
 from adaptfilt.engines.cpu import compiled
+from adaptfilt.engines.tensors import parts
 
-_VERBS = {
-    "step": lambda workspace, x, d: workspace.step(x, 0.0 if d is None else d),
-    "predict": lambda workspace, x, d: workspace.predict(x),
-    "adapt": lambda workspace, x, d: workspace.adapt(d),
+_VERBS: dict[str, Any] = {
+    "step": compiled.Workspace.step,
+    "predict": compiled.Workspace.predict,
+    "adapt": compiled.Workspace.adapt,
 }
 
 
@@ -38,7 +39,8 @@ class ParametricFilter(AdaptiveFilter):
         As for `AdaptiveFilter`.
     """
 
-    algorithm: ClassVar[Algorithm]
+    algorithm: ClassVar[Algorithm]  # or Variants of it
+    variant: str
     ranges: ClassVar[dict[str, dict[str, Any]]] = {}  # of each parameter, as keywords of `check_number`
     w: Tensor
     _given: dict[str, Any] | None  # the parameters, where they are numbers
@@ -53,8 +55,14 @@ class ParametricFilter(AdaptiveFilter):
         super().__init_subclass__(**kwargs)
         if "algorithm" not in vars(cls):
             return
+        given = vars(cls)["algorithm"]
+        for algorithm in given.algorithms.values() if isinstance(given, Variants) else (given,):
+            cls._admit(algorithm)
+
+    @classmethod
+    def _admit(cls, algorithm: Algorithm) -> None:
+        """Refuse an algorithm that names what its filter does not have."""
         known = {"taps", *cls.ranges} | _attributes(cls)
-        algorithm = cls.algorithm
         kinds = {**algorithm.states, **algorithm.scratch_kinds}
         for name in algorithm.params:
             if name not in known:
@@ -81,6 +89,8 @@ class ParametricFilter(AdaptiveFilter):
         for name in self.algorithm.vectors:
             vector = torch.as_tensor(params[name])
             real = self.algorithm.vectors[name] == "real"
+            if vector.is_complex() and (real or not self.dtype.is_complex):
+                raise TypeError(f"{name} must be real in a filter of {self.dtype}, got {vector.dtype}")
             own = vector.to(self.device, self.dtype.to_real() if real else self.dtype, copy=True)
             del self.__dict__[name]
             self.register_buffer(name, own.contiguous(), persistent=False)
@@ -141,9 +151,11 @@ class ParametricFilter(AdaptiveFilter):
                 raise ValueError(f"start() must return states, {', '.join(self.algorithm.states)}, got {unknown[0]}")
             new = {}
             for name, own in carried.items():
-                value = torch.as_tensor(starts.get(name, 0.0), device=self.device)
-                first = value.to(own.dtype).expand(own.shape)
-                new[name] = first if mask is None else torch.where(_over(mask, own), first, own)
+                first = torch.as_tensor(starts.get(name, 0.0), dtype=own.dtype, device=self.device).expand(own.shape)
+                if mask is None:
+                    new[name] = first
+                elif own.ndim >= mask.ndim:  # else it is one number for all streams
+                    new[name] = torch.where(_over(mask, own), first, own)
             self._commit(new)
         self._fresh = mask is None
 
@@ -198,6 +210,8 @@ class ParametricFilter(AdaptiveFilter):
         """Check what is assigned; weights and state are copied into place."""
         if name in self.ranges:
             value = check_number(name, value, self._filters, **self.ranges[name])
+            if name not in self._param_names and (tracked(value) or getattr(value, "requires_grad", False)):
+                raise ValueError(f"{name} must not require a gradient, got one that does: a start has no graph")
             if isinstance(value, Tensor) and not value.requires_grad:
                 value = value.to(self.device, self.dtype.to_real(), copy=True)
             place, other = self.__dict__, self._parameters
@@ -248,7 +262,23 @@ class ParametricFilter(AdaptiveFilter):
             raise ValueError(f"mu must be 0 or 1, as {type(self).__name__} has no step size of its own, got {mu!r}")
         return steps
 
-    # Compiled code
+    # Engines
+
+    def _run(self, job: Job) -> Result:
+        """Have an engine run a block; the state changes whole or not at all."""
+        engine = choose(self.engine, job)
+        if engine == "compiled":
+            job.w = self._buffers[self._places[0]]  # type: ignore[assignment]  # a w0 to be learned is the caller's
+            workspace = self._workspace()
+            try:
+                result = compiled.run(job, workspace, partial(self._commit, job.moves) if job.moves else None)
+            finally:
+                self._free.append(workspace)
+        else:
+            result = parts.run(job, engine)
+            self._commit({**result.carried, **job.moves})
+        self.__dict__["_fresh"] = False
+        return result
 
     def _job(self, x: Any = None, d: Any = None) -> Job:
         """Return a block for an engine; without signals, what a workspace is made for."""
@@ -262,22 +292,24 @@ class ParametricFilter(AdaptiveFilter):
         except IndexError:
             with self._lock:  # wait for the call of another thread
                 workspace = free.pop() if free else None
-        places = [t.data_ptr() for t in self._places()]
+        buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
+        line: Any = self._modules["line"]
+        places = [line._buffers["samples"].data_ptr()]
+        for name in self._places:
+            places.append(buffers[name].data_ptr())
         if workspace is None or workspace.places != places:
             self._lay_out()
             job = self._job()
-            job.w = self._places()[0]
+            job.w = buffers[self._places[0]]
             workspace = compiled.Workspace(job)
         if workspace.params is not self._given:
             workspace.set_parameters(self._params(), self._skips)
         return workspace
 
-    def _places(self) -> list[Any]:
-        """Return the tensors that compiled code works on."""
-        buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
-        line: Any = self._modules["line"]
-        names = (*self.algorithm.states, *self.algorithm.vectors)
-        return [buffers["w"], line._buffers["samples"], *[buffers[name] for name in names]]
+    @cached_property
+    def _places(self) -> tuple[str, ...]:
+        """Names of the buffers that compiled code works on, the weights first."""
+        return ("w", *self.algorithm.states, *self.algorithm.vectors)
 
     def _lay_out(self) -> None:
         """Refuse state of another shape, put in place behind the filter's back, and lay it out without gaps."""
@@ -295,21 +327,22 @@ class ParametricFilter(AdaptiveFilter):
 
     def _quick(self, verb: str, x: Any, d: Any) -> Any:
         """Take one number at speed; None where a block of one is needed."""
-        if not self._alone or (verb == "step" and not (self.training or self.adapt_in_eval)):
+        own = self.__dict__
+        if not own["_alone"] or (verb == "step" and not (own["training"] or own["adapt_in_eval"])):
             return None
         if (verb == "step" and (d is None) is not self._blind) or (verb == "adapt" and self._blind):
             return None
         workspace = self._workspace()
         try:
-            if verb == "adapt" and self._skips:
+            if own["_skips"]:
                 workspace.passed_over = bool(self.passed_over)
             out = _VERBS[verb](workspace, x, d)
-            if self._skips:
+            if own["_skips"]:
                 self.passed_over.fill_(workspace.passed_over)
-            self.__dict__["_fresh"] = False
-            return True if out is None else out
+            own["_fresh"] = False
+            return out
         finally:
-            self._free.append(workspace)
+            own["_free"].append(workspace)
 
     def _wants_gradient(self, *given: Any) -> bool:
         """Say whether anything in this call requires gradients."""

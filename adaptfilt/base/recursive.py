@@ -1,6 +1,7 @@
 """Filters that are no y = w^T u, such as lattices: per sample, whatever their function says."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,6 @@ from adaptfilt.checks import (
     zeros_like_block,
 )
 from adaptfilt.engines.algorithm import Job, Result
-from adaptfilt.engines.choose import choose
-from adaptfilt.engines.cpu import compiled
-from adaptfilt.engines.tensors import parts
 
 
 class RecursiveFilter(ParametricFilter):
@@ -105,13 +103,9 @@ class RecursiveFilter(ParametricFilter):
         name = type(self).__name__
         if regressors or path is not None:
             raise TypeError(f"{name} is a recursion: {'regressors' if regressors else 'path'} cannot be given")
-        if self.algorithm.blind:
-            if d is not None:
-                raise TypeError(f"{name} is blind: d cannot be given")
-            d = self._unknown(x)
-        elif d is None:
+        if d is None:
             raise TypeError(f"{name} needs d, the desired signal")
-        elif not plainly_fit(x, d, self.line.samples, self.batch):
+        if not plainly_fit(x, d, self.line.samples, self.batch):
             check_block("x", x, self.line.samples, (*self.batch, None))
             check_block("d", d, self.line.samples, (*self.batch, None))
             check_same_kind(x, d)
@@ -124,10 +118,9 @@ class RecursiveFilter(ParametricFilter):
         return job
 
     def _unknown(self, x: Any) -> Any:
-        """Return a d for a block without one: zeros for a blind recursion, else NaN."""
+        """Return a d for a block without one."""
         check_block("x", x, self.line.samples, (*self.batch, None))
-        zeros = zeros_like_block(x, tuple(x.shape))
-        return zeros if self.algorithm.blind else zeros * np.nan
+        return zeros_like_block(x, tuple(x.shape)) * np.nan
 
     def _admitted(self, x: Any, d: Any) -> Job:
         """Return a job whose samples are finite or marked."""
@@ -153,10 +146,9 @@ class RecursiveFilter(ParametricFilter):
             skip=self._skips, gradient=self._wants_gradient(x, d),
         )  # fmt: skip
 
-    def _places(self) -> list[Any]:
-        buffers: Any = self._buffers
-        names = (*self.algorithm.states, *self.algorithm.vectors)
-        return [buffers["_w"], self.line.samples, *[buffers[name] for name in names]]
+    @cached_property
+    def _places(self) -> tuple[str, ...]:
+        return ("_w", *self.algorithm.states, *self.algorithm.vectors)
 
     def _adapt(self, job: Job) -> tuple[Any, Any, Any]:
         """Have an engine run a block; the state changes whole or not at all."""
@@ -166,18 +158,8 @@ class RecursiveFilter(ParametricFilter):
         return result.y.reshape(shape), result.e.reshape(shape), w.reshape(*self.batch, *record, self.taps)
 
     def _run(self, job: Job) -> Result:
-        if choose(self.engine, job) == "compiled":
-            workspace = self._workspace()
-            try:
-                result = compiled.run(job, workspace)
-            finally:
-                self._free.append(workspace)
-        else:
-            result = parts.run_recursion(job)
-            self._commit(result.carried)
-        self.__dict__.update(_fresh=False, _stale=False)
-        if job.moves:
-            self._commit(job.moves)
+        result = super()._run(job)
+        self.__dict__["_stale"] = False
         return result
 
     def _hold(self, job: Job) -> tuple[Any, Any, Any]:

@@ -139,7 +139,7 @@ class Algorithm:
             if argument.kind is not argument.POSITIONAL_OR_KEYWORD or argument.default not in (argument.empty, None):
                 raise ValueError(f"{label}: {argument}: arguments are plain names, and scratch has the default None")
         own = names(function)
-        needed = {"gain": ("e",), "update": ("w",), "error": ("y",), "feed": (), "recursion": ("x",), "weights": ()}
+        needed = {"gain": ("e",), "update": ("w",), "error": ("y",), "feed": (), "recursion": ("x", "d"), "weights": ()}
         carried = tuple(self.states) if name in STRUCTURES else ()
         missing = [k for k in (*needed[name], *carried) if k not in own]
         if missing:
@@ -152,6 +152,13 @@ class Algorithm:
             )
         if name == "gain" and scratch_names(function):
             raise ValueError(f"{label}: a gain has no scratch")
+        vectors = [k for k, kind in self.states.items() if kind.dims]
+        if name == "gain" and vectors:
+            raise ValueError(f"{label}: the states of a gain are scalars, {vectors[0]} is an array: write an update")
+        if name in ("error", "feed") and "mu" in own:
+            raise ValueError(f"{label}: mu belongs to the gain or update")
+        if name == "feed" and any(k in self.states for k in own):
+            raise ValueError(f"{label}: what is fed back is made of y, d and parameters, not of states")
         if name != "update" and "leak" in own and self.gain:
             raise ValueError(f"{label}: leak acts on the weights by itself, and is no argument")
         others = {"mu", "leak", "taps"} | set().union(*SUPPLIED.values()) | {*self.vectors}
@@ -174,12 +181,12 @@ class Algorithm:
                 wanted = ", ".join([first, *self.states])
                 raise ValueError(f"{self.function.__name__} must return {wanted}, got {ast.unparse(value)}")
 
-    @property
+    @cached_property
     def structure(self) -> str:
         """The name of the structure."""
         return next(name for name in STRUCTURES if getattr(self, name) is not None)
 
-    @property
+    @cached_property
     def function(self) -> Callable[..., Any]:
         """The function that names the structure."""
         return getattr(self, self.structure)
@@ -219,7 +226,7 @@ class Algorithm:
         ]  # fmt: skip
         return tuple(dict.fromkeys(found))
 
-    @property
+    @cached_property
     def leaks(self) -> bool:
         """Whether the filter has a leakage: beside a step size that is its own."""
         return self.gain is not None and "mu" in self.params
@@ -229,20 +236,42 @@ class Algorithm:
         """Whether the lag is asked for."""
         return "lag" in names(self.function)
 
-    @property
+    @cached_property
     def blind(self) -> bool:
         """Whether there is no desired signal."""
         return all("d" not in names(f) for f in self.functions.values()) and (self.error or self.recursion) is not None
 
-    @property
+    @cached_property
     def plain(self) -> bool:
         """Whether y = w^T u of the line alone and e = d - y."""
         return self.recursion is None and self.error is None and self.feed is None
 
-    @property
+    @cached_property
     def stands_still(self) -> bool:
         """Whether mu = 0 by itself leaves all but the signals alone."""
         return self.gain is not None and "mu" in names(self.gain) and not self.states
+
+
+class Variants:
+    """Algorithms of one filter, the first of which is its class's; an instance says in `variant` which one is its own.
+
+    Examples
+    --------
+    >>> class Filter:
+    ...     algorithm = Variants(whole=Algorithm(gain=lambda e: e), half=Algorithm(gain=lambda e: e / 2))
+    ...     def __init__(self, variant):
+    ...         self.variant = variant
+    >>> Filter.algorithm.function(1.0), Filter("half").algorithm.function(1.0)
+    (1.0, 0.5)
+    """
+
+    def __init__(self, **algorithms: Algorithm) -> None:
+        self.algorithms = algorithms
+
+    def __get__(self, f: Any, cls: type | None = None) -> Algorithm:
+        """Return the algorithm of an instance or a class."""
+        first = next(iter(self.algorithms))
+        return self.algorithms[first if f is None else f.__dict__.get("variant", first)]
 
 
 def names(function: Callable[..., Any]) -> tuple[str, ...]:
@@ -287,7 +316,8 @@ class Job:
     vectors : dict of str to Tensor [shape=(any number,)]
     signals : dict of str to Tensor [shape=(B, Q, ...)]
         Signals that some structures carry: "fed", what was fed back, oldest first; "before", the regressor of the
-        last sample, and "lag" of the last sample.
+        last sample, and "lag" of the last sample; "direction", (B, C, M), the newest samples of what updates are made
+        of, "reference", (B, C, S), those of x, and "played", the newest outputs, all oldest first.
     batch, filters : tuple of int
         Shapes of the streams, and of the filters: (*batch, [outputs]).
     inputs : int
@@ -305,13 +335,12 @@ class Job:
         Map from regressors (..., [C,] M) to what the weights combine, (..., F).
     scratch : dict of str to tuple of int
         Shapes of the scratch arrays.
-    direction : Tensor [shape=(B, C, T)] or None
-        What updates are made of, in place of x.
-    direction_line : Tensor [shape=(B, C, M)] or None
+    secondary : Tensor [shape=(S,)] or None
+        The response by which x is filtered for what updates are made of.
+    direction : Tensor [shape=(B, T, F)] or None
+        What updates are made of, with rows.
     path : Tensor [shape=(S,)] or None
         The response through which the errors hear the outputs.
-    played : Tensor [shape=(B, Q, S)] or None
-        The newest outputs before the block, oldest first.
     moves : dict of str to Tensor
         What of the filter changes with the block that no engine knows of.
     """
@@ -338,10 +367,9 @@ class Job:
     errors: bool = False
     features: Callable[[Tensor], Tensor] | None = None
     scratch: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    secondary: Tensor | None = None
     direction: Tensor | None = None
-    direction_line: Tensor | None = None
     path: Tensor | None = None
-    played: Tensor | None = None
     moves: dict[str, Any] = field(default_factory=dict)
 
 

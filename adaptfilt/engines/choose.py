@@ -36,6 +36,8 @@ def choose(engine: str, job: Job) -> str:
         if isinstance(value, Tensor):
             check_plain(name, value)
     if engine == "auto":
+        if job.w.is_cpu and not job.gradient:
+            return "compiled"
         able = next((name for name in _CANNOT if _why_not(name, job) is None), None)
         if able is not None:
             return able
@@ -98,7 +100,7 @@ def _triton(job: Job) -> Reasons:
     yield job.rows and "on ready regressors"
     yield job.inputs > 1 and "several inputs"
     yield job.sps > 1 and "several samples an output"
-    yield job.direction is not None and "filtered-x"
+    yield job.secondary is not None and "filtered-x"
     yield job.w.is_complex() and "on complex signals"
     taps = job.line.shape[-1]
     yield taps > triton_kernel.MAX_TAPS and f"{taps} taps, {triton_kernel.MAX_TAPS:,} at most"

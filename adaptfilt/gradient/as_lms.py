@@ -14,7 +14,7 @@ from torch.optim import SGD
 from adaptfilt.engines.algorithm import Job
 from adaptfilt.engines.cpu import compiled
 from adaptfilt.filters.gradient.lms import LMS
-from adaptfilt.gradient.learner import Learner
+from adaptfilt.gradient.learner import Learner, Signals
 
 
 def is_lms(learner: Learner, loss: Callable[..., Tensor]) -> bool:
@@ -25,44 +25,38 @@ def is_lms(learner: Learner, loss: Callable[..., Tensor]) -> bool:
     group, *others = optimizer.param_groups
     plain = not others and not any(group[k] for k in ("momentum", "weight_decay", "maximize", "differentiable"))
     hooked = model._forward_hooks or model._forward_pre_hooks or model._backward_hooks or model._backward_pre_hooks
-    whole = len(learner.trained) == len(learner.parameters) and model.weight.device.type == "cpu"
-    one = model.out_features == 1 and loss.reduction != "none"
-    return plain and one and whole and not hooked and not learner.has_hooks()
+    all_trained = len(learner.trained) == len(learner.parameters) and model.weight.device.type == "cpu"
+    single_output = model.out_features == 1 and loss.reduction != "none"
+    return plain and single_output and all_trained and not hooked and not learner.has_hooks()
 
 
-def run_lms(
-    learner: Learner, stream: Tensor, d: Tensor, taps: int | None, scale: Tensor | None, every: int
-) -> tuple[Tensor, list[Tensor]]:
+def run_lms(learner: Learner, signals: Signals, scale: Tensor | None) -> tuple[Tensor, list[Tensor]]:
     """Adapt over a block; samples where d is NaN are passed over.
 
     Parameters
     ----------
     learner : Learner
-    stream : Tensor [shape=(N, T + M - 1), or regressors (N, T, M)]
-    d : Tensor [shape=(N, T, 1)]
-    taps : int or None
-        M; None where regressors are given.
+    signals : Signals
+        Of models with one output.
     scale : Tensor [shape=(N,)] or None
         Factor on the learning rates.
-    every : int
-        Keep the parameters after so many samples; 0: never.
 
     Returns
     -------
     y : Tensor [shape=(N, T, 1)]
     record : list of T // every Tensor [shape=(N, P)]
     """
-    w = learner.vectors()
-    rate = float(learner.optimizer.param_groups[0]["lr"])
+    x, taps, every, w = signals.stream, signals.taps, signals.every, learner.vectors()
+    mu = 2 * float(learner.optimizer.param_groups[0]["lr"])
     add_one = None if learner.model.bias is None else partial(nn.functional.pad, pad=(0, 1), value=1.0)
     job = Job(
         LMS.algorithm,
-        stream[:, taps - 1 :] if taps else add_one(stream) if add_one else stream,
-        d.squeeze(2),
+        x[:, taps - 1 :] if taps else add_one(x) if add_one else x,
+        signals.d.squeeze(2),
         w,
-        nn.functional.pad(stream[:, : taps - 1], (1, 0)) if taps else w[:, :1],
+        nn.functional.pad(x[:, : taps - 1], (1, 0)) if taps else w[:, :1],
         {},
-        {"mu": 2 * rate if scale is None else 2 * rate * scale, "leak": 0.0},
+        {"mu": mu if scale is None else mu * scale, "leak": 0.0},
         batch=(len(w),),
         filters=(len(w),),
         every=every,

@@ -13,8 +13,11 @@ the optimiser is one's own.
 Source: S. Haykin, *Neural Networks and Learning Machines*, 3rd ed., 2009, sec. 4.3 (on-line back-propagation).
 """
 
-from collections.abc import Callable, Sequence
-from math import isfinite
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from math import isfinite, prod
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, Optimizer
 
-from adaptfilt.base.stream import Output, like_input, locked
+from adaptfilt.base.stream import AdaptiveFilter, locked
 from adaptfilt.checks import (
     DTYPES,
     Block,
@@ -31,22 +34,42 @@ from adaptfilt.checks import (
     check_block,
     check_finite,
     check_number,
+    finite_samples,
     number,
     positive_int,
+    zeroed,
 )
 from adaptfilt.gradient.as_lms import is_lms, run_lms
+from adaptfilt.gradient.eager_step import EagerStep
+from adaptfilt.gradient.learner import Learner, Signals, check_models, stack
 from adaptfilt.gradient.mini_batches import MiniBatches, Players
-from adaptfilt.gradient.model import ModelFilter
-from adaptfilt.gradient.stepper import Stepper
 
 SQUARED = nn.MSELoss()
+INSTEAD = {  # arguments of other filters, and what does the same here
+    "mu": "lr_scale, a factor on the learning rate",
+    "regressors": "taps=None, with which x always holds them",
+    "path": "adapt, which takes errors from elsewhere",
+}
+
+
+def outside_inference(method: Any) -> Any:
+    """Run a method outside `torch.inference_mode`: what it makes is adapted later."""
+
+    @wraps(method)
+    def call(self: Any, *args: Any) -> Any:
+        if not torch.is_inference_mode_enabled():
+            return method(self, *args)
+        with torch.inference_mode(False):
+            return method(self, *args)
+
+    return call
 
 
 def _sgd(parameters: list[Tensor]) -> Optimizer:
     return SGD(parameters, lr=0.01)
 
 
-class GradientFilter(ModelFilter):
+class GradientFilter(AdaptiveFilter):
     """Any torch module as an adaptive filter, adapted by one optimiser step a mini-batch.
 
     Parameters
@@ -81,7 +104,7 @@ class GradientFilter(ModelFilter):
         Of the signals; by default that of the model. Parameters take its precision, and stay real or complex.
     device : torch.device, optional
         Where to move the model; by default it stays.
-    nonfinite
+    nonfinite, adapt_in_eval
         As for `adaptfilt.AdaptiveFilter`. A sample passed over is left out of its mini-batch.
 
     Raises
@@ -92,10 +115,17 @@ class GradientFilter(ModelFilter):
 
     Notes
     -----
-    Parameters with `requires_grad` False stay as they are. Dropout is active while adapting, and off in `eval` mode
-    and in `filter`; batch normalisation needs mini-batches of two samples at least. Inputs that require gradients
-    are detached. Under `torch.autocast` the model and the loss compute in its precision; parameters, the optimiser's
-    state, the delay line and what is returned keep their own. What runs as LMS is not rounded.
+    x is (*batch, T), with taps=None (*batch, T, features); d, y and e are (*batch, T) or (*batch, T, outputs). `step`,
+    `predict` and `adapt` take and give the same without T. `Output.w` is the vector of all parameters, (*batch, P), and
+    a record of it (*batch, T // record_every, P). A `step` is a mini-batch of its own. `adapt` takes a step towards
+    outputs that differ by e. The arguments mu, regressors and path of a call are those of other filters. `reset` of a
+    part of the batch needs an optimiser that keeps nothing from step to step, as plain SGD.
+
+    Parameters with `requires_grad` False stay as they are. Dropout is active while adapting. It is off in `filter` and
+    in `eval` mode, also where `adapt_in_eval` goes on adapting there. Batch normalisation needs mini-batches of two
+    samples at least. Inputs that require gradients are detached. Under `torch.autocast` the model and the loss compute
+    in its precision; parameters, the optimiser's state, the delay line and what is returned keep their own. What runs
+    as LMS is not rounded.
 
     Examples
     --------
@@ -111,6 +141,8 @@ class GradientFilter(ModelFilter):
 
     _shown = ("block_size", "compiled")
 
+    _newest_row: Tensor | None  # (N, 1, features), where rows are given
+
     def __init__(
         self,
         model: nn.Module | Sequence[nn.Module],
@@ -121,13 +153,41 @@ class GradientFilter(ModelFilter):
         block_size: int = 1,
         compile: bool = False,
         lr_scale: Any = 1.0,
+        batch: tuple[int, ...] | int = (),
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
         **common: Any,
     ) -> None:
-        super().__init__(model, taps, loss=loss, optimizer=optimizer, **common)
+        if "inputs" in common:
+            raise TypeError("inputs cannot be given to a GradientFilter: use taps=None, with rows of all inputs in x")
+        models, batch = check_models(model, batch)
+        parameters = list(models[0].parameters())
+        if not callable(loss):
+            raise TypeError(f"loss must be a function of outputs and desired outputs, got {loss!r}")
+        if not callable(optimizer):
+            like = "such as lambda p: torch.optim.SGD(p, lr=1e-3)"
+            raise TypeError(f"optimizer must be a function of the parameters, {like}, got {type(optimizer).__name__}")
+        super().__init__(
+            1 if taps is None else taps,
+            batch=batch,
+            dtype=next((p for p in parameters if p.is_complex()), parameters[0]).dtype if dtype is None else dtype,
+            device=parameters[0].device if device is None else device,
+            **common,
+        )
+        self.register_buffer("_newest_row", None, persistent=False)
+        self.loss, self._rows = loss, taps is None
+        self.model = stack(models * (prod(batch) // len(models))) if batch else models[0]
+        if dtype is not None or device is not None:
+            self.to(self.device, None if dtype is None else self.dtype.to_real())
+        self._start: dict[str, Any] = {"model": copy.deepcopy(self.model.state_dict())}
+        self._output_shapes: dict[int, torch.Size] = {}
+        self.optimizer = optimizer(list(self.model.parameters()))
+        if taps is not None:
+            self._output_shape(self.line.taps)
         self.block_size, self.compiled = positive_int("block_size", block_size), bool(compile)
         self.lr_scale = lr_scale
         self._players = Players()
-        self._fixed = (*self._fixed, "block_size")
+        self._fixed = (*self._fixed, "model", "loss", "block_size")
 
     @classmethod
     def example(cls, **common: Any) -> Self:
@@ -138,9 +198,20 @@ class GradientFilter(ModelFilter):
         nn.init.zeros_(layer.weight)
         return cls(layer, 4, optimizer=lambda p: SGD(p, lr=0.025), **common)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out compiled code, for copies and pickles."""
-        return {**super().__getstate__(), "_players": Players()}
+    # State
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The torch optimiser; one that is assigned has to be made of `f.model.parameters()`."""
+        return self._learner.optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer) -> None:
+        self._learner = self._new_learner(optimizer)
+        self._start["optimizer"] = copy.deepcopy(optimizer.state_dict())
+
+    def _new_learner(self, optimizer: Optimizer) -> Learner:
+        return Learner(self.model, self.loss, optimizer, self._count if self.batch else None, self.dtype)
 
     @property
     def lr_scale(self) -> float | Tensor:
@@ -152,125 +223,28 @@ class GradientFilter(ModelFilter):
         scale = check_number("lr_scale", value, self.batch, above=True)
         self._lr_scale = scale.detach().clone() if isinstance(scale, Tensor) else scale
 
+    @property
+    def taps(self) -> Any:
+        """Number of samples in a regressor, M; None where x holds ready regressors."""
+        return None if self._rows else self.line.taps
+
+    @property
+    def w(self) -> Tensor:
+        """A copy of all parameters as a vector, (*batch, P), in the order of `torch.nn.utils.parameters_to_vector`."""
+        return self._learner.vectors().reshape(*self.batch, -1)
+
+    @w.setter
     @locked
-    @torch.inference_mode(False)
-    def forward(self, x: Block, d: Block, *, record_every: int | None = None) -> Output:
-        """Adapt over a block, going on from the last one; in `eval` mode only filter.
-
-        Parameters
-        ----------
-        x : array or Tensor [shape=(*batch, T); with taps=None (*batch, T, features)]
-            Input, or ready regressors.
-        d : array or Tensor [shape=(*batch, T) or (*batch, T, outputs)]
-            Desired output.
-        record_every : int >= 1, optional
-            Return the parameters after every so many samples.
-
-        Returns
-        -------
-        Output
-            Named tuple (y, e, w), w being the vector of all parameters: NumPy for NumPy, tensors for tensors.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument has another type, shape, device or range, or holds NaN or infinity; if the model's output
-            does not fit d, or the loss is not a scalar.
-        DivergenceError
-            If the parameters or the optimiser's state become infinite. In all cases the state is that before the call.
-        """
-        shape = self._check_pair(x, d)
-        every = 0 if record_every is None else positive_int("record_every", record_every)
-        own, wanted, ok = self._own("x", x), self._own("d", d), None
-        wanted = wanted.reshape(*own.shape[:2], *self._tail(own))
-        given = own
-        if self.nonfinite == "skip":
-            ok = _good(own) & _good(wanted)
-            own, wanted = own.nan_to_num(0.0, 0.0, 0.0), wanted.clone()
-            wanted[~ok] = torch.nan
-        stream = self._stream(own)
+    def w(self, value: Block) -> None:
+        check_block("w", value, self.line.samples, self.w.shape)
+        check_finite("w", value)
         with self._whole():
-            if self.training:
-                with self._learner.adapting():
-                    y, record = self._adapt_stream(stream, wanted, ok, every)
-            else:
-                y, record = self._evaluate(stream), [self._learner.vectors()] * (own.shape[1] // every if every else 0)
-            y = self._precise(y)
-            self._keep(stream, None if ok is None else _good(given))
-        w = self._learner.vectors()
-        if every:
-            w = torch.stack(record, 1) if record else w[:, None][:, :0]
-        e = (wanted - y).reshape(shape)
-        return Output(*(like_input(v, x) for v in (y.reshape(shape), e, w.reshape(*self.batch, *w.shape[1:]))))
+            self._learner.assign(as_tensor(value, self.dtype, self.device).reshape(self._count, -1))
 
-    @locked
-    @torch.inference_mode(False)
-    def filter(self, x: Block) -> Any:
-        """Filter a block without adapting; the stream goes on.
-
-        Parameters
-        ----------
-        x : array or Tensor [shape=(*batch, T); with taps=None (*batch, T, features)]
-
-        Returns
-        -------
-        array or Tensor [shape=(*batch, T), of several outputs (*batch, T, outputs)]
-        """
-        self._check_input(x)
-        own = self._own("x", x)
-        ok = None if self.nonfinite == "raise" else _good(own)
-        stream = self._stream(own if ok is None else own.nan_to_num(0.0, 0.0, 0.0))
-        y = self._precise(self._evaluate(stream))
-        self._keep(stream, ok)
-        tail = y.shape[2:] if y.shape[2:].numel() > 1 else ()
-        return like_input(y.reshape(*self.batch, own.shape[1], *tail), x)
-
-    def _check_input(self, x: Any) -> torch.Size:
-        """Check the input and return the shape of one output."""
-        check_block("x", x, self.line.samples, (*self.batch, None, None) if self._rows else (*self.batch, None))
-        return self._tail(x)
-
-    def _check_pair(self, x: Any, d: Any) -> tuple[int, ...]:
-        """Check the types and shapes of a block and return the shape of d."""
-        tail, time = self._check_input(x), len(self.batch)
-        flat = tail.numel() == 1 and getattr(d, "ndim", 0) <= time + 1
-        check_block("d", d, self.line.samples, (*self.batch, None, *(() if flat else tail or (1,))))
-        if x.shape[time] != d.shape[time]:
-            raise ValueError(f"x and d must have the same length, got {x.shape[time]} and {d.shape[time]} samples")
-        return tuple(d.shape)
-
-    def _own(self, name: str, value: Block) -> Tensor:
-        """Return a block as a tensor of the filter's, (N, T, ...), checked to be finite where that matters."""
-        samples = self.line.samples
-        own = as_tensor(value, samples.dtype, samples.device).detach()
-        if self.nonfinite == "raise":
-            check_finite(name, own)
-        own = own.reshape(self._count, *own.shape[len(self.batch) :])
-        return own.clone() if own.is_inference() else own
-
-    def _stream(self, x: Tensor) -> Tensor:
-        """Return the stream with its history, (N, T + M - 1), or rows as they are."""
-        return x if self._rows else torch.cat([self.line.samples[..., 1:].reshape(self._count, -1), x], 1)
-
-    def _keep(self, stream: Tensor, ok: Tensor | None) -> None:
-        """Remember the newest samples, or the last row, and whether the newest one was finite."""
-        if not self._rows:
-            self.line.keep(stream.reshape(*self.batch, -1))
-        elif stream.shape[1]:
-            self._last = stream[:, -1:].clone()
-        if ok is None:
-            self.passed_over.zero_()
-        elif ok.shape[1]:
-            self.passed_over.copy_(~ok[:, -1].reshape(self.batch))
-
-    def _precise(self, y: Tensor) -> Tensor:
-        """Return outputs in no less than the filter's precision, where autocast made them less."""
-        return y.to(torch.promote_types(y.dtype, self.dtype.to_real()))
-
-    def _evaluate(self, stream: Tensor) -> Tensor:
-        """Return the outputs, (N, T, ...), with the module in evaluation mode."""
-        y = self._learner.evaluate(stream, None if self._rows else self.line.taps)
-        return y.reshape(*y.shape[:2], *self._tail(stream))
+    @property
+    def _count(self) -> int:
+        """Number of models, N."""
+        return prod(self.batch)
 
     @property
     def _scale(self) -> Tensor | None:
@@ -280,17 +254,176 @@ class GradientFilter(ModelFilter):
         scale = torch.as_tensor(self.lr_scale, dtype=self.dtype.to_real(), device=self.device)
         return scale.expand(self.batch).reshape(-1)
 
-    def _adapt_stream(self, stream: Tensor, d: Tensor, ok: Tensor | None, every: int) -> tuple[Tensor, list[Tensor]]:
+    def _restart(self, mask: Tensor | None) -> None:
+        """Return to the initial parameters and buffers, a fresh optimiser and an empty line."""
+        if mask is not None and not mask.any():
+            return
+        chosen = None if mask is None or mask.all() else mask.reshape(-1)
+        with self._whole():
+            self._learner.restart(self._start, chosen)
+            self.line.samples[... if chosen is None else mask] = 0
+            self.passed_over[... if chosen is None else mask] = False
+            if chosen is None:
+                self._newest_row = None
+            elif self._newest_row is not None:
+                self._newest_row = self._newest_row.masked_fill(chosen[:, None, None], 0)
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Undo all where an error or an interrupt comes within: the state changes whole or not at all."""
+        restore, row = self._learner.snapshot(), self._newest_row
+        line, passed_over = self.line.samples.clone(), self.passed_over.clone()
+        try:
+            yield
+        except BaseException:
+            restore()
+            self.line.samples.copy_(line)
+            self.passed_over.copy_(passed_over)
+            self._newest_row = row
+            raise
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the optimiser's part of `state_dict`, and the newest row where rows are given."""
+        name = type(self.optimizer).__name__
+        return {"optimizer": name, "state": self.optimizer.state_dict(), "last": self._newest_row}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take over what `get_extra_state` returned."""
+        name, row = type(self.optimizer).__name__, state["last"]
+        if state["optimizer"] != name:
+            raise ValueError(f"the checkpoint is of {state['optimizer']}, the optimizer of this filter is {name}")
+        self.optimizer.load_state_dict(copy.deepcopy(state["state"]))
+        self._newest_row = None if row is None else row.to(self.device, self.dtype, copy=True)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take over a state, as `torch.nn.Module.load_state_dict`; one that does not fit changes nothing."""
+        if assign:
+            raise ValueError("assign must be False: the optimizer holds the parameters that are there")
+        return super().load_state_dict(state_dict, strict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out compiled code, for copies and pickles."""
+        return {**super().__getstate__(), "_players": Players()}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or convert the optimiser's state along with the parameters."""
+        super()._apply(fn, recurse)
+        if "_learner" in self.__dict__:
+            self.optimizer.load_state_dict(self.optimizer.state_dict())
+            self._learner = self._new_learner(self.optimizer)  # of the new precision
+        return self
+
+    def _signals(self) -> list[Tensor]:
+        tensors = (*self.model.parameters(), *self.model.buffers())
+        row = [] if self._newest_row is None else [self._newest_row]
+        return [*super()._signals(), *row, *(t for t in tensors if t.is_complex())]
+
+    def extra_repr(self) -> str:
+        """Describe the filter in the module's repr."""
+        return f"{super().extra_repr()}, optimizer={type(self.optimizer).__name__}"
+
+    # A block
+
+    @outside_inference
+    def _check(self, x: Any, d: Any, mu: Any, record_every: Any, regressors: bool, path: Any) -> Signals:
+        """Refuse bad input, and return it as the models see it."""
+        for name, value in (("mu", mu), ("regressors", regressors or None), ("path", path)):
+            if value is not None:
+                raise TypeError(f"{name} cannot be given to a {type(self).__name__}: use {INSTEAD[name]}")
+        if d is None:
+            raise TypeError(f"{type(self).__name__} needs d, the desired signal")
+        every = 0 if record_every is None else positive_int("record_every", record_every)
+        signals, time = self._check_input(x), len(self.batch)
+        tail = self._output_shape(signals.features)
+        flat = tail.numel() == 1 and getattr(d, "ndim", 0) <= time + 1
+        check_block("d", d, self.line.samples, (*self.batch, None, *(() if flat else tail or (1,))))
+        if x.shape[time] != d.shape[time]:
+            raise ValueError(f"x and d must have the same length, got {x.shape[time]} and {d.shape[time]} samples")
+        wanted, good = self._admitted("d", d).reshape(self._count, signals.samples, *tail), signals.good
+        if good is not None:
+            good, wanted = good & _finite(wanted), wanted.clone()
+            wanted[~good] = torch.nan
+        return signals._replace(d=wanted, good=good, every=every, shape=tuple(d.shape))
+
+    @outside_inference
+    def _check_input(self, x: Any) -> Signals:
+        """Refuse bad input, and return it as the models see it, without d."""
+        check_block("x", x, self.line.samples, (*self.batch, None, None) if self._rows else (*self.batch, None))
+        tail = self._output_shape(x.shape[-1] if self._rows else self.taps)
+        block, good, passed_over = self._admitted("x", x), None, None
+        if self.nonfinite == "skip":
+            good, block = _finite(block), zeroed(block)
+            passed_over = ~good[:, -1].reshape(self.batch) if block.shape[1] else self.passed_over.clone()
+        shape = (*self.batch, block.shape[1], *(tail if tail.numel() > 1 else ()))
+        stream = block if self._rows else torch.cat([self.line.history.reshape(self._count, -1), block], 1)
+        return Signals(stream, self.taps, shape, good=good, passed_over=passed_over)
+
+    def _admitted(self, name: str, value: Block) -> Tensor:
+        """Return a block as a tensor of the filter's, (N, T, ...), checked to be finite where that matters."""
+        block = as_tensor(value, self.dtype, self.device).detach()
+        if self.nonfinite == "raise":
+            check_finite(name, block)
+        block = block.reshape(self._count, *block.shape[len(self.batch) :])
+        return block.clone() if block.is_inference() else block
+
+    def _output_shape(self, features: int) -> torch.Size:
+        """Return the shape of one output for a regressor of so many features; the model is tried once."""
+        if features not in self._output_shapes:
+            self._output_shapes[features] = self._learner.output_shape(features)
+        return self._output_shapes[features]
+
+    @outside_inference
+    def _adapt(self, signals: Signals) -> tuple[Tensor, Tensor, Tensor]:
+        """Adapt over a block; the state changes whole or not at all."""
+        with self._whole(), self._learner.adapting():
+            y, record = self._take_steps(signals)
+            self._advance(signals)
+        return self._given_back(signals, y, record)
+
+    @outside_inference
+    def _hold(self, signals: Signals) -> tuple[Tensor, Tensor, Tensor]:
+        """Filter with parameters that stand still, and return the errors all the same."""
+        y = self._evaluate(signals)
+        self._advance(signals)
+        rows = signals.samples // signals.every if signals.every else 0
+        return self._given_back(signals, y, [self._learner.vectors()] * rows)
+
+    @outside_inference
+    def _filter(self, signals: Signals) -> Tensor:
+        """Filter with parameters that stand still."""
+        y = self._evaluate(signals)
+        self._advance(signals)
+        return self._precise(y).reshape(signals.shape)
+
+    def _given_back(self, signals: Signals, y: Tensor, record: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return y, e and the parameters, or their record, in their public shapes."""
+        y, w = self._precise(y), self._learner.vectors()
+        if signals.every:
+            w = torch.stack(record, 1) if record else w[:, None][:, :0]
+        e = signals.d - y
+        return y.reshape(signals.shape), e.reshape(signals.shape), w.reshape(*self.batch, *w.shape[1:])
+
+    def _precise(self, y: Tensor) -> Tensor:
+        """Return outputs in no less than the filter's precision, where autocast made them less."""
+        return y.to(torch.promote_types(y.dtype, self.dtype.to_real()))
+
+    def _evaluate(self, signals: Signals) -> Tensor:
+        """Return the outputs, (N, T, ...), with the module in evaluation mode."""
+        if signals.samples:
+            return self._learner.evaluate(signals)
+        return signals.stream.new_empty(self._count, 0, *self._output_shape(signals.features))
+
+    def _take_steps(self, signals: Signals) -> tuple[Tensor, list[Tensor]]:
         """Adapt over a block; return the outputs, (N, T, ...), and the record, one (N, P) after another."""
-        if not d.shape[1]:
-            return d, []
-        taps = None if self._rows else self.line.taps
+        T, scale = signals.samples, self._scale
+        if not T:
+            return signals.d, []
         if self.block_size == 1 and is_lms(self._learner, self.loss):
-            return run_lms(self._learner, stream, d, taps, self._scale, every)
-        if d.shape[1] % self.block_size == 1 or self.block_size == 1:
+            return run_lms(self._learner, signals, scale)
+        if T % self.block_size == 1 or self.block_size == 1:
             self._refuse_single()
         players = self._players if self.compiled else None
-        return MiniBatches(self._learner, self.block_size, taps, self._scale, players).run(stream, d, ok, every)
+        return MiniBatches(self._learner, self.block_size, scale, players).run(signals)
 
     def _refuse_single(self) -> None:
         """Refuse a mini-batch of one sample where the model normalises over it."""
@@ -300,85 +433,63 @@ class GradientFilter(ModelFilter):
                 "raise block_size, or put the normalisation in evaluation mode"
             )
 
+    def _advance(self, signals: Signals) -> None:
+        """Remember the newest samples, or the newest row, and whether the newest sample was passed over."""
+        stream = signals.stream
+        if not self._rows:
+            self.line.keep(stream.reshape(*self.batch, -1))
+        elif stream.shape[1]:
+            self._newest_row = stream[:, -1:].clone()
+        if signals.passed_over is None:
+            self.passed_over.zero_()
+        else:
+            self.passed_over.copy_(signals.passed_over)
+
     # One sample
 
+    def _quick(self, verb: str, x: Any, d: Any) -> Any:
+        """Adapt on two numbers, a mini-batch of their own; None where a block of one is needed."""
+        if verb != "step" or not (isinstance(x, float) and isinstance(d, float) and isfinite(x) and isfinite(d)):
+            return None
+        if self._rows or self.batch or not (self.training or self.adapt_in_eval):
+            return None
+        return self._step_numbers(x, d) if self._output_shape(self.line.taps).numel() == 1 else None
+
     @locked
-    @torch.inference_mode(False)
-    def step(self, x: Any, d: Any) -> tuple[Any, Any]:
-        """Adapt on one sample, a mini-batch of its own; in `eval` mode only filter.
-
-        Parameters
-        ----------
-        x : float or complex; with a batch, or with taps=None, an array or tensor of the shape of one sample
-        d : float or complex; with a batch or several outputs, an array or tensor
-
-        Returns
-        -------
-        y, e : as d
-        """
-        numbers = isinstance(x, float) and isinstance(d, float) and isfinite(x) and isfinite(d)
-        if numbers and self.training and not self._rows and not self.batch and self._tail().numel() == 1:
-            return self._step_numbers(x, d)
-        y, e, _ = self(self._sample("x", x), self._sample("d", d))
-        return self._single(y), self._single(e)
-
+    @outside_inference
     def _step_numbers(self, x: float, d: float) -> tuple[float, float]:
         """Adapt on one sample of one model with one output."""
         self._refuse_single()
         samples = self.line.samples
         stream = torch.cat([samples[1:], samples.new_tensor([x])])
-        wanted = samples.new_tensor([d]).reshape(1, *self._tail())
-        with self._whole():
-            with self._learner.adapting():
-                y = Stepper(self._learner, self._scale)(stream.flip(0).unsqueeze(0), wanted)
+        wanted = samples.new_tensor([d]).reshape(1, *self._output_shape(self.line.taps))
+        with self._whole(), self._learner.adapting():
+            y = EagerStep(self._learner, self._scale)(stream.flip(0).unsqueeze(0), wanted)
             samples.copy_(stream)
             self.passed_over.zero_()
         return y.item(), (wanted - y).item()
 
-    @locked
-    def predict(self, x: Any) -> Any:
-        """Take one sample in and return the output; `adapt` then takes the error.
-
-        Parameters
-        ----------
-        x : as for `step`
-
-        Returns
-        -------
-        float, complex, array or tensor
-        """
-        return self._single(self.filter(self._sample("x", x)))
-
-    @locked
-    @torch.inference_mode(False)
-    def adapt(self, e: Any) -> None:
-        """Adapt on the error of the last `predict`, measured elsewhere: towards outputs that differ by e.
-
-        Parameters
-        ----------
-        e : as d for `step`
-        """
-        if not self.training:
-            return
-        stream = self._last if self._rows else self.line.samples.reshape(self._count, -1)
+    @outside_inference
+    def _adapt_on(self, e: Any) -> None:
+        """Adapt towards outputs that differ by e from those for the newest regressor."""
+        stream = self._newest_row if self._rows else self.line.samples.reshape(self._count, -1)
         if stream is None:
             raise ValueError("adapt follows predict: there is no regressor yet")
-        y, block = self._evaluate(stream), self._sample("e", e)
-        outputs = () if block.ndim <= len(self.batch) + 1 else y.shape[2:]
-        check_block("e", block, self.line.samples, (*self.batch, 1, *outputs))
-        wanted = y + self._own("e", block).reshape(y.shape)
+        signals = Signals(stream, self.taps, ())
+        y = self._learner.evaluate(signals)
+        tail = () if e.ndim <= len(self.batch) + 1 else y.shape[2:]
+        check_block("e", e, self.line.samples, (*self.batch, 1, *tail))
+        wanted, good = y + self._admitted("e", e).reshape(y.shape), None
         if self.nonfinite == "skip":  # nor does it adapt on a sample that `predict` passed over
-            bad = self.passed_over.reshape(-1, *[1] * (y.ndim - 1))
-            wanted = torch.where(bad, torch.nan, wanted)
-        with self._learner.adapting():
-            self._adapt_stream(stream, wanted, _good(wanted) if self.nonfinite == "skip" else None, 0)
+            wanted[self.passed_over.reshape(-1)] = torch.nan
+            good = _finite(wanted)
+        with self._whole(), self._learner.adapting():
+            self._take_steps(signals._replace(d=wanted, good=good))
 
     def _sample(self, name: str, value: Any) -> Any:
-        """Return one sample as a block of length one."""
-        if isinstance(value, Tensor):
-            return value.unsqueeze(len(self.batch))
-        if isinstance(value, np.ndarray):
-            return np.expand_dims(value, len(self.batch))
+        """Return one sample as a block of length one: time comes after the batch, in front of a row or outputs."""
+        if isinstance(value, Tensor | np.ndarray):
+            return value.reshape(*value.shape[: len(self.batch)], 1, *value.shape[len(self.batch) :])
         kind = complex if self.dtype.is_complex else float
         return torch.tensor([number(name, value, kind)], dtype=self.dtype, device=self.device)
 
@@ -388,7 +499,7 @@ class GradientFilter(ModelFilter):
         return sample if sample.ndim else sample.item()
 
 
-def _good(block: Tensor) -> Tensor:
+def _finite(block: Tensor) -> Tensor:
     """Return which samples of a block (N, T, ...) are finite, (N, T)."""
-    ok = torch.isfinite(block)
-    return ok.flatten(2).all(-1) if ok.ndim > 2 else ok
+    finite = finite_samples(block)
+    return finite.flatten(2).all(-1) if finite.ndim > 2 else finite

@@ -5,21 +5,79 @@ it (`torch.vmap`), and an optimiser that works entry by entry is right for them 
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim import optimizer as hooks
 
-from adaptfilt.checks import DivergenceError
+from adaptfilt.checks import DivergenceError, as_batch
 from adaptfilt.taps import windows
 
 CHUNK = 4096  # samples whose regressors are written out at a time
 JOINT = ("LBFGS", "Adafactor", "Muon")  # optimisers that do not work entry by entry
+DIVERGED = "the parameters grew beyond the finite numbers: lower the learning rate; the state is as before the call"
+
+
+class Signals(NamedTuple):
+    """A block as N models see it.
+
+    Attributes
+    ----------
+    stream : Tensor [shape=(N, T + M - 1), or rows (N, T, M)]
+        ``[history, block]``, or ready regressors.
+    taps : int or None
+        M; None where rows are given.
+    shape : tuple of int
+        Of the outputs as the caller has them, (*batch, T, ...).
+    d : Tensor [shape=(N, T, ...)]
+        In the shape of the models' outputs; NaN where a sample is passed over.
+    good : Tensor of bool [shape=(N, T)], optional
+        Samples to adapt on, where not all.
+    every : int
+        Keep the parameters after so many samples; 0: never.
+    passed_over : Tensor of bool [shape=batch], optional
+        Whether the newest sample of x is not finite, where that is allowed.
+    """
+
+    stream: Tensor
+    taps: int | None
+    shape: tuple[int, ...]
+    d: Any = None
+    good: Tensor | None = None
+    every: int = 0
+    passed_over: Tensor | None = None
+
+    @property
+    def samples(self) -> int:
+        """Number of samples, T."""
+        return self.stream.shape[1] - (self.taps or 1) + 1
+
+    @property
+    def features(self) -> int:
+        """Number of entries of a regressor, M."""
+        return self.taps or self.stream.shape[-1]
+
+    def part(self, first: int, last: int) -> Tensor:
+        """Return what of the stream, or of the rows, the samples first to last are made of."""
+        return self.stream[:, first : last + (self.taps or 1) - 1]
+
+    def regressors(self, first: int, last: int) -> Tensor:
+        """Return the regressors of samples first to last, (N, last - first, M); a copy: a module may write into it."""
+        part = self.part(first, last)
+        return windows(part, self.taps) if self.taps else part.clone()
+
+
+def cut(first: int, last: int, length: int, size: int = 1) -> Iterator[tuple[int, int]]:
+    """Cut samples first to last into parts of at most a length, all but the last of whole mini-batches of a size."""
+    length = max(length // size, 1) * size
+    for start in range(first, last, length):
+        yield start, min(start + length, last)
 
 
 class Learner:
@@ -65,8 +123,8 @@ class Learner:
         if dtype.is_complex and type(loss) is nn.MSELoss:
             self.loss = partial(squared_magnitude, reduction=loss.reduction)
         self.parameters, self.modules = list(model.parameters()), list(model.modules())
-        own = ((m._buffers, name, b) for m in self.modules for name, b in m._buffers.items() if b is not None)
-        self._buffers: Any = list({id(b): (buffers, name) for buffers, name, b in own}.values())
+        buffers = ((m._buffers, name, b) for m in self.modules for name, b in m._buffers.items() if b is not None)
+        self._buffers: Any = list({id(b): (held, name) for held, name, b in buffers}.values())
         held = {id(p) for g in optimizer.param_groups for p in g["params"]}
         if not self.trained or not held <= {id(p) for p in self.parameters}:
             raise ValueError("optimizer must hold parameters of the model, and no others: make it of those it is given")
@@ -82,9 +140,9 @@ class Learner:
         """Return the outputs for regressors (B, M), of N stacked models (N, B, M)."""
         if self.count is None:
             return self.model(u)
-        own = dict((*self.model.named_parameters(), *self.model.named_buffers()))
+        tensors = dict((*self.model.named_parameters(), *self.model.named_buffers()))
         call = torch.func.functional_call
-        return torch.vmap(lambda own, u: call(self.model, own, (u,)), randomness="different")(own, u)
+        return torch.vmap(lambda tensors, u: call(self.model, tensors, (u,)), randomness="different")(tensors, u)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -118,19 +176,18 @@ class Learner:
             raise ValueError(f"model must map (B, {features}) to (B, ...), {self.dtype}; for B = 1 it gives {got}")
         return y.shape[len(lead) :]
 
-    def evaluate(self, stream: Tensor, taps: int | None) -> Tensor:
-        """Return the outputs (N, T, ...) for a stream (N, T + M - 1) or regressors (N, T, M), adapting nothing."""
-        T, ys = stream.shape[1] - (taps or 1) + 1, []
+    def evaluate(self, signals: Signals) -> Tensor:
+        """Return the outputs for a block, (N, T, ...), adapting nothing."""
+        outputs = []
         with self.evaluating():
-            for start in range(0, T, CHUNK):
-                part = stream[:, start : min(start + CHUNK, T) + (taps or 1) - 1]
-                u = windows(part, taps) if taps else part.clone()  # a module may write into its input
-                ys.append(self.forward(u[0]).unsqueeze(0) if self.count is None else self.forward(u))
-        return torch.cat(ys, 1) if ys else stream[:, :0]
+            for first, last in cut(0, signals.samples, CHUNK):
+                u = signals.regressors(first, last)
+                outputs.append(self.forward(u[0]).unsqueeze(0) if self.count is None else self.forward(u))
+        return torch.cat(outputs, 1)
 
     def tensors(self) -> list[Tensor]:
         """Return all that a step changes: parameters, buffers, and what the optimiser keeps for each parameter."""
-        buffers = (own[name] for own, name in self._buffers)
+        buffers = (held[name] for held, name in self._buffers)
         state = (v for p in self.parameters for v in self.optimizer.state.get(p, {}).values())
         return [t.detach() for t in (*self.parameters, *buffers, *state)]
 
@@ -149,15 +206,15 @@ class Learner:
     def snapshot(self) -> Callable[[], None]:
         """Return a function that gives parameters, buffers and the optimiser's state back what they hold now; once."""
         values = [p.clone() for p in self.parameters]
-        buffers = [(own, name, own[name], own[name].clone()) for own, name in self._buffers]
+        buffers = [(held, name, held[name], held[name].clone()) for held, name in self._buffers]
         state = {p: {k: _copy(v) for k, v in kept.items()} for p, kept in self.optimizer.state.items()}
 
         def restore() -> None:
             with torch.no_grad():
                 for p, value in zip(self.parameters, values, strict=True):
                     p.copy_(value)
-            for own, name, buffer, value in buffers:
-                own[name] = buffer.copy_(value)
+            for held, name, buffer, value in buffers:
+                held[name] = buffer.copy_(value)
             self.optimizer.state.clear()
             self.optimizer.state.update(state)
 
@@ -165,13 +222,12 @@ class Learner:
 
     @contextmanager
     def adapting(self) -> Iterator[None]:
-        """Enable gradients, and undo all if an error is raised within or a parameter or state is not finite after.
+        """Enable gradients; after the steps refuse a parameter or a state of the optimiser that is not finite.
 
         Raises
         ------
         DivergenceError
         """
-        restore = self.snapshot()
         groups = self.optimizer.param_groups if self.parameters[0].device.type == "cpu" else []
         undecided = [g for g in groups if g.get("foreach", 0) is None and not g.get("fused")]
         for group in undecided:
@@ -183,18 +239,38 @@ class Learner:
             with torch.no_grad():
                 finite = torch.cat([t.flatten() for t in (*self.parameters, *state)]).isfinite().all()
             if not finite:
-                raise DivergenceError(
-                    "the parameters grew beyond the finite numbers: lower the learning rate; "
-                    "the state is as before the call"
-                )
-        except BaseException:
-            restore()
-            raise
+                raise DivergenceError(DIVERGED)
         finally:
             for group in undecided:
                 group["foreach"] = None
             for p in self.parameters:
                 p.grad = None
+
+    @torch.no_grad()
+    def restart(self, start: Mapping[str, Any], chosen: Tensor | None) -> None:
+        """Return to a start.
+
+        Parameters
+        ----------
+        start : mapping
+            Under "model" and "optimizer" the `state_dict` that each had.
+        chosen : Tensor of bool [shape=(N,)], optional
+            Which of the stacked models; all by default.
+
+        Raises
+        ------
+        ValueError
+            If some are chosen and the optimiser keeps a state, a part of which all models share.
+        """
+        if chosen is None:
+            self.model.load_state_dict(start["model"])
+            self.optimizer.load_state_dict(copy.deepcopy(start["optimizer"]))
+            return
+        if any(v is not None for kept in self.optimizer.state.values() for v in kept.values()):
+            name = type(self.optimizer).__name__
+            raise ValueError(f"reset(mask) needs an optimizer without a state, as plain SGD: here {name} keeps one")
+        for name, t in self.model.state_dict().items():
+            t[chosen] = start["model"][name].to(t)[chosen]
 
     def has_hooks(self) -> bool:
         """Say whether more than the optimiser's own step happens in a step; a scheduler's counter does not count."""
@@ -207,6 +283,17 @@ class Learner:
             optimizer._optimizer_step_post_hooks,
         )
         return replaced or any(steps) or any(p._backward_hooks or p._post_accumulate_grad_hooks for p in self.trained)
+
+
+def check_models(model: Any, batch: Any) -> tuple[list[nn.Module], tuple[int, ...]]:
+    """Return the modules a user gives, one or one for each of the batch, and the batch."""
+    models: list[Any] = list(model) if isinstance(model, list | tuple | nn.ModuleList) else [model]
+    batch = as_batch(batch) or (() if models == [model] else (len(models),))
+    if len(models) not in (1, prod(batch)) or not all(isinstance(m, nn.Module) for m in models):
+        raise TypeError(f"model must be a torch module, or one for each of batch {batch}, got {model!r}")
+    if not any(p.requires_grad for p in models[0].parameters()):
+        raise ValueError("model has no parameter that requires a gradient: there is nothing to adapt")
+    return models, batch
 
 
 def stack(models: Sequence[nn.Module]) -> nn.Module:

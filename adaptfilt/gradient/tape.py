@@ -143,8 +143,8 @@ _LOOP = """    elif op == {code}:
 @cache
 def program() -> Callable[..., int]:
     """Return the compiled program that plays tapes."""
-    places = {"o": "w_[o + k * so]", "a": "w_[a + k * sa]", "b": "w_[b + k * sb]", "c": "w_[c + k * sc]"}
-    loops = [_LOOP.format(code=CODE[name], entry=ENTRY[name].format(**places)) for name in OFTEN]
+    entries_at = {"o": "w_[o + k * so]", "a": "w_[a + k * sa]", "b": "w_[b + k * sb]", "c": "w_[c + k * sc]"}
+    loops = [_LOOP.format(code=CODE[name], entry=ENTRY[name].format(**entries_at)) for name in OFTEN]
     entries = [
         f"    if op == {CODE[name]}:\n        return {ENTRY[name].format(o='o', a='a', b='b', c='c')}\n"
         for name in ENTRY

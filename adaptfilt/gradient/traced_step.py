@@ -2,7 +2,7 @@
 
 The step is traced once from the module, the loss and the optimiser themselves into a list of tensor operations
 (`torch.fx`), which `tape_writer` turns into a tape of elementary loops that one small compiled program plays. What
-changes between calls, the learning rates and everything the optimiser carries, is input to the program.
+changes between calls, the learning rates and all that the optimiser keeps, is input to the program.
 """
 
 import copy
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from adaptfilt.gradient.eager_step import step_of
 from adaptfilt.gradient.learner import Learner
-from adaptfilt.gradient.stepper import kind
 from adaptfilt.gradient.tape import program
 from adaptfilt.gradient.tape_writer import Tape, UnsupportedError
 
@@ -36,7 +36,7 @@ class NotBegunError(Exception):
     """The optimiser makes its state in its first step, which has to be taken before it is traced."""
 
 
-class Carried(NamedTuple):
+class Changed(NamedTuple):
     """What a step changes: a parameter, a buffer, or what the optimiser keeps for a parameter.
 
     Attributes
@@ -54,7 +54,7 @@ class Carried(NamedTuple):
     shape: torch.Size
 
 
-def carried(learner: Learner) -> list[Carried]:
+def what_changes(learner: Learner) -> list[Changed]:
     """Return all that a step changes, the parameters first.
 
     Raises
@@ -63,13 +63,13 @@ def carried(learner: Learner) -> list[Carried]:
         If the optimiser keeps something else than tensors.
     """
     stacked, state = learner.count is not None, learner.optimizer.state
-    own = [*learner.model.named_parameters(), *learner.model.named_buffers()]
-    found = [Carried(name, "", t, t.shape[stacked:]) for name, t in own]
+    named = [*learner.model.named_parameters(), *learner.model.named_buffers()]
+    found = [Changed(name, "", t, t.shape[stacked:]) for name, t in named]
     for name, p in learner.model.named_parameters():
         for key, t in state.get(p, {}).items():
             if not isinstance(t, Tensor):
                 raise UnsupportedError(f"an optimizer that keeps {type(t).__name__}")
-            found.append(Carried(name, key, t, t.shape[stacked and t.shape == p.shape :]))
+            found.append(Changed(name, key, t, t.shape[stacked and t.shape == p.shape :]))
     return found
 
 
@@ -85,8 +85,8 @@ def _decompositions() -> Mapping[Any, Callable[..., Any]]:
     return {k: v for k, v in table.items() if getattr(k, "overloadpacket", None) not in whole}
 
 
-def trace(learner: Learner, items: Sequence[Carried], u: Tensor, d: Tensor) -> fx.Graph:
-    """Return the tensor operations of a step: (carried tensors, learning rates, u, d) -> (y, carried tensors).
+def trace(learner: Learner, changes: Sequence[Changed], u: Tensor, d: Tensor) -> fx.Graph:
+    """Return the tensor operations of a step: (tensors that change, learning rates, u, d) -> (y, those tensors).
 
     Raises
     ------
@@ -102,31 +102,31 @@ def trace(learner: Learner, items: Sequence[Carried], u: Tensor, d: Tensor) -> f
     trained = [names[id(p)] for p in learner.trained]
 
     def step(tensors: list[Tensor], rates: list[Tensor], u: Tensor, d: Tensor) -> list[Tensor]:
-        own = {i.name: t for i, t in zip(items, tensors, strict=True) if not i.key}
-        own |= {name: own[name].detach().requires_grad_() for name in trained}
-        y = torch.func.functional_call(model, own, (u,))
-        leaves = [own[name] for name in trained]
+        now = {c.name: t for c, t in zip(changes, tensors, strict=True) if not c.key}
+        now |= {name: now[name].detach().requires_grad_() for name in trained}
+        y = torch.func.functional_call(model, now, (u,))
+        leaves = [now[name] for name in trained]
         for p, g in zip(leaves, torch.autograd.grad(learner.loss(y, d), leaves, allow_unused=True), strict=True):
             p.grad = g
         twin = copy.copy(optimizer)
         twin.param_groups = [
-            {**g, "params": [own[names[id(p)]] for p in g["params"]], "lr": rate.item(), **SINGLE}
+            {**g, "params": [now[names[id(p)]] for p in g["params"]], "lr": rate.item(), **SINGLE}
             for g, rate in zip(optimizer.param_groups, rates, strict=True)
         ]
         twin.state = defaultdict(dict)
-        for i, t in zip(items, tensors, strict=True):
-            if i.key:
-                twin.state[own[i.name]][i.key] = t
+        for c, t in zip(changes, tensors, strict=True):
+            if c.key:
+                twin.state[now[c.name]][c.key] = t
         before = {p: list(s) for p, s in twin.state.items()}
         with torch.no_grad():
-            kind(type(optimizer))[0](twin)  # type: ignore[arg-type]
+            step_of(type(optimizer)).bare(twin)  # type: ignore[arg-type]
         if {p: list(s) for p, s in twin.state.items() if s} != before:
             raise NotBegunError
-        after = [twin.state[own[i.name]][i.key] if i.key else own[i.name] for i in items]
+        after = [twin.state[now[c.name]][c.key] if c.key else now[c.name] for c in changes]
         return [t.detach() for t in (y, *after)]
 
     mode = FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True)
-    tensors = [mode.from_tensor(torch.empty(i.shape, dtype=i.tensor.dtype, device="cpu")) for i in items]
+    tensors = [mode.from_tensor(torch.empty(c.shape, dtype=c.tensor.dtype, device="cpu")) for c in changes]
     rates = [mode.from_tensor(torch.empty((), dtype=torch.float64, device="cpu")) for _ in optimizer.param_groups]
     with torch.enable_grad():
         graph = make_fx(step, _decompositions(), "fake")(tensors, rates, mode.from_tensor(u), mode.from_tensor(d)).graph
@@ -156,8 +156,8 @@ class CompiledSteps:
     """
 
     def __init__(self, learner: Learner, u: Tensor, d: Tensor, rows: bool) -> None:
-        items = carried(learner)
-        nodes = list(trace(learner, items, u, d).nodes)
+        changes = what_changes(learner)
+        nodes = list(trace(learner, changes, u, d).nodes)
         tape = Tape()
         inputs = [n for n in nodes if n.op == "placeholder"]
         for node in inputs:
@@ -170,7 +170,7 @@ class CompiledSteps:
             if new != old:
                 tape.emit("copy", old.shape, old, new)
         self._block, self._sizes = len(u), [prod(p.shape) for p in places]
-        self._parameters = sum(i.shape.numel() for i in items if isinstance(i.tensor, nn.Parameter))
+        self._parameters = sum(c.shape.numel() for c in changes if isinstance(c.tensor, nn.Parameter))
         self._tape, self._start = np.array(tape.rows, np.int64), np.zeros(tape.size)
         self._start[list(tape.constants)] = list(tape.constants.values())
         roots = (u_place.root, d_place.root, y.root)

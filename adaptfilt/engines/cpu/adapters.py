@@ -39,9 +39,9 @@ def sample_(a_):
     return {run}({rule}, memory, a, array(a[0], ({io},), 0.0), a[1], a[2], LIKE)
 """
 _LOOPS = (
-    "Ahead", "Call", "Filter", "Recursion", "Rule", "assembled", "block", "from_phases", "heard", "lag_of",
-    "look_ahead", "note_last", "note_outputs", "one_by_one", "push_sample", "recalled", "recursive",
-    "recursive_sample", "sample", "take_in", "take_in_direction", "to_phases", "with_fed", "write_directions",
+    "Ahead", "Call", "Filter", "Recursion", "Rule", "assembled", "block", "from_phases", "heard", "input_of", "lag_of",
+    "look_ahead", "note_last", "note_outputs", "one_by_one", "push_fed", "push_sample", "recalled", "recursive",
+    "recursive_sample", "sample", "take_in", "take_in_direction", "through", "to_phases", "with_fed", "write_direction",
     "write_inputs", "write_phases",
 )  # fmt: skip
 _MEMORY = ("array", "assign", "assign_all", "correlation", "finite", "output_and_error")
@@ -228,7 +228,7 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
     direction = "u"
     if directed:
         stream = layout.room("stream_v")
-        begin.append(f"take_in_direction({layout.signal('direction')}, {stream}, part, call, like)")
+        begin += _directed(layout, "take_in_direction")
         direction = f"{stream}[0, start : start + {M}]"
         if not layout.sliced:
             direction = f"assembled({stream}, own.line, start, {layout.room('u_v')})"
@@ -237,7 +237,7 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
         played, out = layout.signal("played"), layout.room("out")
         begin.append(f"assign({out}[: len({played})], {played})")
         end = f"assign({played}, {out}[call.outputs : call.outputs + len({played})])"
-    fed_back = f"push_sample({layout.signal('fed')}, TYPE({_given(algorithm, 'feed', {})}))" if fed else "pass"
+    fed_back = f"push_fed({layout.signal('fed')}, TYPE({_given(algorithm, 'feed', {})}))" if fed else "pass"
     correlate = f"correlation({layout.signal('lag')}, u, {layout.signal('before')})" if lagged else "pass"
     return _defined(
         {
@@ -253,6 +253,17 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
             **_conditions(algorithm),
         }
     )
+
+
+def _directed(layout: Layout, write: str) -> list[str]:
+    """Return the lines that make what updates are made of, input by input."""
+    rooms = (layout.room(name) for name in ("secondary", "unfiltered", "filtered"))
+    response, room, v = rooms
+    filtered = f"through({response}, {layout.signal('reference')}[q], input_of(part.b, q, call, like), {room}, {v})"
+    return [
+        "for q in range(len(own.line) if part.leads else 0):",
+        f"    {write}({layout.signal('direction')}, {layout.room('stream_v')}, q, {filtered})",
+    ]
 
 
 def _defined(bodies: dict[str, str]) -> str:
@@ -296,14 +307,14 @@ def _kernel(algorithm: Algorithm, layout: Layout, variant: Variant) -> str:
     arguments = [
         "gain", "error" if algorithm.error else "None", "valid, moves" if variant.gated else "None, None", "x",
         "v" if directed else "None", longer, shorter if variant.shorter else "None", "d, mu",
+        "True" if variant.longer + variant.shorter > 1 else "None",
         "own.p[-1]" if variant.leaks else "None", _tuple(p),
         _tuple([f"{c}(own.state[{i}][0])" for i, c in enumerate(cast)]), "lag, w, y, e",
         layout.room("path") if hears else "None",
     ]  # fmt: skip
     begin, end = ["write_phases(own, part, call, like)" if phased else "write_inputs(own, part, call, like)"], ["pass"]
     if directed:
-        line, stream = layout.signal("direction"), layout.room("stream_v")
-        begin.append(f"write_directions({line}, {stream}, part, call, like)")
+        begin += _directed(layout, "write_direction")
     if hears:
         played, out = layout.signal("played"), layout.room("out")
         begin.append(f"assign({out}[: len({played})], {played})")

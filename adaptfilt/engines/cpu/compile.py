@@ -97,14 +97,19 @@ def _no_garbage_collection() -> Iterator[None]:
 
 def _with_compiled_globals(function: Any, done: dict[Any, Any]) -> Any:
     """Return the function with the Python functions it calls compiled, each once; Numba knows the vocabulary."""
+
+    def callable_part(value: Any) -> Any:
+        if not inspect.isfunction(value) or value is function or _known(value):
+            return value
+        if value not in done:
+            done[value] = _part(_with_compiled_globals(value, done))
+        return done[value]
+
     names = dict(function.__globals__)
-    for key in {name for code in codes(function.__code__) for name in code.co_names}:
-        value = names.get(key)
-        if inspect.isfunction(value) and value is not function and not _known(value):
-            if value not in done:
-                done[value] = _part(_with_compiled_globals(value, done))
-            names[key] = done[value]
-    new = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    for key in {name for code in codes(function.__code__) for name in code.co_names} & names.keys():
+        names[key] = callable_part(names[key])
+    cells = tuple(types.CellType(callable_part(cell.cell_contents)) for cell in function.__closure__ or ())
+    new = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, cells)
     new.__module__ = function.__module__
     return new
 

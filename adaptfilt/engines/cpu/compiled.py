@@ -32,8 +32,15 @@ _CALL = len(loops.Call._fields)
 _BEGIN, _FIRST = loops.BEGIN, loops.Call._fields.index("first")
 
 
-def run(job: Job, workspace: "Workspace") -> Result:
+def run(job: Job, workspace: "Workspace", finish: Callable[[], None] | None = None) -> Result:
     """Adapt over a block on the CPU; what the job carries changes in place, or not at all.
+
+    Parameters
+    ----------
+    job : Job
+    workspace : Workspace
+    finish : callable, optional
+        What else changes with the block, called at its end.
 
     Raises
     ------
@@ -44,14 +51,12 @@ def run(job: Job, workspace: "Workspace") -> Result:
     """
     shape, F = job.d.shape, workspace.weights
     tensors = isinstance(job.x, Tensor)
-    like: Any = (
-        partial(torch.empty, dtype=job.w.dtype, device="cpu") if tensors else partial(empty, dtype=workspace.dtype)
-    )
-    y, e = like(shape), like(shape)
-    record = like((*shape[:-1], shape[-1] // job.every, F)) if job.every else None
+    like, dtype = (_empty_tensor, job.w.dtype) if tensors else (empty, workspace.dtype)
+    y, e = like(shape, dtype), like(shape, dtype)
+    record = like((*shape[:-1], shape[-1] // job.every, F), dtype) if job.every else None
     samples = job.x.size if isinstance(job.x, np.ndarray) else job.x.numel()
     if samples or job.algorithm.recursion:  # which writes its weights after no sample too
-        workspace.block(job, y, e, record)
+        workspace.block(job, y, e, record, finish)
     return Result(y, e, job.w.clone() if tensors else workspace.w.copy(), record)
 
 
@@ -78,24 +83,29 @@ class Workspace:
         self._inputs, self._taps, self._sps = job.inputs, job.line.shape[-1], job.sps
         self.weights = job.w.numel() // self._filters
         self._kind, self.dtype, self._algorithm = job.w.dtype, NUMPY[job.w.dtype], algorithm
-        given = {"direction": job.direction_line, **job.signals, "played": job.played}
-        names = tuple(name for name in loops.SIGNALS if given.get(name) is not None)
-        own: list[Any] = [job.w, job.line, *(given[name] for name in names), *job.state.values()]
+        names = tuple(name for name in loops.SIGNALS if name in job.signals)
+        own: list[Any] = [job.w, job.line, *(job.signals[name] for name in names), *job.state.values()]
         self._carried = [t.detach() for t in own]
         self._kept = [torch.empty_like(t) for t in self._carried]
-        self.places = [t.data_ptr() for t in (*own, *job.vectors.values())]
+        w, line, *others = own
+        self.places = [t.data_ptr() for t in (line, w, *others, *job.vectors.values())]
         self.w = self._carried[0].numpy()
         real = NUMPY[job.w.dtype.to_real()]
         self._p = np.empty((self._filters, max(len(job.params), 1)), real)
-        self._mu, self._one, self._path = np.empty(1, real), np.ones(1, real), empty((0,), self.dtype)
+        self._mu, self._one = np.empty(1, real), np.ones(1, real)
+        none = empty((0 if job.secondary is None else len(job.secondary),), self.dtype)
+        self._responses, self._response_at = {"secondary": none, "path": none[:0]}, {"path": 0}
         self._vectors = [v.detach() for v in job.vectors.values()]
         self.part = max(PART // (self._inputs * self._sps), 512) if algorithm.recursion is None else PART
         self._scratch = [
             (shape, real if kind.real else self.dtype)
             for shape, kind in zip(job.scratch.values(), algorithm.scratch_kinds.values(), strict=True)
         ]
-        self._played = 0 if job.played is None else job.played.shape[-1]
+        self._played = job.signals["played"].shape[-1] if "played" in names else 0
         self._layout = self._lay_out(names)
+        self._ahead = algorithm.gain is not None and algorithm.feed is None and job.sps <= self._taps
+        longer = self._taps % job.sps or job.sps
+        self._phases = self._inputs * longer, self._inputs * (job.sps - longer)
         self._shapes = self._row_shapes()
         self._room = self._new_room()
         self._arguments = self._new_arguments(self._room)
@@ -115,6 +125,9 @@ class Workspace:
             "stream_v": "direction" in signals,
             "u_v": "direction" in signals and not sliced,
             "phases": self._sps > 1,
+            "secondary": "direction" in signals,
+            "unfiltered": "direction" in signals,
+            "filtered": "direction" in signals,
             "path": "played" in signals,
             "out": "played" in signals,
         }
@@ -132,7 +145,7 @@ class Workspace:
         C, M, Q, signals = self._inputs, self._taps, self._shared, self._layout.signals
         found: list[tuple[int, tuple[int, ...]]] = [(1, (self.weights,)), (Q, (C, M))]
         for name, t in zip(signals, self._carried[2:], strict=False):
-            found.append((Q, (C, M)) if name == "direction" else (1, (t.shape[-1],)))
+            found.append((Q, (C, t.shape[-1])) if loops.SIGNALS[name] == 2 else (1, (t.shape[-1],)))
         kinds = zip(self._carried[2 + len(signals) :], self._algorithm.states.values(), strict=True)
         return found + [(1, tuple(t.shape[t.ndim - len(kind.dims) :]) or (1,)) for t, kind in kinds]
 
@@ -144,9 +157,11 @@ class Workspace:
             "stream_v": (rows, length),
             "u_v": (F,),
             "phases": (rows * -(-M // sps),),
+            "unfiltered": (len(self._responses["secondary"]) + self.part,),
+            "filtered": (self.part,),
             "out": (self._played + self.part,),
         }
-        shared = [(rows, length), (F,), *(sizes[name] for name in self._layout.rooms if name != "path")]
+        shared = [(rows, length), (F,), *(sizes[name] for name in self._layout.rooms if name in sizes)]
         return [empty(shape, kind) for shape, kind in self._scratch] + [empty(s, self.dtype) for s in shared]
 
     def _new_arguments(self, room: list[Any]) -> Any:
@@ -162,9 +177,9 @@ class Workspace:
             numbers += [array.ctypes.data, *array.shape]
         others = iter(room[fixed:])
         for name in self._layout.rooms:
-            array = self._path if name == "path" else next(others)
-            if name == "path":
-                self._path_at = len(numbers)
+            array = self._responses[name] if name in self._responses else next(others)
+            if name in self._responses:
+                self._response_at[name] = len(numbers)
             numbers += [array.ctypes.data, *array.shape]
         return (c_int64 * len(numbers))(*numbers)
 
@@ -183,12 +198,14 @@ class Workspace:
 
     # Blocks
 
-    def block(self, job: Job, y: Any, e: Any, record: Any) -> None:
+    def block(self, job: Job, y: Any, e: Any, record: Any, finish: Callable[[], None] | None) -> None:
         """Adapt over a block and fill y, e and the record, all contiguous."""
         N, size, rows = job.d.shape[-1], self.dtype.itemsize, job.rows or job.features is not None
         every = job.every if job.every <= self.part else 0  # a longer run is kept here, part by part
         if job.path is not None:
-            self._set_path(job.path)
+            self._set_response("path", job.path)
+        if job.secondary is not None:
+            self._set_response("secondary", job.secondary)
         function, arguments = self._block_function(job, rows, N, every), self._arguments
         y_at, e_at, out_row = _address(y), _address(e), N * size
         record_at, record_row = (0, 0) if record is None else (_address(record), record.nbytes // self._filters)
@@ -199,15 +216,14 @@ class Workspace:
             if self._filters > 1 or job.features is not None:
                 torch._foreach_copy_(self._kept, self._carried)
                 arguments[_BEGIN] = loops.KEPT
-            for first, last, offset, x, v, d in self._parts(job):
+            for first, last, offset, x, d in self._parts(job):
                 samples, at = x.shape[-2] if rows else x.shape[-1], first * size
                 x, x_at, x_row, x_input = self._place(x, samples if rows else self._inputs)
-                v, v_at, v_row, v_input = (None, 0, 0, 0) if v is None else self._place(v, self._inputs)
                 d, d_at, d_row, _ = self._place(d, 1)
                 row = first // every * self.weights * size if every else 0
                 arguments[:_CALL] = (
                     arguments[_BEGIN], samples, last - first, 0, self._filters, self._shared, self._sps, offset, rows,
-                    marked, every, x_at, x_row, x_input, v_at, v_row, v_input, d_at, d_row, y_at + at, e_at + at,
+                    marked, every, x_at, x_row, x_input, d_at, d_row, y_at + at, e_at + at,
                     out_row, mu_at + first * mu_step, mu_row, last - first if mu_step else 1,
                     record_at + row, record_row,
                 )  # fmt: skip
@@ -217,34 +233,27 @@ class Workspace:
                 if job.every > self.part and last % job.every == 0:
                     w = self._carried[0].reshape(*record.shape[:-2], -1)
                     record[..., last // job.every - 1, :] = w if isinstance(record, Tensor) else w.numpy()
+            if finish is not None:
+                finish()
         except BaseException:
             if arguments[_BEGIN] == loops.KEPT:
                 torch._foreach_copy_(self._carried, self._kept)
             raise
 
-    def _set_path(self, path: Tensor) -> None:
-        """Take over the response of a path."""
-        self._path = np.ascontiguousarray(path.detach().numpy(), self.dtype)
-        self._arguments[self._path_at : self._path_at + 2] = (self._path.ctypes.data, len(self._path))
+    def _set_response(self, name: str, response: Tensor) -> None:
+        """Take over a response."""
+        own = self._responses[name] = np.ascontiguousarray(response.detach().numpy(), self.dtype)
+        at = self._response_at[name]
+        self._arguments[at : at + 2] = (own.ctypes.data, len(own))
 
     def _block_function(self, job: Job, rows: bool, N: int, every: int) -> Callable[..., int]:
         """Return the code for this block."""
-        algorithm, variant = self._algorithm, None
-        if (
-            algorithm.gain
-            and not algorithm.feed
-            and not rows
-            and N > 1
-            and (not every or every >= MIN_RUN)
-            and self._sps <= self._taps
-        ):
-            M, sps = self._taps, self._sps
-            longer = self._inputs * (M % sps or min(sps, M))
-            gated = job.skip or (job.mu is not None and not algorithm.stands_still)
-            shorter = self._inputs * min(sps, M) - longer
-            variant = Variant(self._leaks, gated, longer, shorter)
+        variant = None
+        if self._ahead and not rows and N > 1 and (not every or every >= MIN_RUN):
+            gated = job.skip or (job.mu is not None and not self._algorithm.stands_still)
+            variant = Variant(self._leaks, bool(gated), *self._phases)
         if variant not in self._blocks:
-            self._blocks[variant] = block_function(algorithm, self.dtype.name, self._layout, variant)
+            self._blocks[variant] = block_function(self._algorithm, self.dtype.name, self._layout, variant)
         return self._blocks[variant]
 
     def _steps(self, job: Job) -> tuple[Any, int, int, int]:
@@ -261,7 +270,7 @@ class Workspace:
         many = mu.ndim and mu.shape[-1] > 1
         return mu, mu.ctypes.data, mu.strides[0] if mu.ndim > 1 else 0, mu.itemsize if many else 0
 
-    def _parts(self, job: Job) -> Iterator[tuple[int, int, int, Any, Any, Any]]:
+    def _parts(self, job: Job) -> Iterator[tuple[int, int, int, Any, Any]]:
         """Cut a block in the parts that a loop takes at once; one ends where a record does.
 
         Yields the outputs from first to last, the sample with which the first one is made, and the part's signals.
@@ -270,12 +279,11 @@ class Workspace:
         if job.features is not None:
             length = max(min(self.part, PART_FEATURES // job.w.numel()), 1)
         elif length >= N and not job.skip:
-            yield 0, N, job.offset, job.x, job.direction, job.d
+            yield 0, N, job.offset, job.x, job.d
             return
         x, d = _array(job.x), _array(job.d)
         if job.rows:
             x = np.ascontiguousarray(x)
-        v = None if job.direction is None else _array(job.direction).reshape(self._streams, self._inputs, -1)
         x = x.reshape(self._streams, *((x.shape[-2:]) if job.rows else (self._inputs, x.shape[-1])))
         d = d.reshape(self._filters, N)
         if 0 < every <= length:
@@ -288,7 +296,7 @@ class Workspace:
             x_part = x[:, first:last] if job.rows else x[:, :, start:stop]
             if job.features is not None and not job.rows:
                 x_part = self._features(job, x_part, offset)
-            yield first, last, offset, x_part, None if v is None else v[:, :, start:stop], d[:, first:last]
+            yield first, last, offset, x_part, d[:, first:last]
 
     def _features(self, job: Job, x: Any, offset: int) -> Any:
         """Return the features of a part, (B, N, F), and take the part into the line."""
@@ -354,17 +362,18 @@ class Workspace:
     def step(self, x: Any, d: Any) -> tuple[Any, Any]:
         """Predict and adapt; return y and e."""
         io = self._io
-        self._take(loops.STEP, x, d)
+        self._take(loops.STEP, x, 0.0 if d is None else d)
         return (complex(io[4], io[5]), complex(io[6], io[7])) if self._complex else (io[4], io[6])
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: Any, _: Any = None) -> Any:
         """Take x in and return y."""
         self._take(loops.PREDICT, x, 0.0)
         return complex(self._io[4], self._io[5]) if self._complex else self._io[4]
 
-    def adapt(self, e: Any) -> None:
+    def adapt(self, _: Any, e: Any) -> bool:
         """Adapt on an error."""
         self._take(loops.ADAPT, 0.0, e)
+        return True
 
     @property
     def passed_over(self) -> bool:
@@ -403,6 +412,11 @@ def call(function: Callable[..., int], arguments: Any) -> int:
     if function(addressof(result), addressof(spare), addressof(arguments)):
         raise RuntimeError(_RAISED)
     return result.value
+
+
+def _empty_tensor(shape: Any, dtype: torch.dtype) -> Tensor:
+    """Return a tensor to be written to, on the CPU whatever torch's default is."""
+    return torch.empty(shape, dtype=dtype, device="cpu")
 
 
 def _address(array: Any) -> int:

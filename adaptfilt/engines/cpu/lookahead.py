@@ -60,7 +60,7 @@ from adaptfilt.engines.cpu.vectors import (
 
 def lookahead(
     gain: Any, error: Any, valid: Any, moves: Any, x: Any, v: Any, longer: Any, shorter: Any, d: Any, mu: Any,
-    leak: Any, p: Any, s: Any, lag: Any, w: Any, y: Any, e: Any, path: Any,
+    several: Any, leak: Any, p: Any, s: Any, lag: Any, w: Any, y: Any, e: Any, path: Any,
 ) -> Any:  # fmt: skip
     """Adapt one filter over one block.
 
@@ -83,6 +83,8 @@ def lookahead(
         Desired signal, T >= 1.
     mu : array, (T,) or (1,)
         Step sizes, real in the same precision, as `leak` and `p`.
+    several : True or None
+        None if there is one row.
     leak : float or None
         Leakage; None if nothing leaks.
     p, s : tuple
@@ -114,7 +116,7 @@ def lookahead(
     ...     return mu / (p[0] + energy) * e, s
     >>> d, mu = np.array([1.0, 3.0, 3.0]), np.array([1.0])
     >>> _ = lookahead(
-    ...     nlms, None, None, None, x, None, (None,), None, d, mu, None, (0.0,), (), 0.0, w, y, e, None
+    ...     nlms, None, None, None, x, None, (None,), None, d, mu, None, None, (0.0,), (), 0.0, w, y, e, None
     ... )
     >>> y.round(3), w.round(3)
     (array([ 0.,  2., -1.]), array([0.6, 1.8]))
@@ -132,7 +134,7 @@ def lookahead(
     weights = after(blocks, 2 * size)  # oldest sample first, padded, row after row
     h = after(weights, rows * size)  # the input
     g = h if v is None else after(h, rows * lines)
-    ring = after(h, streams * lines)
+    ring = after(h, streams * lines)  # what is kept of several rows
     taps = after(ring, 16 * turns)  # of the path, between zeros
     for q in range(rows):
         write_lines(after(h, q * lines), lines, x[q])
@@ -146,7 +148,7 @@ def lookahead(
         taps[k] = path[k - 8] if path is not None and 8 <= k < S + 8 else zero
     shape = Shape(rows, M, K, lines, size, turns)
 
-    slot, head = fill(blocks, h, g, v, ring, shape)
+    slot, head = fill(blocks, h, g, v, kept(ring, several), shape)
     desired, steps, outputs, errors, step = data(d), data(mu), after(data(y), S), data(e), min(len(mu) - 1, 1)
     base, high, keep = zeros(h), zeros(h), one
     groups = (T + 7) // 8
@@ -164,7 +166,7 @@ def lookahead(
             )  # fmt: skip
         if group < groups - 2:
             later = after(r, 128 * (group + 2 & 3))
-            slot, head = lags(later, h, g, v, n + 16, blocks, ring, slot, head, shape)
+            slot, head = lags(later, h, g, v, n + 16, blocks, kept(ring, several), slot, head, shape)
             if shorter is not None:
                 add_oldest(later, h, g, v, n + 16, len(longer), lines)
 
@@ -189,6 +191,13 @@ class Shape(NamedTuple):
     lines: int  # numbers of one row's lines
     size: int  # numbers of one row's weights
     turns: int  # samples in the ring
+
+
+def kept(ring: Any, several: Any) -> Any:
+    """Return the ring, or None where there is one row."""
+    if several is None:
+        return None
+    return ring
 
 
 def power_of_two(n: int) -> int:
@@ -222,13 +231,10 @@ def at(t: int) -> int:
     return 2 * t - (t & 7) + 32
 
 
-def add_products(a: Any, h: Any, g: Any, v: Any, t: int, rows: int, lines: int) -> Any:
-    """Return a + conj(v[t]) x[t+j], lags j = 0 to 7 and 8 to 15 as a pair of vectors; lag 0 is |v[t]|^2."""
-    for q in range(rows):
-        i = q * lines + at(t)
-        c = splat(np.conj(g[i]))
-        a = a[0] + c * beginning(load(h, i), g[i], v), a[1] + c * load(h, i + 16)
-    return a
+def add_products(a: Any, h: Any, g: Any, v: Any, i: int) -> Any:
+    """Return a + conj(v[t]) x[t+j], lags j = 0 to 7 and 8 to 15 as a pair of vectors; lag 0 is |v[t]|^2. i is at(t)."""
+    c = splat(np.conj(g[i]))
+    return a[0] + c * beginning(load(h, i), g[i], v), a[1] + c * load(h, i + 16)
 
 
 def beginning(x: Any, first: Any, v: Any) -> Any:
@@ -238,19 +244,27 @@ def beginning(x: Any, first: Any, v: Any) -> Any:
     return with_first(x, first)
 
 
-def entering(h: Any, g: Any, v: Any, t: int, ring: Any, shape: Shape) -> Any:
-    """Return the products of a sample that enters the window, and keep them if they are of several rows."""
-    a = add_products((zeros(h), zeros(h)), h, g, v, t, shape.rows, shape.lines)
-    if shape.rows > 1:
-        store_pair(ring, 16 * (t & shape.turns - 1), a)
+def add_rows(a: Any, h: Any, g: Any, v: Any, t: int, rows: int, lines: int) -> Any:
+    """Return a + the products of some rows."""
+    for q in range(rows):
+        a = add_products(a, h, g, v, q * lines + at(t))
     return a
+
+
+def add_new(a: Any, h: Any, g: Any, v: Any, t: int, ring: Any, shape: Shape) -> Any:
+    """Return a + the products of a sample that enters the window, and keep them if they are of several rows."""
+    if ring is None:
+        return add_products(a, h, g, v, at(t))
+    b = add_rows((zeros(h), zeros(h)), h, g, v, t, shape.rows, shape.lines)
+    store_pair(ring, 16 * (t & shape.turns - 1), b)
+    return a[0] + b[0], a[1] + b[1]
 
 
 def add_old(a: Any, h: Any, g: Any, v: Any, t: int, ring: Any, shape: Shape) -> Any:
     """Return a + the products of a sample in the window."""
-    if shape.rows > 1:
-        return add_pair(ring, 16 * (t & shape.turns - 1), a)
-    return add_products(a, h, g, v, t, 1, shape.lines)
+    if ring is None:
+        return add_products(a, h, g, v, at(t))
+    return add_pair(ring, 16 * (t & shape.turns - 1), a)
 
 
 def store_pair(p: Any, i: int, a: Any) -> None:
@@ -269,13 +283,12 @@ def fill(blocks: Any, h: Any, g: Any, v: Any, ring: Any, shape: Shape) -> Any:
     K, none = shape.window, (zeros(h), zeros(h))
     start = shape.taps - K
     for t in range(start, start + (K % 8 + 8 if K >= 8 else K)):
-        if shape.rows > 1:
-            entering(h, g, v, t, ring, shape)
+        if ring is not None:
+            add_new(none, h, g, v, t, ring, shape)
     for k in range(K // 8 - 1):
         a = none
         for t in range(start + K % 8 + 8 * k + 8, start + K % 8 + 8 * k + 16):
-            b = entering(h, g, v, t, ring, shape)
-            a = a[0] + b[0], a[1] + b[1]
+            a = add_new(a, h, g, v, t, ring, shape)
         store_pair(blocks, 16 * k, a)
     return np.int64(0), none
 
@@ -291,8 +304,9 @@ def lags(
     none, K = (zeros(h), zeros(h)), shape.window
     start = n + shape.taps - K
     if K < 8:
-        for i in range(8 if shape.rows > 1 else 0):
-            entering(h, g, v, start + K + i, ring, shape)
+        if ring is not None:
+            for i in range(8):
+                add_new(none, h, g, v, start + K + i, ring, shape)
         for i in range(8):
             a = none
             for t in range(start + i, start + i + K):
@@ -312,8 +326,7 @@ def lags(
         b = none
         for i in range(8):
             store_pair(r, 16 * i, b)
-            c = entering(h, g, v, start + K + i, ring, shape)
-            b = b[0] + c[0], b[1] + c[1]
+            b = add_new(b, h, g, v, start + K + i, ring, shape)
         for i in range(7, -1, -1):
             a = add_old(a, h, g, v, start + i, ring, shape)
             store_pair(r, 16 * i, add_pair(r, 16 * i, a))
@@ -328,7 +341,7 @@ def add_oldest(r: Any, h: Any, g: Any, v: Any, n: int, longer: int, lines: int) 
     """Add to the lags of the samples n to n + 7 the products at the oldest sample, which shorter rows lack."""
     for i in range(8):
         a = load(r, 16 * i), load(r, 16 * i + 8)
-        store_pair(r, 16 * i, add_products(a, h, g, v, n + i, longer, lines))
+        store_pair(r, 16 * i, add_rows(a, h, g, v, n + i, longer, lines))
 
 
 def fade(leak: Any, a: Any, v: Any) -> Any:
@@ -426,20 +439,30 @@ def recurse(
     """
     high, ready, a, keep = zeros(c), lane(low, 0), one, one
     g = zero = lane(high, 0)
-    lag = before
+    lag, rest, last = before, lane(tail, 0), zero
     for i in range(8):
         if i < count:
             d_n, mu_n = d[n + i], mu[(n + i) * step]
-            g_lag = g * lag if i > 0 else zero
-            y_n = fade(leak, a, ready) + g_lag
             if error is None:
                 y[n + i] = lane(low, i)
-                if taps is None:
-                    e_n = d_n - fade(leak, a, ready) - g_lag  # one addition less to wait for than d_n - y_n
-                else:
-                    e[n + i] = e_n = d_n - (lane(tail, i) + taps[8] * y_n)
+                if taps is None:  # one addition less to wait for than d_n - y_n
+                    e_n = d_n - fade(leak, a, ready)
+                    if i > 0:
+                        e_n -= g * lag
+                    y_n = d_n - e_n
+                else:  # the newest output is heard apart from what came before, as it comes last
+                    y_n = fade(leak, a, ready)
+                    e_n = d_n - (rest + taps[9] * last) - taps[8] * y_n
+                    if i > 0:
+                        y_n += g * lag
+                        e_n -= g * (taps[8] * lag)
+                    rest, last = lane(tail, (i + 1) & 7), y_n
                     tail = tail + splat(y_n) * load(taps, 8 - i)
+                    e[n + i] = e_n
             else:
+                y_n = fade(leak, a, ready)
+                if i > 0:
+                    y_n += g * lag
                 y[n + i], e_n = error(y_n, d_n, p, s)
                 e[n + i] = e_n
             ready = lane(low, (i + 1) & 7)

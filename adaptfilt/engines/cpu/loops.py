@@ -39,9 +39,6 @@ class Call(NamedTuple):
     x: int
     x_row: int
     x_input: int  # the distance from one input to the next
-    v: int  # the direction
-    v_row: int
-    v_input: int
     d: int
     d_row: int
     y: int
@@ -71,6 +68,7 @@ class Filter(NamedTuple):
 
 SIGNALS = {
     "direction": 2,  # (C, M), the newest samples of what updates are made of, oldest first
+    "reference": 2,  # (C, S), the newest samples of x, of which the direction is made
     "fed": 1,  # (K + 1,), what was fed back, oldest first
     "before": 1,  # (F,), the regressor of the last sample
     "lag": 1,  # (1,), of the last sample
@@ -80,6 +78,9 @@ ROOMS = {
     "stream_v": 2,  # as stream, of the direction
     "u_v": 1,  # (F,)
     "phases": 1,  # weights, phase after phase
+    "secondary": 1,  # (S,), the response by which x is filtered
+    "unfiltered": 1,  # (S - 1 + PART,)
+    "filtered": 1,  # (PART,)
     "path": 1,  # (S,)
     "out": 1,  # (S + PART,), outputs that a path hears
 }
@@ -191,11 +192,6 @@ def input_of(b: int, q: int, call: Call, like: Any) -> Any:
     return array(call.x + b * call.x_row + q * call.x_input, (call.samples,), like[0])
 
 
-def direction_of(b: int, q: int, call: Call, like: Any) -> Any:
-    """Return one input of what updates are made of, (T,)."""
-    return array(call.v + b * call.v_row + q * call.v_input, (call.samples,), like[0])
-
-
 def finite_input(part: Part, line: Any, call: Call, like: Any) -> bool:
     """Say whether all of x is finite."""
     good = finite(part.x)
@@ -247,12 +243,33 @@ def take_in(own: Filter, part: Part, call: Call, like: Any) -> None:
             newest_first(own.stream[q], own.line[q], input_of(part.b, q, call, like))
 
 
-def take_in_direction(direction: Any, stream: Any, part: Part, call: Call, like: Any) -> None:
-    """Write [past, part] of what updates are made of, newest first, and keep the newest samples of it."""
-    if part.leads:
-        for q in range(len(direction)):
-            newest_first(stream[q], direction[q], direction_of(part.b, q, call, like))
-            move(direction[q], direction_of(part.b, q, call, like))
+def take_in_direction(direction: Any, stream: Any, q: int, v: Any) -> None:
+    """Write [past, part] of one input of what updates are made of, newest first, and keep the newest samples of it."""
+    newest_first(stream[q], direction[q], v)
+    move(direction[q], v)
+
+
+def through(response: Any, line: Any, x: Any, room: Any, v: Any) -> Any:
+    """Filter x by a response into v, and return that; line are the newest samples of x, kept for the next part."""
+    S, T = len(response), len(x)
+    for k in range(S - 1):
+        room[k] = line[k + 1]
+    for n in range(T):
+        room[S - 1 + n] = x[n]
+    for start in range(0, T, 256):  # what fits the first-level cache
+        stop = min(T, start + 256)
+        for n in range(start, stop):
+            v[n] = response[0] * room[S - 1 + n]
+        for k in range(1, S - 3, 4):
+            a, b, c, d = response[k], response[k + 1], response[k + 2], response[k + 3]
+            for n in range(start, stop):
+                i = S - 1 + n - k
+                v[n] += a * room[i] + b * room[i - 1] + c * room[i - 2] + d * room[i - 3]
+        for k in range(max(S - 1, 0) // 4 * 4 + 1, S):
+            for n in range(start, stop):
+                v[n] += response[k] * room[S - 1 + n - k]
+    move(line, x)
+    return v[:T]
 
 
 def newest_first(stream: Any, line: Any, x: Any) -> None:
@@ -344,21 +361,17 @@ def write_inputs(own: Filter, part: Part, call: Call, like: Any) -> None:
             write_input(own.stream[q], own.line[q], input_of(part.b, q, call, like))
 
 
-def write_directions(direction: Any, stream: Any, part: Part, call: Call, like: Any) -> None:
-    """Write [past, part] of what updates are made of, oldest first, and keep the newest samples of it."""
-    if part.leads:
-        for q in range(len(direction)):
-            write_input(stream[q], direction[q], direction_of(part.b, q, call, like))
-            move(direction[q], direction_of(part.b, q, call, like))
+def write_direction(direction: Any, stream: Any, q: int, v: Any) -> None:
+    """Write [past, part] of one input of what updates are made of, oldest first, and keep the newest samples of it."""
+    write_input(stream[q], direction[q], v)
+    move(direction[q], v)
 
 
 def write_input(row: Any, line: Any, x: Any) -> None:
     """Write [past, part] of one input, oldest first."""
-    M, T = len(line), len(x)
-    for k in range(M - 1):
-        row[k] = line[k + 1]
-    for n in range(T):
-        row[M - 1 + n] = x[n]
+    past = len(line) - 1
+    assign(row[:past], line[1:])
+    assign(row[past : past + len(x)], x)
 
 
 def write_phases(own: Filter, part: Part, call: Call, like: Any) -> None:
@@ -366,11 +379,14 @@ def write_phases(own: Filter, part: Part, call: Call, like: Any) -> None:
     C, M = own.line.shape
     past = (M + call.sps - 1) // call.sps - 1
     for q in range(C if part.leads else 0):
-        x = input_of(part.b, q, call, like)
+        x, line = input_of(part.b, q, call, like), own.line[q]
         for p in range(call.sps):
-            for j in range(call.outputs + past):
-                i = call.offset + (j - past) * call.sps - p
-                own.stream[p * C + q, j] = x[i] if i >= 0 else own.line[q, max(M + i, 0)]
+            row, first = own.stream[p * C + q], call.offset - past * call.sps - p  # the sample at 0
+            known = min((call.sps - 1 - first) // call.sps, call.outputs + past)  # of samples before the part
+            for j in range(known):
+                row[j] = line[max(M + first + j * call.sps, 0)]
+            for j in range(known, call.outputs + past):
+                row[j] = x[first + j * call.sps]
 
 
 def to_phases(w: Any, phases: Any, M: int, sps: int) -> Any:
@@ -460,6 +476,11 @@ def sample(rule: Rule, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, l
         return OK
     keep(kept, own)
     return DIVERGED
+
+
+def push_fed(line: Any, value: Any) -> None:
+    """Take what is fed back into its line; what is not known enters as zero."""
+    push_sample(line, value if value == value else line[0] * 0)
 
 
 def push_sample(line: Any, x: Any) -> None:

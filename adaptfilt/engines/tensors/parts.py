@@ -10,6 +10,7 @@ from torch import Tensor
 from adaptfilt.checks import DIVERGED, NUMPY, DivergenceError, as_tensor, check_finite
 from adaptfilt.engines.algorithm import Job, Result, names
 from adaptfilt.engines.tensors import reference
+from adaptfilt.engines.words import dot
 from adaptfilt.taps import windows
 
 CHUNK = 4096  # outputs at a time
@@ -25,12 +26,14 @@ def run(job: Job, engine: str) -> Result:
     DivergenceError
         If the weights or the state become infinite.
     """
+    if job.algorithm.recursion:
+        return _run_recursion(job)
     device, B, Q = job.w.device, *counts(job)
     x, d = _signals(job, B, Q)
     params = _parameters(job, B, Q)
     line = job.line.reshape(B, job.inputs, -1)
     stream = x if job.rows else torch.cat([line[..., 1:], x], -1)
-    second = None if job.direction is None else _direction(job, B)
+    second, signals = _direction(job, x, B)
     carried = _carried(job, B, Q)
     N, whole = d.shape[-1], job.gradient or (engine != "reference" and _streams(job))
     length = max(N, 1) if whole else CHUNK
@@ -50,13 +53,11 @@ def run(job: Job, engine: str) -> Result:
     ys, es, records = zip(*(parts or [(d[..., :0], d[..., :0], w.unsqueeze(-2)[..., :0, :])]), strict=True)
     if not job.rows:
         carried["line"] = _newest(line, x)
-        if second is not None:
-            assert job.direction_line is not None
-            carried["direction_line"] = _newest(job.direction_line.reshape(B, job.inputs, -1), second)
+        carried |= signals
     return Result(_join(ys, -1), _join(es, -1), w, _join(records, -2) if job.every else None, carried)
 
 
-def run_recursion(job: Job) -> Result:
+def _run_recursion(job: Job) -> Result:
     """Adapt over a block with a recursion, uncompiled: filter by filter, on NumPy arrays.
 
     Raises
@@ -111,12 +112,18 @@ def _signals(job: Job, B: int, Q: int) -> tuple[Tensor, Tensor]:
     return x, d.reshape(B, Q, d.shape[-1])
 
 
-def _direction(job: Job, B: int) -> Tensor:
-    """Return [past, block] of what updates are made of."""
-    assert job.direction is not None
-    assert job.direction_line is not None
-    v = job.direction.reshape(B, job.inputs, -1)
-    return torch.cat([job.direction_line.reshape(B, job.inputs, -1)[..., 1:], v], -1)
+def _direction(job: Job, x: Tensor, B: int) -> tuple[Tensor | None, dict[str, Tensor]]:
+    """Return [past, block] of what updates are made of, or its rows, and the signals after the block."""
+    if job.direction is not None:
+        return job.direction.reshape(B, *job.direction.shape[-2:]), {}
+    if job.secondary is None:
+        return None, {}
+    past, reference = (job.signals[k].reshape(B, job.inputs, -1) for k in ("direction", "reference"))
+    S, M = job.secondary.shape[-1], past.shape[-1]
+    stream = torch.cat([reference, x], -1)
+    v = dot(windows(stream[..., 1:], S), job.secondary).squeeze(-1)
+    whole = torch.cat([past, v], -1)
+    return whole[..., 1:], {"direction": whole[..., -M:].detach(), "reference": stream[..., -S:].detach()}
 
 
 def _parameters(job: Job, B: int, Q: int) -> dict[str, Tensor]:
@@ -138,9 +145,10 @@ def _parameters(job: Job, B: int, Q: int) -> dict[str, Tensor]:
 
 def _carried(job: Job, B: int, Q: int) -> dict[str, Tensor]:
     """Return copies of all that the filter carries, (B, Q, ...): a graph outlives the filter's state."""
-    found = {"w": job.w.reshape(B, Q, -1), **{k: v.reshape(B, Q, -1) for k, v in job.signals.items()}}
-    if job.played is not None:
-        found["played"] = job.played.reshape(B, Q, -1)
+    found = {
+        "w": job.w.reshape(B, Q, -1),
+        **{k: v.reshape(B, Q, -1) for k, v in job.signals.items() if k not in ("direction", "reference")},
+    }
     found |= {k: v.reshape(B, Q, *v.shape[len(job.filters) :]) for k, v in job.state.items()}
     return {k: v.clone() for k, v in found.items()}
 

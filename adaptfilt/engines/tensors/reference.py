@@ -71,7 +71,7 @@ def run(
         if algorithm.feed:
             told = torch.where(known, values["d"], torch.nan) if missing else values["d"]
             back = algorithm.call("feed", {**values, "y": z, "d": told})
-            now["fed"] = torch.cat([now["fed"][..., 1:], back], -1)
+            now["fed"] = torch.cat([now["fed"][..., 1:], torch.where(back.isnan(), 0, back)], -1)
         ys.append(z)
         es.append(torch.where(known, e, torch.nan) if missing else e)
         if job.every and (n + 1) % job.every == 0:

@@ -27,7 +27,6 @@ from torch import Tensor
 
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.choose import tracked
 from adaptfilt.engines.words import axpy, energy, frobenius, matvecc, rank_one, sqrt, vecmat, where
 
 WIND_UP = 1e4  # how far the trace of P may grow beyond its start
@@ -102,12 +101,6 @@ class RLS(LinearFilter):
         """Inverse of the weighted correlation matrix."""
         with torch.autocast(self.device.type, enabled=False):
             return self.S @ self.S.mH
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse a delta to learn: the state it starts is no part of the graph."""
-        if name == "delta" and (tracked(value) or getattr(value, "requires_grad", False)):
-            raise ValueError("delta must not require a gradient, got one that does: the start has no graph")
-        super().__setattr__(name, value)
 
     @property
     def bound(self) -> Any:

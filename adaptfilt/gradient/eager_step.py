@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +11,25 @@ from torch import Tensor
 from adaptfilt.gradient.learner import Learner
 
 
-class Stepper:
+class OptimizerStep(NamedTuple):
+    """The step of an optimiser class.
+
+    Attributes
+    ----------
+    bare : callable
+        The method without profiler and hooks.
+    repeats : bool
+        Whether it evaluates the loss itself, several times a step.
+    of_torch : bool
+        Whether it is one of torch's own that does not.
+    """
+
+    bare: Callable[..., Any]
+    repeats: bool
+    of_torch: bool
+
+
+class EagerStep:
     """Takes steps of a learner, as a literal loop would, where gradients are enabled.
 
     Parameters
@@ -24,17 +42,17 @@ class Stepper:
     def __init__(self, learner: Learner, scale: Tensor | None = None) -> None:
         self._learner, self._optimizer, self._scale = learner, learner.optimizer, scale
         self._trained = learner.trained
-        self._bare, self._repeats, of_torch = kind(type(self._optimizer))  # type: ignore[arg-type]
+        self._bare, self._repeats, of_torch = step_of(type(self._optimizer))  # type: ignore[arg-type]
         self._plain = of_torch and not learner.has_hooks() and not self._optimizer.defaults.get("differentiable")
 
-    def __call__(self, u: Tensor, d: Tensor, ok: Tensor | None = None) -> Tensor:
+    def __call__(self, u: Tensor, d: Tensor, good: Tensor | None = None) -> Tensor:
         """Take one step and return the outputs before it.
 
         Parameters
         ----------
         u : Tensor [shape=(B, M), stacked (N, B, M)]
         d : Tensor [shape=(B, ...), stacked (N, B, ...)]
-        ok : Tensor [shape=(B,), stacked (N, B)], optional
+        good : Tensor of bool [shape=(B,), stacked (N, B)], optional
             Samples to adapt on, where not all.
 
         Returns
@@ -47,11 +65,11 @@ class Stepper:
             If the loss is not a real scalar that depends on the parameters.
         """
         y = self._learner.forward(u)
-        if ok is not None and not ok.any():
+        if good is not None and not good.any():
             return y.detach()
-        value = self._loss(y, d, ok)
-        kept = self._idle(ok) if ok is not None and ok.ndim > 1 else []
-        old = [p.detach().clone() for p in self._trained] if self._scale is not None else []
+        value = self._loss(y, d, good)
+        held = self._held_by_idle(good) if good is not None and good.ndim > 1 else []
+        before = [p.detach().clone() for p in self._trained] if self._scale is not None else []
         if self._plain:
             for p, g in zip(self._trained, torch.autograd.grad(value, self._trained, allow_unused=True), strict=True):
                 p.grad = g
@@ -59,51 +77,51 @@ class Stepper:
                 self._bare(self._optimizer)
             self._optimizer._opt_called = True  # type: ignore[attr-defined]  # what a scheduler looks for
         elif self._repeats:
-            self._optimizer.step(lambda: self._again(u, d, ok))
+            self._optimizer.step(lambda: self._evaluated(u, d, good))
         else:
             self._optimizer.zero_grad()
             value.backward()
             self._optimizer.step()
         with torch.no_grad():
-            for p, before in zip(self._trained, old, strict=False):
-                p.lerp_(before, 1 - self._scale.to(p.dtype).reshape(-1, *(1,) * (p.ndim - 1)))  # type: ignore[union-attr]
-            for t, idle, before in kept:
-                t[idle] = before
+            for p, old in zip(self._trained, before, strict=False):
+                p.lerp_(old, 1 - self._scale.to(p.dtype).reshape(-1, *(1,) * (p.ndim - 1)))  # type: ignore[union-attr]
+            for t, idle, old in held:
+                t[idle] = old
         return y.detach()
 
-    def _loss(self, y: Tensor, d: Tensor, ok: Tensor | None) -> Tensor:
+    def _loss(self, y: Tensor, d: Tensor, good: Tensor | None) -> Tensor:
         """Return the loss, of all models together."""
         loss = self._learner.loss
         if self._learner.count is None:
-            value = loss(y, d) if ok is None else loss(y[ok], d[ok])
-        elif ok is None:
+            value = loss(y, d) if good is None else loss(y[good], d[good])
+        elif good is None:
             value = torch.vmap(loss)(y, d)
             value = value.sum() if value.ndim == 1 else value
         else:
-            value = sum(loss(y[n][good], d[n][good]) for n, good in enumerate(ok) if good.any())
+            value = sum(loss(y[n][chosen], d[n][chosen]) for n, chosen in enumerate(good) if chosen.any())
         if getattr(value, "ndim", 1) or not value.requires_grad or value.is_complex():
             got = f"a tensor {tuple(value.shape)}, {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"loss must give one real number that depends on the trained parameters, got {got}")
         return value
 
-    def _again(self, u: Tensor, d: Tensor, ok: Tensor | None) -> Any:
-        """Evaluate the loss and its gradient, for an optimiser that does so several times a step."""
+    def _evaluated(self, u: Tensor, d: Tensor, good: Tensor | None) -> Any:
+        """Return the loss with its gradient taken, for an optimiser that asks for it several times a step."""
         self._optimizer.zero_grad()
-        value = self._loss(self._learner.forward(u), d, ok)
+        value = self._loss(self._learner.forward(u), d, good)
         value.backward()
         return value
 
-    def _idle(self, ok: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def _held_by_idle(self, good: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Return what models without a good sample hold; a count of steps that all models share goes on."""
-        idle = ~ok.any(1)
+        idle = ~good.any(1)
         state = (v for p in self._trained for v in self._optimizer.state.get(p, {}).values() if v.shape == p.shape)
         return [(t, idle, t.detach()[idle].clone()) for t in (*self._trained, *state)]
 
 
 @cache
-def kind(optimizer: Any) -> tuple[Callable[..., Any], bool, bool]:
-    """Return an optimiser class's step without profiler and hooks, whether it evaluates the loss, and is torch's."""
+def step_of(optimizer: Any) -> OptimizerStep:
+    """Return the step of an optimiser class."""
     bare = inspect.unwrap(optimizer.step)
     closure = inspect.signature(bare).parameters.get("closure")
     repeats = closure is not None and closure.default is inspect.Parameter.empty
-    return bare, repeats, optimizer.__module__.startswith("torch.optim.") and not repeats
+    return OptimizerStep(bare, repeats, optimizer.__module__.startswith("torch.optim.") and not repeats)

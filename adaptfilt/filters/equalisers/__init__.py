@@ -1,0 +1,1 @@
+"""Equalisers, blind and decision-directed."""

@@ -1,0 +1,1 @@
+"""Active noise control: filters whose output is heard through a path."""
