@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from adaptfilt.base.stream import AdaptiveFilter
 from adaptfilt.checks import as_tensor, check_block, check_finite, check_number, positive_int
-from adaptfilt.engines.algorithm import Algorithm, Job, Kind, Result
+from adaptfilt.engines.algorithm import Algorithm, Job, Kind, Result, Variants
 from adaptfilt.engines.choose import ENGINES, choose, tracked
 from adaptfilt.engines.cpu import compiled
 from adaptfilt.engines.tensors import parts
