@@ -58,6 +58,11 @@ def decides(f: Any) -> bool:
     return rule(f) is not None and (rule(f).blind or rule(f).unknown)
 
 
+def passes_over_d(f: Any) -> bool:
+    """Say whether d may hold what is not finite, to be passed over."""
+    return not decides(f)
+
+
 def feeds_back(f: Any) -> bool:
     """Say whether a filter feeds back."""
     return rule(f) is not None and rule(f).feed is not None
@@ -98,17 +103,12 @@ def sps(f: Any) -> int:
     return getattr(f, "sps", 1)
 
 
-def delay(f: Any) -> int:
-    """Return by how many outputs d is delayed."""
-    return getattr(f, "delay", 0)
-
-
 def engines(f: Any, x: Any, d: Any) -> list[str]:
     """Return the engines besides the reference that run a block of a filter."""
 
     def runs(engine: str) -> bool:
         try:
-            choose(engine, f._job(x, x if d is None else d))
+            choose(engine, f._check(x, d, None, None, False, None))
         except ValueError:
             return False
         return True
