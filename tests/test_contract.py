@@ -169,7 +169,7 @@ def test_in_and_out_kinds(cls: Any) -> None:
     doubled, f = cls.example().to(torch.float64), cls.example(dtype=torch.float64)
     x, d = trial(f)
     assert doubled.reset().dtype == torch.float64
-    close(call(doubled, x, d).y, call(f, x, d).y, torch.float64)
+    close(call(doubled, x, d).y, call(f, x, d).y, torch.float32)  # in which a secondary path was given
 
 
 @every_filter
@@ -251,7 +251,7 @@ def test_bad_input(cls: Any) -> None:
     with pytest.raises(TypeError, match="dtype"):
         cls.example(dtype=torch.int32)
     with pytest.raises(TypeError if recursive(g) else ValueError, match="read-only" if recursive(g) else "shape"):
-        g.w = torch.zeros(5)
+        g.w = torch.zeros(50)
 
 
 @every_filter
