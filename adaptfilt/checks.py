@@ -81,7 +81,9 @@ def check_block(name: str, value: Any, like: Tensor, shape: tuple[int | None, ..
         raise TypeError(f"{name} is complex, the filter real: make the filter with dtype=torch.complex64 or complex128")
     if len(value.shape) != len(shape) or any(s is not None and s != v for s, v in zip(shape, value.shape, strict=True)):
         wanted = ", ".join("T" if s is None else str(s) for s in shape)
-        raise ValueError(f"{name} must have shape ({wanted}{',' * (len(shape) == 1)}), got {tuple(value.shape)}")
+        more = len(value.shape) - len(shape)
+        hint = f": for streams side by side make the filter with batch={tuple(value.shape[:more])}" if more > 0 else ""
+        raise ValueError(f"{name} must have shape ({wanted}{',' * (len(shape) == 1)}), got {tuple(value.shape)}{hint}")
 
 
 def plainly_fit(x: Any, d: Any, like: Tensor, batch: tuple[int, ...]) -> bool:

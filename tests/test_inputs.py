@@ -1,5 +1,6 @@
 """Arrays from memory-mapped files and buffers, as they come: at any address, of any byte order, step and owner."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -170,3 +171,31 @@ def test_a_refused_sample_leaves_no_mark(cls: Any, value: Any) -> None:
     for h in (f, g):
         h.adapt(np.array([0.1, 0.2]))
     np.testing.assert_array_equal(f.w.detach(), g.w.detach())
+
+
+def test_what_diverges_says_so_once() -> None:
+    x = np.random.default_rng(0).standard_normal(2000).astype("f")
+    f = af.LMS(8, 0.2)
+    with pytest.warns(UserWarning, match=r"LMS: mu is beyond 0\.08.*2 / \(3 taps power\)"):
+        f(x[:8], x[:8])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        f(x[:8], x[:8])
+        af.LMS(8, 0.05)(x, x)
+        af.NLMS(8, 1.5)(x, x)
+    g = af.LMF(8, 0.5)
+    with pytest.warns(UserWarning, match=r"LMF: the error is \d+ dB above d"):
+        g(x[:20], 3 * x[:20])
+
+
+def test_copy_from_takes_over_all_in_one_piece() -> None:
+    x = np.random.default_rng(0).standard_normal(100)
+    for make in (lambda m=4: af.RLS(m, dtype=torch.float64), lambda m=4: af.AffineProjection(m, dtype=torch.float64)):
+        f, g = make(), make()
+        f(x, x)
+        g.copy_from(f)
+        np.testing.assert_array_equal(g(x, x).y, f(x, x).y)
+        with pytest.raises(ValueError, match="other has"):
+            g.copy_from(make(5))
+        with pytest.raises(TypeError, match="other must be of"):
+            g.copy_from(af.NLMS(4))

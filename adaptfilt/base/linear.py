@@ -4,9 +4,11 @@ A block goes straight down: `_check` refuses what does not fit and makes a `Job`
 what comes back is given back in kind by the verb.
 """
 
+import math
+import warnings
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -96,6 +98,7 @@ class LinearFilter(ParametricFilter):
         if self.sps > 1:
             self.register_buffer("phase", torch.zeros((), dtype=torch.int64, device=device))
             self.register_buffer("latest", torch.zeros_like(self.line.samples))
+        self._calls, self._wary = 0, True
         self._restart()
         self._forget()
         self._fixed = (*self._fixed, "features", "sps", "delay", "feedback")
@@ -231,7 +234,7 @@ class LinearFilter(ParametricFilter):
         """Return the weights to start from: w0 itself while they are still equal to it and it requires gradients."""
         w: Any = self._buffers["w"]
         if self._fresh and self.w0 is not None and (self.w0.requires_grad or tracked(self.w0)):
-            w0 = self.w0.to(self.device, self.dtype)
+            w0 = self.w0.to(self.device, self.dtype).expand_as(w)
             return w0 if torch.equal(w0, w) else w
         return w
 
@@ -254,6 +257,7 @@ class LinearFilter(ParametricFilter):
         """Refuse bad input, and return it as a job."""
         if path is not None:
             raise TypeError(f"{type(self).__name__} has no secondary path: path cannot be given")
+        self._follow_block(x, regressors)
         d, moves = self._check_signals(x, d, regressors), {}
         if self.delay:
             d, moves["waiting"] = self._delayed(d)
@@ -269,6 +273,11 @@ class LinearFilter(ParametricFilter):
         if not job.gradient and steps is not None:
             job.gradient = tracked(steps)
         return job
+
+    def _follow_block(self, x: Any, rows: bool) -> None:
+        """Take over the batch of a block where the filter follows it."""
+        if self._follows and isinstance(x, np.ndarray | Tensor):
+            self._follow(tuple(x.shape[: max(x.ndim - (2 if rows or self.inputs is not None else 1), 0)]))
 
     def _check_signals(self, x: Any, d: Any, rows: bool) -> Any:
         """Check types and shapes of x and d; return d as long as the outputs are, delayed."""
@@ -386,7 +395,64 @@ class LinearFilter(ParametricFilter):
 
     def _adapt(self, job: Job) -> tuple[Any, Any, Any]:
         """Have an engine run a block."""
-        return self._given_back(job, self._run(job))
+        result = self._run(job)
+        self._calls += 1
+        if not self._calls & (self._calls - 1):  # the first, second, fourth, eighth: it costs next to nothing
+            self._look_over(job, result)
+        return self._given_back(job, result)
+
+    def _look_over(self, job: Job, result: Result) -> None:
+        """Warn, once, where the errors of a whole block are far beyond what was desired, or a step too large for x."""
+        power_x, power_d, power_e = (_power(v) for v in (job.x, job.d, result.e))
+        if self._wary and power_e > 1e6 * power_d > 0:
+            self._wary = False
+            more = 10 * math.log10(power_e / power_d)
+            warnings.warn(
+                f"{type(self).__name__}: the error is {more:.0f} dB above d over a whole block: it diverges; lower mu, "
+                "or normalise, as NLMS does",
+                stacklevel=6,
+            )
+        bound = self._largest_step(power_x)
+        mu = self._params().get("mu", 0.0) if job.mu is None else job.mu
+        if self._wary and bound is not None and bool((torch.as_tensor(mu) > bound).any()):
+            self._wary = False
+            warnings.warn(
+                f"{type(self).__name__}: mu is beyond {bound:.3g}, 2 / (3 taps power) of this block: it may diverge",
+                stacklevel=6,
+            )
+
+    def _largest_step(self, power: float) -> float | None:
+        """Return the step size from which on a filter on an input of this power is to warn; None: never."""
+        return None
+
+    def copy_from(self, other: Self) -> Self:
+        """Take over weights, state and line of a filter of the same kind and shape, in one piece.
+
+        Parameters
+        ----------
+        other : LinearFilter
+            A filter of the same class, taps, batch, inputs, outputs and dtype.
+
+        Returns
+        -------
+        LinearFilter
+            The filter itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the other filter is of another class or shape.
+        """
+        if type(other) is not type(self):
+            raise TypeError(f"other must be of {type(self).__name__}, got {type(other).__name__}")
+        own, theirs = self._carried(), other._carried()
+        for name, value in theirs.items():
+            if name not in own or own[name].shape != value.shape or own[name].dtype != value.dtype:
+                raise ValueError(f"other has {name} of {tuple(value.shape)}, {value.dtype}, which this filter has not")
+        with self._lock:
+            self._commit(theirs)
+            self.__dict__.update(_fresh=False, _untouched=False)
+        return self
 
     def _given_back(self, job: Job, result: Result) -> tuple[Any, Any, Any]:
         """Return y, e and w, or its record, in their public shapes."""
@@ -417,6 +483,7 @@ class LinearFilter(ParametricFilter):
 
     def _check_input(self, x: Any) -> Job:
         """Refuse bad input, and return it as a job in which no d is valid."""
+        self._follow_block(x, False)
         check_block("x", x, self.line.samples, (*self._axes("x"), None))
         offset = 0 if self.sps == 1 else self._offset()
         d = zeros_like_block(x, (*self._filters, self._outputs_of(x.shape[-1])))
@@ -447,6 +514,7 @@ class LinearFilter(ParametricFilter):
             check_finite("x", job.x)
         y, carried = combine(job)
         self._commit({**carried, **job.moves})
+        self.__dict__["_untouched"] = False
         return y.reshape(job.d.shape)
 
     def _adapt_on(self, e: Any) -> None:
@@ -467,7 +535,7 @@ class LinearFilter(ParametricFilter):
         job.rows, job.errors, job.skip, job.gradient, job.direction = True, True, True, False, direction
         result = parts.run(job, "reference")
         self._commit({k: v for k, v in result.carried.items() if k == "w" or k in self.algorithm.states})
-        self.__dict__["_fresh"] = False
+        self.__dict__.update(_fresh=False, _untouched=False)
 
     def _last_regressor(self) -> Tensor:
         """Return the regressor of the newest output, (*batch, 1, F)."""
@@ -475,3 +543,12 @@ class LinearFilter(ParametricFilter):
         if self.features is not None:
             return self.features(u).to(self.dtype).unsqueeze(-2)
         return u.reshape(*self.batch, 1, -1)
+
+
+def _power(v: Any) -> float:
+    """Return the mean square of what is finite in a signal; 0 where there is nothing."""
+    if isinstance(v, np.ndarray):
+        size = np.abs(v[np.isfinite(v)]).astype(float)
+        return float(np.mean(size**2)) if size.size else 0.0
+    own = v.detach()[torch.isfinite(v.detach())].abs().double()
+    return float(own.square().mean()) if own.numel() else 0.0

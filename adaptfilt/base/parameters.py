@@ -49,6 +49,8 @@ class ParametricFilter(AdaptiveFilter):
     _skips: bool
     _blind: bool
     _fresh: bool  # nothing has been adapted since the start
+    _untouched: bool  # no sample has come since the start
+    _follows: bool  # the batch is that of what comes first
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse an algorithm that names what its filter does not have."""
@@ -96,6 +98,9 @@ class ParametricFilter(AdaptiveFilter):
             self.register_buffer(name, own.contiguous(), persistent=False)
         self.engine = engine
         self._fixed = (*self._fixed, "outputs", *(k for k in params if k not in self.ranges))
+        if self._follows:
+            self._register_state_dict_hook(_leave_out_what_is_fresh)
+            self._register_load_state_dict_pre_hook(_fit_to_checkpoint, with_module=True)
 
     def start(self) -> dict[str, Any]:
         """Return the first values of the algorithm's states, numbers or tensors that broadcast; 0 by default."""
@@ -157,7 +162,27 @@ class ParametricFilter(AdaptiveFilter):
                 elif own.ndim >= mask.ndim:  # else it is one number for all streams
                     new[name] = torch.where(_over(mask, own), first, own)
             self._commit(new)
-        self._fresh = mask is None
+        self._fresh = self._untouched = mask is None
+
+    def _follow(self, axes: tuple[int, ...]) -> None:
+        """Take over the batch of a block, where nothing has come since the start."""
+        if self._follows and self._untouched and axes != self.batch:
+            old = len(self.batch)
+            for name in self.ranges:
+                value = getattr(self, name, None)
+                if isinstance(value, Tensor):
+                    check_number(name, value, axes if self.outputs is None else (*axes, self.outputs))
+            self.__dict__["batch"] = axes
+            for module, name in self._batched():
+                own: Any = module._buffers[name]
+                module._buffers[name] = own.new_zeros((*axes, *own.shape[old:]))
+            self._restart()
+            self._forget()
+
+    def _batched(self) -> list[tuple[nn.Module, str]]:
+        """Return where the buffers are that have the axes of the batch."""
+        own = [k for k, t in self._buffers.items() if any(t is c for c in self._carried().values())]
+        return [(self.line, "samples"), *((self, k) for k in own if k != "phase")]
 
     def _commit(self, carried: Mapping[str, Any]) -> None:
         """Take over what an engine returns: in one call, so that an interrupt finds all of it old or all of it new."""
@@ -225,7 +250,7 @@ class ParametricFilter(AdaptiveFilter):
             own: Any = self._buffers[name]
             with self._lock, torch.no_grad():
                 own.copy_(self._as_state(name, value, own.shape, own.dtype))
-            self._fresh = False
+            self._fresh = self._untouched = False
         else:
             if name == "engine":
                 self._check_engine(value)
@@ -277,7 +302,7 @@ class ParametricFilter(AdaptiveFilter):
         else:
             result = parts.run(job, engine)
             self._commit({**result.carried, **job.moves})
-        self.__dict__["_fresh"] = False
+        self.__dict__.update(_fresh=False, _untouched=False)
         return result
 
     def _job(self, x: Any = None, d: Any = None) -> Job:
@@ -339,7 +364,7 @@ class ParametricFilter(AdaptiveFilter):
             out = _VERBS[verb](workspace, x, d)
             if own["_skips"]:
                 self.passed_over.fill_(workspace.passed_over)
-            own["_fresh"] = False
+            own["_fresh"] = own["_untouched"] = False
             return out
         finally:
             own["_free"].append(workspace)
@@ -348,6 +373,25 @@ class ParametricFilter(AdaptiveFilter):
         """Say whether anything in this call requires gradients."""
         params = self._params()
         return tracked(*given, *(params.values() if params is not self._given else ()))
+
+
+def _leave_out_what_is_fresh(f: Any, state: dict[str, Any], prefix: str, _: Any) -> None:
+    """Keep the state of a filter that has run nothing out of its checkpoint."""
+    if f._untouched:
+        for key in ("line.samples", *f._buffers):
+            state.pop(prefix + key, None)
+
+
+def _fit_to_checkpoint(f: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Take over the batch of a checkpoint; one without state leaves the filter at its start."""
+    f.reset()
+    line = state.get(f"{prefix}line.samples")
+    if line is None:
+        own = {f"{prefix}line.samples": f.line.samples, **{prefix + k: v for k, v in f._buffers.items()}}
+        state.update({k: v for k, v in own.items() if k.removeprefix(prefix) not in f._non_persistent_buffers_set})
+    else:
+        f._follow(tuple(line.shape[: line.ndim - 1 - (f.inputs is not None)]))
+        f._untouched = False
 
 
 def _attributes(cls: type) -> set[str]:

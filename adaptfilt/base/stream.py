@@ -76,8 +76,9 @@ class AdaptiveFilter(nn.Module):
     ----------
     taps : int >= 1
         Number of samples in a regressor, M.
-    batch : tuple of int
-        Shape of independent streams in front of time.
+    batch : tuple of int or "auto"
+        Shape of independent streams in front of time. "auto": that of the first block after the start or `reset`;
+        the checkpoint of a filter that has run nothing since holds what is learned alone, and fits any batch.
     inputs : int >= 1, optional
         Number of inputs, an axis of x and of the weights after the batch; None: there is no such axis.
     dtype : torch.dtype
@@ -106,7 +107,7 @@ class AdaptiveFilter(nn.Module):
         self,
         taps: int,
         *,
-        batch: tuple[int, ...] | int = (),
+        batch: tuple[int, ...] | int | str = (),
         inputs: int | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str | None = None,
@@ -118,7 +119,8 @@ class AdaptiveFilter(nn.Module):
         _living.add(self)
         self.nonfinite = nonfinite
         self.adapt_in_eval = bool(adapt_in_eval)
-        self.batch = as_batch(batch)
+        self.__dict__["_follows"] = batch == "auto"  # the batch is that of what comes first
+        self.batch = () if batch == "auto" else as_batch(batch)
         self.inputs = None if inputs is None else positive_int("inputs", inputs)
         shape = self.batch if self.inputs is None else (*self.batch, self.inputs)
         self.line = TapDelayLine(taps, batch=shape, dtype=as_dtype(dtype), device=device)

@@ -12,21 +12,11 @@ from adaptfilt.gradient.learner import Learner
 
 
 class OptimizerStep(NamedTuple):
-    """The step of an optimiser class.
+    """The step of an optimiser class."""
 
-    Attributes
-    ----------
-    bare : callable
-        The method without profiler and hooks.
-    repeats : bool
-        Whether it evaluates the loss itself, several times a step.
-    of_torch : bool
-        Whether it is one of torch's own that does not.
-    """
-
-    bare: Callable[..., Any]
-    repeats: bool
-    of_torch: bool
+    bare: Callable[..., Any]  # without profiler and hooks
+    repeats: bool  # whether it evaluates the loss itself, several times a step
+    of_torch: bool  # whether it is one of torch's own that does not
 
 
 class EagerStep:

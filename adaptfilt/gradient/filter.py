@@ -16,7 +16,7 @@ Source: S. Haykin, *Neural Networks and Learning Machines*, 3rd ed., 2009, sec. 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from math import isfinite, prod
 from typing import Any, Self
 
@@ -44,7 +44,7 @@ from adaptfilt.gradient.eager_step import EagerStep
 from adaptfilt.gradient.learner import Learner, Signals, check_models, stack
 from adaptfilt.gradient.mini_batches import MiniBatches, Players
 
-SQUARED = nn.MSELoss()
+SQUARED, PLAIN_SGD = nn.MSELoss(), partial(SGD, lr=0.01)
 INSTEAD = {  # arguments of other filters, and what does the same here
     "mu": "lr_scale, a factor on the learning rate",
     "regressors": "taps=None, with which x always holds them",
@@ -63,10 +63,6 @@ def outside_inference(method: Any) -> Any:
             return method(self, *args)
 
     return call
-
-
-def _sgd(parameters: list[Tensor]) -> Optimizer:
-    return SGD(parameters, lr=0.01)
 
 
 class GradientFilter(AdaptiveFilter):
@@ -149,7 +145,7 @@ class GradientFilter(AdaptiveFilter):
         taps: int | None,
         *,
         loss: Callable[..., Tensor] = SQUARED,
-        optimizer: Callable[[list[Tensor]], Optimizer] = _sgd,
+        optimizer: Callable[[list[Tensor]], Optimizer] = PLAIN_SGD,
         block_size: int = 1,
         compile: bool = False,
         lr_scale: Any = 1.0,
@@ -193,8 +189,8 @@ class GradientFilter(AdaptiveFilter):
     def example(cls, **common: Any) -> Self:
         """Return a small filter that converges on unit-power input: LMS."""
         dtype = common.get("dtype")
-        own = {"dtype": dtype if dtype in DTYPES else torch.float32, "device": common.get("device") or "cpu"}
-        layer = nn.Linear(4, 1, bias=False, **own)
+        dtype = dtype if dtype in DTYPES else torch.float32
+        layer = nn.Linear(4, 1, bias=False, dtype=dtype, device=common.get("device") or "cpu")
         nn.init.zeros_(layer.weight)
         return cls(layer, 4, optimizer=lambda p: SGD(p, lr=0.025), **common)
 
@@ -383,35 +379,27 @@ class GradientFilter(AdaptiveFilter):
     @outside_inference
     def _hold(self, signals: Signals) -> tuple[Tensor, Tensor, Tensor]:
         """Filter with parameters that stand still, and return the errors all the same."""
-        y = self._evaluate(signals)
-        self._advance(signals)
+        y = self._filter(signals)
         rows = signals.samples // signals.every if signals.every else 0
         return self._given_back(signals, y, [self._learner.vectors()] * rows)
 
     @outside_inference
     def _filter(self, signals: Signals) -> Tensor:
         """Filter with parameters that stand still."""
-        y = self._evaluate(signals)
+        y = self._learner.evaluate(signals) if signals.samples else signals.stream.new_empty(signals.shape)
         self._advance(signals)
         return self._precise(y).reshape(signals.shape)
 
     def _given_back(self, signals: Signals, y: Tensor, record: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Return y, e and the parameters, or their record, in their public shapes."""
-        y, w = self._precise(y), self._learner.vectors()
+        y, w = self._precise(y).reshape(signals.shape), self._learner.vectors()
         if signals.every:
             w = torch.stack(record, 1) if record else w[:, None][:, :0]
-        e = signals.d - y
-        return y.reshape(signals.shape), e.reshape(signals.shape), w.reshape(*self.batch, *w.shape[1:])
+        return y, signals.d.reshape(signals.shape) - y, w.reshape(*self.batch, *w.shape[1:])
 
     def _precise(self, y: Tensor) -> Tensor:
         """Return outputs in no less than the filter's precision, where autocast made them less."""
         return y.to(torch.promote_types(y.dtype, self.dtype.to_real()))
-
-    def _evaluate(self, signals: Signals) -> Tensor:
-        """Return the outputs, (N, T, ...), with the module in evaluation mode."""
-        if signals.samples:
-            return self._learner.evaluate(signals)
-        return signals.stream.new_empty(self._count, 0, *self._output_shape(signals.features))
 
     def _take_steps(self, signals: Signals) -> tuple[Tensor, list[Tensor]]:
         """Adapt over a block; return the outputs, (N, T, ...), and the record, one (N, P) after another."""
@@ -490,8 +478,8 @@ class GradientFilter(AdaptiveFilter):
         """Return one sample as a block of length one: time comes after the batch, in front of a row or outputs."""
         if isinstance(value, Tensor | np.ndarray):
             return value.reshape(*value.shape[: len(self.batch)], 1, *value.shape[len(self.batch) :])
-        kind = complex if self.dtype.is_complex else float
-        return torch.tensor([number(name, value, kind)], dtype=self.dtype, device=self.device)
+        value = number(name, value, complex if self.dtype.is_complex else float)
+        return torch.tensor([value], dtype=self.dtype, device=self.device)
 
     def _single(self, block: Any) -> Any:
         """Return the one sample of a block, a number if it is one."""

@@ -124,7 +124,7 @@ class Learner:
             self.loss = partial(squared_magnitude, reduction=loss.reduction)
         self.parameters, self.modules = list(model.parameters()), list(model.modules())
         buffers = ((m._buffers, name, b) for m in self.modules for name, b in m._buffers.items() if b is not None)
-        self._buffers: Any = list({id(b): (held, name) for held, name, b in buffers}.values())
+        self._buffers: Any = list({id(b): (by_name, name) for by_name, name, b in buffers}.values())
         held = {id(p) for g in optimizer.param_groups for p in g["params"]}
         if not self.trained or not held <= {id(p) for p in self.parameters}:
             raise ValueError("optimizer must hold parameters of the model, and no others: make it of those it is given")
@@ -187,7 +187,7 @@ class Learner:
 
     def tensors(self) -> list[Tensor]:
         """Return all that a step changes: parameters, buffers, and what the optimiser keeps for each parameter."""
-        buffers = (held[name] for held, name in self._buffers)
+        buffers = (by_name[name] for by_name, name in self._buffers)
         state = (v for p in self.parameters for v in self.optimizer.state.get(p, {}).values())
         return [t.detach() for t in (*self.parameters, *buffers, *state)]
 
@@ -206,15 +206,15 @@ class Learner:
     def snapshot(self) -> Callable[[], None]:
         """Return a function that gives parameters, buffers and the optimiser's state back what they hold now; once."""
         values = [p.clone() for p in self.parameters]
-        buffers = [(held, name, held[name], held[name].clone()) for held, name in self._buffers]
+        buffers = [(by_name, name, by_name[name], by_name[name].clone()) for by_name, name in self._buffers]
         state = {p: {k: _copy(v) for k, v in kept.items()} for p, kept in self.optimizer.state.items()}
 
         def restore() -> None:
             with torch.no_grad():
                 for p, value in zip(self.parameters, values, strict=True):
                     p.copy_(value)
-            for held, name, buffer, value in buffers:
-                held[name] = buffer.copy_(value)
+            for by_name, name, buffer, value in buffers:
+                by_name[name] = buffer.copy_(value)
             self.optimizer.state.clear()
             self.optimizer.state.update(state)
 
@@ -248,14 +248,7 @@ class Learner:
 
     @torch.no_grad()
     def restart(self, start: Mapping[str, Any], chosen: Tensor | None) -> None:
-        """Return to a start.
-
-        Parameters
-        ----------
-        start : mapping
-            Under "model" and "optimizer" the `state_dict` that each had.
-        chosen : Tensor of bool [shape=(N,)], optional
-            Which of the stacked models; all by default.
+        """Return to the `state_dict` of model and optimizer in `start`; with `chosen`, (N,), only some of the models.
 
         Raises
         ------

@@ -30,8 +30,8 @@ class Place(NamedTuple):
 
     def strides_in(self, shape: Sequence[int]) -> list[int]:
         """Return the strides of this tensor broadcast to a shape."""
-        own = [s if n > 1 else 0 for n, s in zip(self.shape, self.stride, strict=True)]
-        return [0] * (len(shape) - len(own)) + own
+        strides = [s if n > 1 else 0 for n, s in zip(self.shape, self.stride, strict=True)]
+        return [0] * (len(shape) - len(strides)) + strides
 
     def reversed(self, turned: Sequence[bool]) -> "Place":
         """Return the tensor read backwards along some dimensions."""
@@ -44,20 +44,13 @@ FILLS = {"full": 1, "full_like": 1, "new_full": 2, "fill": 1, "scalar_tensor": 0
 ZEROS = ("zeros", "zeros_like", "new_zeros", "zero")
 ONES = ("ones", "ones_like", "new_ones")
 SCALARS = {
-    operator.neg: "neg",
-    operator.add: "add",
-    operator.sub: "sub",
-    operator.mul: "mul",
-    operator.truediv: "div",
+    operator.neg: "neg", operator.add: "add", operator.sub: "sub", operator.mul: "mul", operator.truediv: "div",
     operator.pow: "pow",
-}
+}  # fmt: skip
 SAME = {
-    "clone": "copy",
-    "_to_copy": "copy",
-    "bitwise_not": "logical_not",
-    "bitwise_and": "logical_and",
+    "clone": "copy", "_to_copy": "copy", "bitwise_not": "logical_not", "bitwise_and": "logical_and",
     "bitwise_or": "logical_or",
-}
+}  # fmt: skip
 
 
 class Tape:
@@ -168,9 +161,8 @@ class Tape:
         elif name in ("mm", "bmm", "addmm", "baddbmm") and not options:
             self._product(out, *given)
         elif name in FILLS or name in ZEROS or name in ONES:
-            self.emit(
-                "copy", out.shape, out, self.operand(given[FILLS[name]] if name in FILLS else float(name in ONES))
-            )
+            value = given[FILLS[name]] if name in FILLS else float(name in ONES)
+            self.emit("copy", out.shape, out, self.operand(value))
         elif name == "cat":
             offset, dim = out.offset, given[1] if len(given) > 1 else 0
             for part in given[0]:
@@ -207,8 +199,8 @@ class Tape:
         """Write a reduction and return its result with the shape of x, standing still where it was reduced."""
         n = len(x.shape)
         over = {d % n for d in dims} if dims else set(range(n))
-        own = iter(out.stride if len(out.stride) < n else [s for k, s in enumerate(out.stride) if k not in over])
-        still = Place(out.root, out.offset, x.shape, tuple(0 if k in over else next(own) for k in range(n)))
+        strides = iter(out.stride if len(out.stride) < n else [s for k, s in enumerate(out.stride) if k not in over])
+        still = Place(out.root, out.offset, x.shape, tuple(0 if k in over else next(strides) for k in range(n)))
         start = {"amax": -math.inf, "amin": math.inf}.get(name, 0.0)
         self.emit("copy", out.shape, out, self.operand(start))
         self.emit("sum" if name == "mean" else name, x.shape, still, x)

@@ -62,6 +62,9 @@ class LMS(LinearFilter):
     def __init__(self, taps: int, mu: Any, *, leak: Any = 0.0, **common: Any) -> None:
         super().__init__(taps, {"mu": mu, "leak": leak}, **common)
 
+    def _largest_step(self, power: float) -> float | None:
+        return 2 / (3 * self._weights * power) if power else None
+
     @classmethod
     def example(cls, **common: Any) -> Self:
         """Return a small filter that converges on unit-power input."""
