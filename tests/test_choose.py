@@ -44,7 +44,7 @@ class Placed:
     """A tensor that says it is on a GPU."""
 
     def __init__(self, w: Tensor) -> None:
-        self.device, self.is_complex = torch.device("cuda"), w.is_complex
+        self.device, self.is_cpu, self.is_complex = torch.device("cuda"), False, w.is_complex
 
 
 def job(on: str = "cpu", taps: int = 4, dtype: torch.dtype = torch.float32, algorithm: Any = None, **more: Any) -> Job:

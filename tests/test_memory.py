@@ -155,28 +155,6 @@ def test_a_gain_is_bound_by_the_names_of_its_arguments(engine: str, options: dic
             np.testing.assert_allclose(f(X, D, **options).w, want.w, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "functions",
-    [
-        {},
-        {"gain": bare_gain, "update": bare_gain},
-        {"gain": lambda e, energy: e},
-        {"gain": lambda mu, energy: mu},
-        {"gain": lambda e, mu, leak: e},
-        {"gain": lambda e, mu, *rest: e},
-        {"gain": lambda e, *, mu: e},
-        {"gain": lambda e, mu, p=0.5: e},
-        {"update": lambda u, e: u},
-        {"update": lambda w, u, e: w, "state": ("S",)},
-        {"update": lambda w, S, u: w, "state": ("S", "S")},
-        {"gain": lambda e, mu: e, "state": ("S",)},
-    ],
-)
-def test_an_algorithm_that_cannot_be_bound_is_refused_when_it_is_made(functions: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"takes a gain or an update|must take|plain names|no state"):
-        Algorithm(**functions)
-
-
 @every
 def test_nonfinite_and_engine_take_effect_when_assigned(make: Any) -> None:
     f = make()
@@ -266,7 +244,7 @@ def test_input_that_is_no_plain_array_is_refused(make: Any) -> None:
     for bad in ("0.5", True, None):
         with pytest.raises(TypeError, match="x must be"):
             f.step(bad, 0.0)
-        with pytest.raises(TypeError, match="d must be"):
+        with pytest.raises(TypeError, match="d must be|needs d"):
             f.step(0.0, bad)
     assert not f.w.any()
 

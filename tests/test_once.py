@@ -109,13 +109,13 @@ def test_gradients_pass_through():
 @pytest.mark.parametrize(
     ("x", "d", "given", "error", "says"),
     [
-        ([0.0, 1.0], [0.0, 1.0], {}, TypeError, "d must be a NumPy array"),
+        ([0.0, 1.0], [0.0, 1.0], {}, TypeError, "x must be a NumPy array"),
         ([0.0, 1.0], np.ones(2), {}, TypeError, "x must be a NumPy array"),
         (np.ones(4, int), np.ones(4), {}, TypeError, "x must hold floats"),
         (np.ones(4), np.ones(5), {}, ValueError, "x and d must have the same length"),
         (np.ones((2, 4)), np.ones(4), {}, ValueError, "x must have shape"),
         (np.ones((0, 4)), np.ones((0, 4)), {}, ValueError, "d must hold at least one signal"),
-        (np.float64(1), np.float64(1), {}, TypeError, "d must be"),
+        (np.float64(1), np.float64(1), {}, TypeError, "x must be"),
         (torch.ones(4), np.ones(4), {}, TypeError, "both be arrays or both tensors"),
         (np.array([0.0, np.nan]), np.ones(2), {}, ValueError, "x must be finite"),
         (np.ones(4), np.ones(4), {"taps": 0}, ValueError, "taps"),

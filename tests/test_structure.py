@@ -31,7 +31,7 @@ ALLOWED = {  # what each part may import of the library
     "filters": {"base", "engines", "checks", "constellation"},
     "gradient": {"gradient", "base", "engines", "filters", "taps", "checks"},
     "once": {"base", "filters", "checks"},
-    "testing": {"base", "filters", "checks"},
+    "testing": {"base", "engines", "filters", "checks"},
     "outputs": set(),
     "cli": {
         "base",

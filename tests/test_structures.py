@@ -453,6 +453,33 @@ def test_an_error_taken_in_belongs_to_what_was_fed_back_then(cls: Any) -> None:
         np.testing.assert_allclose(h.w, w, rtol=TOLERANCE, atol=TOLERANCE)
 
 
+@every_engine
+@pytest.mark.parametrize("cls", [FedBack, Equation])
+def test_a_sample_passed_over_feeds_back_what_is_not_known(cls: Any, engine: str) -> None:
+    """In a block and by single samples; what is infinite never enters the line."""
+    x, d = signals(torch.float64, 40), signals(torch.float64, 40, seed=4)
+    rule = fed_back if cls is FedBack else equation
+    f, g = (cls(dtype=torch.float64, engine=engine, nonfinite="skip") for _ in range(2))
+
+    def passing(w: Any, u: Any, y: Any, d: Any, lag: Any) -> Any:
+        if np.isfinite(d):
+            return rule(w, u, y, d, lag)
+        return y, np.nan, w, y if cls is Equation else decide(y, np.nan)
+
+    marked = np.where(np.isin(np.arange(40), (10, 20) if cls is Equation else (20,)), np.inf, d)
+    silent = np.where(np.arange(40) == 20, 0.0, x)
+    want = stream(silent[None], marked, np.zeros(5 + f.feedback), 5, passing, fed=f.feedback)
+    x[20] = np.nan
+    if cls is Equation:
+        d[10] = np.inf
+    agrees(f(x, d), want)
+    taken = [g.step(a, b) for a, b in zip(x.tolist(), d.tolist(), strict=True)]
+    agrees((*map(np.array, zip(*taken, strict=True)), g.w.numpy()), want)
+    if cls is FedBack:
+        with pytest.raises(ValueError, match="d must be finite"):
+            g.step(0.5, np.inf)
+
+
 # A recursion: NLMS spelt sample by sample
 
 

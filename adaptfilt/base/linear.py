@@ -167,7 +167,7 @@ class LinearFilter(ParametricFilter):
         if self.features is not None:
             raise ValueError(f"features need w0: {type(self).__name__} starts from a spike in the line of samples")
         w = torch.zeros(outputs, inputs, self.taps, dtype=self.dtype, device=self.device)
-        w[:, :, tap] = torch.eye(outputs, inputs)
+        w[:, :, tap] = torch.eye(outputs, inputs, dtype=self.dtype, device=self.device)
         w = torch.cat([w.flatten(-2), w.new_zeros(outputs, self.feedback)], -1)
         shape = self._weight_shape()
         return w.reshape(shape[len(self.batch) :]).expand(shape)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,11 @@ def decides(f: Any) -> bool:
     return rule(f) is not None and (rule(f).blind or rule(f).unknown)
 
 
+def passes_over_d(f: Any) -> bool:
+    """Say whether d may hold what is not finite, to be passed over."""
+    return not decides(f)
+
+
 def feeds_back(f: Any) -> bool:
     """Say whether a filter feeds back."""
     return rule(f) is not None and rule(f).feed is not None
@@ -67,14 +73,29 @@ def recursive(f: Any) -> bool:
     return rule(f) is not None and rule(f).recursion is not None
 
 
+def given_by_path(f: Any) -> bool:
+    """Say whether inputs and outputs of a filter, or of a class, are those of a secondary path."""
+    return "secondary" in signature(f if isinstance(f, type) else type(f)).parameters
+
+
 def steps(f: Any) -> bool:
     """Say whether a filter has a step size of its own."""
     return "mu" in rule(f).params
 
 
 def combines(f: Any) -> bool:
-    """Say whether y = w^T u of the input alone, frozen or not."""
-    return rule(f) is None or not (recursive(f) or feeds_back(f) or rule(f).running)
+    """Say whether y = w^T u of the input alone, which no error function replaces by another output."""
+    return rule(f) is None or not (recursive(f) or feeds_back(f) or replaces_output(f))
+
+
+def replaces_output(f: Any) -> bool:
+    """Say whether the error function returns an output too."""
+    if rule(f).error is None:
+        return False
+    one = torch.ones(1, dtype=f.dtype)
+    own = {k: getattr(f, k) for k in (*rule(f).states, *rule(f).vectors)}
+    values = {k: torch.as_tensor(v) for k, v in (*f._params().items(), *own.items())}
+    return isinstance(rule(f).call("error", {**values, "y": one, "d": one}), tuple)
 
 
 def sps(f: Any) -> int:
@@ -82,17 +103,12 @@ def sps(f: Any) -> int:
     return getattr(f, "sps", 1)
 
 
-def delay(f: Any) -> int:
-    """Return by how many outputs d is delayed."""
-    return getattr(f, "delay", 0)
-
-
 def engines(f: Any, x: Any, d: Any) -> list[str]:
     """Return the engines besides the reference that run a block of a filter."""
 
     def runs(engine: str) -> bool:
         try:
-            choose(engine, f._job(x, x if d is None else d))
+            choose(engine, f._check(x, d, None, None, False, None))
         except ValueError:
             return False
         return True

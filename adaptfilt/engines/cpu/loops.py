@@ -225,7 +225,7 @@ def one_by_one(rule: Rule, own: Filter, part: Part, call: Call, like: Any) -> No
         rule.correlate(own, u)
         z, e = rule.error(y, d, n, own)
         if not rule.valid(d):
-            e = number(np.nan, np.nan, like[0])
+            d = e = number(np.nan, np.nan, like[0])
         elif rule.moves(mu) and e == e:
             rule.step(w, u, v, d, y, e, mu, own)
         rule.feed(own, z, d)
@@ -449,8 +449,8 @@ def sample(rule: Rule, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, l
         bad = not finite(x)
         if bad and skip == 0:
             return BAD_X
-        if mode == STEP and skip == 0 and not rule.valid(d):
-            return BAD_D
+        if mode == STEP and not rule.valid(d) and (skip == 0 or rule.valid(nan)):
+            return BAD_D  # where NaN says that d is not known, infinity is never passed over
         io[PASSED_OVER] = 1.0 if bad else 0.0
     keep(own, kept)
     if mode != ADAPT:
@@ -465,7 +465,7 @@ def sample(rule: Rule, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, l
         rule.correlate(own, u)
         z, e = rule.error(y, d, 0, own)
         if io[PASSED_OVER] != 0 or not rule.valid(d):
-            e = nan
+            d = e = nan  # which is what is fed back, too
     mu = own.p[mu_at] if mu_at >= 0 else like[2]
     if mode != PREDICT and e == e and rule.moves(mu):
         rule.step(w, u, u, y + e if mode == ADAPT else d, y, e, mu, own)
