@@ -244,7 +244,7 @@ def test_input_that_is_no_plain_array_is_refused(make: Any) -> None:
     for bad in ("0.5", True, None):
         with pytest.raises(TypeError, match="x must be"):
             f.step(bad, 0.0)
-        with pytest.raises(TypeError, match="d must be|needs d"):
+        with pytest.raises(TypeError, match=r"d must be|needs d"):
             f.step(0.0, bad)
     assert not f.w.any()
 

@@ -216,7 +216,7 @@ def test_the_slicer_is_the_nearest_amplitude() -> None:
     assert torch.equal(slice_pam(tiny, 0.5, 8).nan_to_num(7.0), want.nan_to_num(7.0))
 
 
-def each(inputs: Any, out: Any, WORD: tl.constexpr, N: tl.constexpr) -> None:
+def each(inputs: tl.tuple, out: tl.tensor, WORD: tl.constexpr, N: tl.constexpr) -> None:
     """Apply a word to N numbers, in Triton."""
     n = tl.arange(0, N)
     loaded = ()
