@@ -146,7 +146,7 @@ class Bare(af.LinearFilter):
 
 
 @pytest.mark.parametrize("engine", ["auto", "reference", "block"])
-@pytest.mark.parametrize("options", [{}, {"record_every": 3}, {"mu": 0.2}])
+@pytest.mark.parametrize("options", [{}, {"record_every": 3}, {"mu": 0.1}])
 def test_a_gain_is_bound_by_the_names_of_its_arguments(engine: str, options: dict[str, Any]) -> None:
     for own, known, extra in ((Swapped, af.NLMS, {"eps": 0.5}), (Bare, af.LMS, {})):
         for leak in (0.0, 0.1):
@@ -244,7 +244,7 @@ def test_input_that_is_no_plain_array_is_refused(make: Any) -> None:
     for bad in ("0.5", True, None):
         with pytest.raises(TypeError, match="x must be"):
             f.step(bad, 0.0)
-        with pytest.raises(TypeError, match="d must be|needs d"):
+        with pytest.raises(TypeError, match=r"d must be|needs d"):
             f.step(0.0, bad)
     assert not f.w.any()
 
