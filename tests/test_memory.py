@@ -146,7 +146,7 @@ class Bare(af.LinearFilter):
 
 
 @pytest.mark.parametrize("engine", ["auto", "reference", "block"])
-@pytest.mark.parametrize("options", [{}, {"record_every": 3}, {"mu": 0.2}])
+@pytest.mark.parametrize("options", [{}, {"record_every": 3}, {"mu": 0.1}])
 def test_a_gain_is_bound_by_the_names_of_its_arguments(engine: str, options: dict[str, Any]) -> None:
     for own, known, extra in ((Swapped, af.NLMS, {"eps": 0.5}), (Bare, af.LMS, {})):
         for leak in (0.0, 0.1):

@@ -89,7 +89,7 @@ class ParametricFilter(AdaptiveFilter):
         for name, value in params.items():
             setattr(self, name, value)
         for name in self.algorithm.vectors:
-            vector = torch.as_tensor(params[name])
+            vector = torch.as_tensor(params[name], device=self.device)
             real = self.algorithm.vectors[name] == "real"
             if vector.is_complex() and (real or not self.dtype.is_complex):
                 raise TypeError(f"{name} must be real in a filter of {self.dtype}, got {vector.dtype}")
