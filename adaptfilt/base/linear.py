@@ -257,7 +257,8 @@ class LinearFilter(ParametricFilter):
         """Refuse bad input, and return it as a job."""
         if path is not None:
             raise TypeError(f"{type(self).__name__} has no secondary path: path cannot be given")
-        self._follow_block(x, regressors)
+        if self._follows:
+            self._follow_block(x, regressors)
         d, moves = self._check_signals(x, d, regressors), {}
         if self.delay:
             d, moves["waiting"] = self._delayed(d)
@@ -276,7 +277,7 @@ class LinearFilter(ParametricFilter):
 
     def _follow_block(self, x: Any, rows: bool) -> None:
         """Take over the batch of a block where the filter follows it."""
-        if self._follows and isinstance(x, np.ndarray | Tensor):
+        if isinstance(x, np.ndarray | Tensor):
             self._follow(tuple(x.shape[: max(x.ndim - (2 if rows or self.inputs is not None else 1), 0)]))
 
     def _check_signals(self, x: Any, d: Any, rows: bool) -> Any:
@@ -375,17 +376,21 @@ class LinearFilter(ParametricFilter):
         """Return a block for an engine; without signals, what a workspace is made for."""
         buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
         params, start, names = self._params(), self._start_weights(), self._places[1:]
-        own = {k: buffers[k] for k in names} if names else {}
         states, vectors, signals = (
-            ({k: own[k] for k in kind} for kind in (self.algorithm.states, self.algorithm.vectors, self._job_signals))
+            (
+                {k: buffers[k] for k in kind}
+                for kind in (self.algorithm.states, self.algorithm.vectors, self._job_signals)
+            )
             if names
             else ({}, {}, {})
         )
-        learned = () if self.features is None else tuple(self.features.parameters())
+        given = (x, d) if start is buffers["w"] else (x, d, start)
+        if self.features is not None:
+            given = (*given, *self.features.parameters())
         return Job(
             self.algorithm, x, d, start, self._samples(), states, params, vectors, signals, self.batch, self._filters,
-            self.inputs or 1, None, 0, self.sps, 0, False, self._skips, self._wants_gradient(x, d, start, *learned),
-            False, self.features, self._scratch,
+            self.inputs or 1, None, 0, self.sps, 0, False, self._skips, self._wants_gradient(params, *given), False,
+            self.features, self._scratch,
         )  # fmt: skip
 
     def _samples(self) -> Tensor:
@@ -396,8 +401,8 @@ class LinearFilter(ParametricFilter):
     def _adapt(self, job: Job) -> tuple[Any, Any, Any]:
         """Have an engine run a block."""
         result = self._run(job)
-        self._calls += 1
-        if not self._calls & (self._calls - 1):  # the first, second, fourth, eighth: it costs next to nothing
+        calls = self.__dict__["_calls"] = self._calls + 1
+        if not calls & (calls - 1):  # the first, second, fourth, eighth: it costs next to nothing
             self._look_over(job, result)
         return self._given_back(job, result)
 
@@ -483,7 +488,8 @@ class LinearFilter(ParametricFilter):
 
     def _check_input(self, x: Any) -> Job:
         """Refuse bad input, and return it as a job in which no d is valid."""
-        self._follow_block(x, False)
+        if self._follows:
+            self._follow_block(x, False)
         check_block("x", x, self.line.samples, (*self._axes("x"), None))
         offset = 0 if self.sps == 1 else self._offset()
         d = zeros_like_block(x, (*self._filters, self._outputs_of(x.shape[-1])))

@@ -369,9 +369,8 @@ class ParametricFilter(AdaptiveFilter):
         finally:
             own["_free"].append(workspace)
 
-    def _wants_gradient(self, *given: Any) -> bool:
+    def _wants_gradient(self, params: dict[str, Any], *given: Any) -> bool:
         """Say whether anything in this call requires gradients."""
-        params = self._params()
         return tracked(*given, *(params.values() if params is not self._given else ()))
 
 

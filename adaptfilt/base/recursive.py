@@ -149,7 +149,7 @@ class RecursiveFilter(ParametricFilter):
         return Job(
             algorithm, x, d, buffers["_w"], self.line.samples, {k: buffers[k] for k in algorithm.state}, params,
             {k: buffers[k] for k in algorithm.vectors}, {}, self.batch, self.batch, scratch=self._scratch,
-            skip=self._skips, gradient=self._wants_gradient(x, d),
+            skip=self._skips, gradient=self._wants_gradient(params, x, d),
         )  # fmt: skip
 
     @cached_property
