@@ -311,6 +311,7 @@ def _kernel(algorithm: Algorithm, layout: Layout, variant: Variant) -> str:
         "own.p[-1]" if variant.leaks else "None", _tuple(p),
         _tuple([f"{c}(own.state[{i}][0])" for i, c in enumerate(cast)]), "lag, w, y, e",
         layout.room("path") if hears else "None",
+        f"{layout.room('lags')}, made" if "lags" in layout.rooms else "None, False",
     ]  # fmt: skip
     begin, end = ["write_phases(own, part, call, like)" if phased else "write_inputs(own, part, call, like)"], ["pass"]
     if directed:
@@ -333,7 +334,7 @@ def _kernel(algorithm: Algorithm, layout: Layout, variant: Variant) -> str:
         {
             "gain(e, energy, y, d, lag, mu, p, s)": gain,
             "error(y, d, p, s)": f"return output_and_error({error}, y, LIKE[0])",
-            "kernel(x, v, d, mu, own, lag, w, y, e)": f"s = lookahead({', '.join(arguments)})\n"
+            "kernel(x, v, d, mu, own, lag, w, y, e, made)": f"s = lookahead({', '.join(arguments)})\n"
             "    assign_all(own.state, s)",
             "begin(own, part, call, like)": "\n    ".join(begin),
             "lag(own, n)": f"return lag_of(own.stream, {before}, n, own.line.shape[1])" if lagged else "return LIKE[0]",

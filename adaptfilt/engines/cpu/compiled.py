@@ -102,8 +102,8 @@ class Workspace:
             for shape, kind in zip(job.scratch.values(), algorithm.scratch_kinds.values(), strict=True)
         ]
         self._played = job.signals["played"].shape[-1] if "played" in names else 0
-        self._layout = self._lay_out(names)
         self._ahead = algorithm.gain is not None and algorithm.feed is None and job.sps <= self._taps
+        self._layout = self._lay_out(names)
         longer = self._taps % job.sps or job.sps
         self._phases = self._inputs * longer, self._inputs * (job.sps - longer)
         self._shapes = self._row_shapes()
@@ -130,6 +130,7 @@ class Workspace:
             "filtered": "direction" in signals,
             "path": "played" in signals,
             "out": "played" in signals,
+            "lags": self._shared > 1 and self._ahead,
         }
         return Layout(
             signals,
@@ -160,6 +161,7 @@ class Workspace:
             "unfiltered": (len(self._responses["secondary"]) + self.part,),
             "filtered": (self.part,),
             "out": (self._played + self.part,),
+            "lags": (16 * self.part // sps + 256,),
         }
         shared = [(rows, length), (F,), *(sizes[name] for name in self._layout.rooms if name in sizes)]
         return [empty(shape, kind) for shape, kind in self._scratch] + [empty(s, self.dtype) for s in shared]

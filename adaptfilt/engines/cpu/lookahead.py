@@ -60,7 +60,8 @@ from adaptfilt.engines.cpu.vectors import (
 
 def lookahead(
     gain: Any, error: Any, valid: Any, moves: Any, x: Any, v: Any, longer: Any, shorter: Any, d: Any, mu: Any,
-    several: Any, leak: Any, p: Any, s: Any, lag: Any, w: Any, y: Any, e: Any, path: Any,
+    several: Any, leak: Any, p: Any, s: Any, lag: Any, w: Any, y: Any, e: Any, path: Any, shared: Any = None,
+    made: bool = False,
 ) -> Any:  # fmt: skip
     """Adapt one filter over one block.
 
@@ -99,6 +100,10 @@ def lookahead(
         Receives the errors.
     path : array, (S,) or None
         The response through which the errors hear the outputs.
+    shared : array, (16 T + 128,) or None
+        Where the lags are kept for other filters on the same input, one after the other.
+    made : bool
+        Another filter has written them.
 
     Returns
     -------
@@ -148,7 +153,9 @@ def lookahead(
         taps[k] = path[k - 8] if path is not None and 8 <= k < S + 8 else zero
     shape = Shape(rows, M, K, lines, size, turns)
 
-    slot, head = fill(blocks, h, g, v, kept(ring, several), shape)
+    slot, head = np.int64(0), (zeros(h), zeros(h))
+    if not made:
+        slot, head = fill(blocks, h, g, v, kept(ring, several), shape)
     desired, steps, outputs, errors, step = data(d), data(mu), after(data(y), S), data(e), min(len(mu) - 1, 1)
     base, high, keep = zeros(h), zeros(h), one
     groups = (T + 7) // 8
@@ -158,14 +165,14 @@ def lookahead(
         if group > -2:
             base = sweep(weights, longer, shorter, c, leak, keep, h, g, n, shape)
         if 0 <= group < groups:
-            now = after(r, 128 * (group & 3))
+            now = place_of_lags(r, shared, group)
             tail = zeros(h) if path is None else echo(taps, S, data(y), n)
             high, keep, s, lag = recurse(
                 gain, error, valid, moves, low, tail, min(T - n, 8), n, now, desired, steps, step, leak, p, s, lag,
                 c, one, outputs, errors, None if path is None else taps,
             )  # fmt: skip
-        if group < groups - 2:
-            later = after(r, 128 * (group + 2 & 3))
+        if group < groups - 2 and not made:
+            later = place_of_lags(r, shared, group + 2)
             slot, head = lags(later, h, g, v, n + 16, blocks, kept(ring, several), slot, head, shape)
             if shorter is not None:
                 add_oldest(later, h, g, v, n + 16, len(longer), lines)
@@ -180,6 +187,13 @@ def lookahead(
     release(r)
     restore_mode(mode)
     return s
+
+
+def place_of_lags(r: Any, shared: Any, group: int) -> Any:
+    """Return where the lags of a group stand: four groups take turns, or all are kept."""
+    if shared is None:
+        return after(r, 128 * (group & 3))
+    return after(data(shared), 128 * group)
 
 
 class Shape(NamedTuple):

@@ -83,6 +83,7 @@ ROOMS = {
     "filtered": 1,  # (PART,)
     "path": 1,  # (S,)
     "out": 1,  # (S + PART,), outputs that a path hears
+    "lags": 1,  # of a part, 16 an output, where outputs share them
 }
 
 
@@ -126,7 +127,7 @@ class Recursion(NamedTuple):
 class Ahead(NamedTuple):
     """What lookahead is made of."""
 
-    kernel: Any  # (x, v, d, mu, own, lag, w, y, e), is `lookahead`
+    kernel: Any  # (x, v, d, mu, own, lag, w, y, e, made), is `lookahead`
     begin: Any  # (own, part, call, like), takes the streams in
     lag: Any  # (own, n) -> the lag of sample n
     weights: Any  # (own, call) -> w in the order of the streams
@@ -346,7 +347,8 @@ def look_ahead(rule: Ahead, own: Filter, part: Part, call: Call, like: Any) -> N
         mu = part.mu[start:stop] if call.mu_count > 1 else part.mu
         x, v = own.stream[:, start : stop + past], rule.directions(own, start, stop + past)
         w, y = rule.weights(own, call), rule.outputs(own, part, start, stop)
-        rule.kernel(x, v, part.d[start:stop], mu, own, rule.lag(own, start), w, y, part.e[start:stop])
+        made = every == 0 and not part.leads
+        rule.kernel(x, v, part.d[start:stop], mu, own, rule.lag(own, start), w, y, part.e[start:stop], made)
         rule.join(own, call)
         if every > 0 and stop - start == every:
             assign(part.record[start // every * F : (start // every + 1) * F], own.w)
