@@ -41,7 +41,7 @@ def rich_gain(e: Any, energy: Any, y: Any, d: Any, lag: Any, mu: Any, p: Any, s:
 
 
 def rich_error(y: Any, d: Any, p: Any, s: Any) -> Any:
-    return y + y, d - y * (1 + s[0])
+    return y + y, (d - y) / (1 + s[0])
 
 
 def known(d: Any) -> Any:
@@ -155,7 +155,8 @@ def test_the_source_runs_uncompiled(rng: np.random.Generator) -> None:
         d[::7], mu = np.nan, 0.2 * rng.random(T)
         y, e, w1 = np.empty_like(d), np.empty_like(d), w.copy()
         lookahead(  # as NumPy, which reads no further
-            any_gain, None, known, moving, x[None], None, (None,), None, d, mu, 0.1, (EPS, NLMS), (), 0j, w1, y, e, None
+            any_gain, None, known, moving, x[None], None, (None,), None, d, mu, None, 0.1, (EPS, NLMS), (), 0j,
+            w1, y, e, None,
         )  # fmt: skip
         assert_same((y, e, w1), literal(x, d, mu, 0.1, NLMS, w), 1e-12)
 
