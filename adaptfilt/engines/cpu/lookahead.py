@@ -153,7 +153,8 @@ def lookahead(
         taps[k] = path[k - 8] if path is not None and 8 <= k < S + 8 else zero
     shape = Shape(rows, M, K, lines, size, turns)
 
-    slot, head = np.int64(0), (zeros(h), zeros(h))
+    slot: Any = np.int64(0)
+    head = zeros(h), zeros(h)
     if not made:
         slot, head = fill(blocks, h, g, v, kept(ring, several), shape)
     desired, steps, outputs, errors, step = data(d), data(mu), after(data(y), S), data(e), min(len(mu) - 1, 1)
