@@ -44,8 +44,8 @@ def everything(cls: Any, batch: tuple[int, ...], engine: str, learned: bool) -> 
         out.append(torch.as_tensor(f.predict(sample[0])))
         f.adapt(sample[1])
     rows = torch.randn(*batch, 20, 4, generator=torch.Generator().manual_seed(1))
-    out += f(rows, d[..., :20])
-    out += [f.eval()(x, d).e, f(rows, d[..., :20]).y]
+    out += f(rows, d[..., :20], regressors=True)
+    out += [f.eval()(x, d).e, f(rows, d[..., :20], regressors=True).y]
     out += list(f.state_dict().values())
     if cls is af.RLS:
         out.append(f.P)
@@ -80,7 +80,7 @@ def test_features_run_as_the_user_wants_and_come_back_in_the_precision_of_the_fi
     assert f.features.seen == {torch.bfloat16}
     assert {v.dtype for v in out} == {torch.float32}
     rounded = Squares()(af.TapDelayLine(4).push(x).bfloat16().float())
-    want = af.RLS(4)(rounded, d).e
+    want = af.RLS(4)(rounded, d, regressors=True).e
     assert 0 < (out[1] - want).abs().max() < 0.05 * want.abs().max()
 
 

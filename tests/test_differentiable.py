@@ -176,7 +176,7 @@ def test_forward_mode_is_the_transpose_of_reverse_mode(cls: type, which: int) ->
     x, d = data(12)
     given = [x, d, torch.ones(4, dtype=torch.float64)]
 
-    def call(*values: Tensor) -> tuple[af.filters.base.Output, Tensor, object]:
+    def call(*values: Tensor) -> tuple[af.Output, Tensor, object]:
         f = cls.example(dtype=torch.float64, w0=values[2])
         out = f(values[0], values[1])
         return out, f.eval()(values[0], values[1]).y, f

@@ -187,6 +187,8 @@ class ParametricFilter(AdaptiveFilter):
     def _commit(self, carried: Mapping[str, Any]) -> None:
         """Take over what an engine returns: in one call, so that an interrupt finds all of it old or all of it new."""
         own = self._carried()
+        if not carried:
+            return
         with torch.no_grad():
             torch._foreach_copy_(
                 [own[k] for k in carried], [v.detach().reshape(own[k].shape) for k, v in carried.items()]
