@@ -41,7 +41,7 @@ def main(out: Path = PICTURE, data: Path = DATA) -> float:
     d = d - d.mean()
     angle = 2 * np.pi * MAINS / FS * np.arange(d.size)
     rows = np.stack([np.cos(angle), np.sin(angle)], axis=1)  # ready regressors: no delay line
-    _, e, w = af.LMS(taps=2, mu=0.02)(rows, d)
+    _, e, w = af.LMS(taps=2, mu=0.02)(rows, d, regressors=True)
 
     f, before = welch(d[2000:], FS, nperseg=2000)
     f, after = welch(e[2000:], FS, nperseg=2000)

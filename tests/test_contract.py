@@ -144,6 +144,7 @@ def test_a_loud_burst_leaves_no_trace(cls: Any, dtype: torch.dtype) -> None:
 
 
 @every_filter
+@pytest.mark.filterwarnings("ignore:.*diverge")
 def test_after_a_burst_the_filter_finds_the_plant_again_or_says_that_it_diverged(cls: Any) -> None:
     f = cls.example(dtype=torch.float64)
     x, d = trial(f, 40000)

@@ -59,6 +59,7 @@ def test_random_fourier_features_approach_the_gaussian_kernel() -> None:
 
 @pytest.mark.parametrize("make", MODULES)
 @pytest.mark.parametrize("cls", [af.LMS, af.NLMS, af.RLS])
+@pytest.mark.filterwarnings("ignore:.*diverge")
 def test_a_linear_filter_over_features_is_one_over_their_rows(make, cls, rng: np.random.Generator) -> None:
     x, d = rng.standard_normal((2, 1500))
     settings = {"mu": 0.01} if cls is af.LMS else {}

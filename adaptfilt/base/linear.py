@@ -408,7 +408,11 @@ class LinearFilter(ParametricFilter):
 
     def _look_over(self, job: Job, result: Result) -> None:
         """Warn, once, where the errors of a whole block are far beyond what was desired, or a step too large for x."""
-        power_x, power_d, power_e = (_power(v) for v in (job.x, job.d, result.e))
+        power_x, power_d, power_e = (
+            _power(job.x),
+            _power(job.d),
+            _power(result.e, np.median),
+        )  # a burst is no divergence
         if self._wary and power_e > 1e6 * power_d > 0:
             self._wary = False
             more = 10 * math.log10(power_e / power_d)
@@ -417,9 +421,8 @@ class LinearFilter(ParametricFilter):
                 "or normalise, as NLMS does",
                 stacklevel=6,
             )
-        bound = self._largest_step(power_x)
-        mu = self._params().get("mu", 0.0) if job.mu is None else job.mu
-        if self._wary and bound is not None and bool((torch.as_tensor(mu) > bound).any()):
+        bound = None if job.mu is not None else self._largest_step(power_x)
+        if self._wary and bound is not None and _most(self._params()["mu"]) > bound:
             self._wary = False
             warnings.warn(
                 f"{type(self).__name__}: mu is beyond {bound:.3g}, 2 / (3 taps power) of this block: it may diverge",
@@ -551,10 +554,14 @@ class LinearFilter(ParametricFilter):
         return u.reshape(*self.batch, 1, -1)
 
 
-def _power(v: Any) -> float:
-    """Return the mean square of what is finite in a signal; 0 where there is nothing."""
-    if isinstance(v, np.ndarray):
-        size = np.abs(v[np.isfinite(v)]).astype(float)
-        return float(np.mean(size**2)) if size.size else 0.0
-    own = v.detach()[torch.isfinite(v.detach())].abs().double()
-    return float(own.square().mean()) if own.numel() else 0.0
+def _most(v: float | Tensor) -> float:
+    """Return the largest entry of a parameter."""
+    return float(v.detach().max()) if isinstance(v, Tensor) else v
+
+
+def _power(v: Any, middle: Any = np.mean) -> float:
+    """Return the mean, or another middle, of the squares of what is finite in a signal; 0 where there is nothing."""
+    own = v if isinstance(v, np.ndarray) else v.detach().resolve_conj().resolve_neg().cpu().numpy()
+    size = np.abs(own[np.isfinite(own)]).astype(float)
+    with np.errstate(over="ignore"):
+        return float(middle(size**2)) if size.size else 0.0

@@ -55,7 +55,7 @@ def compile_function(name: str, source: str, arguments: tuple[str, ...], inject:
             entry.compile(numba.types.int64(*kinds))
         except Exception as error:
             function = inject.get("function")
-            if DEBUG or function is None or function.__module__.startswith("adaptfilt."):
+            if DEBUG or function is None or (function.__module__ or "").startswith("adaptfilt."):
                 raise
             raise TypeError(_refusal(function, str(error))) from None
     done = next(iter(entry.overloads.values()))
@@ -136,7 +136,7 @@ def _part(function: Any) -> Any:
 
 def _known(function: Any) -> bool:
     """Say whether Numba has a translation of its own: the vocabulary, Numba's and NumPy's functions."""
-    return function.__module__.startswith((*_TRANSLATED, "numba.", "numpy."))
+    return (function.__module__ or "").startswith((*_TRANSLATED, "numba.", "numpy."))
 
 
 def _refusal(function: Any, message: str) -> str:

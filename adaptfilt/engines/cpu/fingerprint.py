@@ -17,7 +17,9 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
-_WORDS = tuple(f"adaptfilt.engines.{name}" for name in ("words", "cpu.vectors", "cpu.memory", "cpu.loops"))
+_WORDS = tuple(
+    f"adaptfilt.engines.{name}" for name in ("words", "cpu.vectors", "cpu.memory", "cpu.loops", "cpu.lookahead")
+)
 _FILES = (
     "compile",
     "objects",
