@@ -561,7 +561,7 @@ def _most(v: float | Tensor) -> float:
 
 def _power(v: Any, middle: Any = np.mean) -> float:
     """Return the mean, or another middle, of the squares of what is finite in a signal; 0 where there is nothing."""
-    own = v if isinstance(v, np.ndarray) else v.detach().resolve_conj().resolve_neg().cpu().numpy()
-    size = np.abs(own[np.isfinite(own)]).astype(float)
+    size = np.abs(v).astype(float) if isinstance(v, np.ndarray) else v.detach().abs().double().cpu().numpy()
+    size = size[np.isfinite(size)]
     with np.errstate(over="ignore"):
         return float(middle(size**2)) if size.size else 0.0
