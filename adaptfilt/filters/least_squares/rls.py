@@ -110,7 +110,7 @@ class RLS(LinearFilter):
     def start(self) -> dict[str, Tensor]:
         """Return the factor of P0 = I / delta."""
         M = self._weights
-        scale = torch.as_tensor(self.delta, dtype=torch.float64, device=self.device).detach() ** -0.5
+        scale = torch.as_tensor(self.delta, dtype=torch.float64, device=self.device).detach().rsqrt()
         eye = torch.eye(M, dtype=torch.float64, device=self.device)
         return {"S": scale.expand(self._filters)[..., None, None] * eye}
 
