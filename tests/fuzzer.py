@@ -30,8 +30,12 @@ from adaptfilt.checks import NUMPY
 
 def drawn(cls: Any) -> bool:
     """Say whether sequences can be drawn for a class: a filter that takes x and d, and adapts on an error."""
-    filter_class = isinstance(cls, type) and issubclass(cls, af.AdaptiveFilter) and hasattr(cls, "example")
-    return filter_class and (not hasattr(cls, "algorithm") or cls.algorithm.plain)
+    if not (isinstance(cls, type) and issubclass(cls, af.AdaptiveFilter) and hasattr(cls, "example")):
+        return False
+    rule = getattr(
+        cls, "algorithm", None
+    )  # the draws know no secondary path, nor that engines refuse gains with states
+    return rule is None or (rule.plain and not (rule.gain and rule.states) and not issubclass(cls, af.FilteredFilter))
 
 
 FILTERS = [c for c in vars(af).values() if drawn(c)]

@@ -43,5 +43,7 @@ def test_each_annotation_is_a_name_one_can_read(function: Any) -> None:
 
 def test_help_of_forward_is_readable() -> None:
     line = pydoc.plain(pydoc.render_doc(af.NLMS.forward)).splitlines()[2]
-    assert line.startswith("forward(self, x: numpy.ndarray | torch.Tensor, d: numpy.ndarray | torch.Tensor | None = None, ")
+    assert line.startswith(
+        "forward(self, x: numpy.ndarray | torch.Tensor, d: numpy.ndarray | torch.Tensor | None = None, "
+    )
     assert len(line) <= 240

@@ -210,11 +210,12 @@ class Algorithm:
     @cached_property
     def scratch_kinds(self) -> dict[str, Kind]:
         """Kinds of the scratch arrays of the structure's function, in their order."""
-        own = dict.fromkeys(k for function in self.functions.values() for k in scratch_names(function))
+        given = ((name, k) for name, function in self.functions.items() for k in scratch_names(function))
+        own = dict.fromkeys(k for given_to, k in given if (given_to, k) != ("weights", "out"))
         unknown = [name for name in self.scratch if name not in own]
         if unknown:
             raise ValueError(f"scratch: {self.function.__name__} has no argument {unknown[0]}=None")
-        return {name: Kind.of(name, self.scratch.get(name, ("taps",))) for name in own if name != "out"}
+        return {name: Kind.of(name, self.scratch.get(name, ("taps",))) for name in own}
 
     @cached_property
     def params(self) -> tuple[str, ...]:
