@@ -23,6 +23,7 @@ References
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -314,7 +315,9 @@ def _run_and_drop(f: Any, x: Array, d: Array, has_burst: Array, largest: Array) 
     """Run a block and note in has_burst what burst in it; the weights of what did are zero from then on."""
     shape = (*has_burst.shape, x.shape[-1])
     try:
-        e = f(np.broadcast_to(x, shape), np.where(has_burst[..., None], 0, d)).e
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is looked for here
+            e = f(np.broadcast_to(x, shape), np.where(has_burst[..., None], 0, d)).e
     except DivergenceError:  # the state is that before the block: in shorter blocks, down to where one begins to burst
         if x.shape[-1] == 1:
             raise

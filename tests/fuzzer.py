@@ -32,9 +32,7 @@ def drawn(cls: Any) -> bool:
     """Say whether sequences can be drawn for a class: a filter that takes x and d, and adapts on an error."""
     if not (isinstance(cls, type) and issubclass(cls, af.AdaptiveFilter) and hasattr(cls, "example")):
         return False
-    rule = getattr(
-        cls, "algorithm", None
-    )  # the draws know no secondary path, nor that engines refuse gains with states
+    rule = getattr(cls, "algorithm", None)  # the draws know no secondary path, and no engine that refuses states
     return rule is None or (rule.plain and not (rule.gain and rule.states) and not issubclass(cls, af.FilteredFilter))
 
 
