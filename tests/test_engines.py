@@ -42,7 +42,7 @@ def make(cls: Any, engine: str = "auto", taps: int | None = None, **common: Any)
     own = {p.name: getattr(f, p.name) for p in given if p.name not in ("taps", "common") and hasattr(f, p.name)}
     own = {name: value for name, value in own.items() if not callable(value)}
     if "mu" in own and "energy" not in names(cls.algorithm.function):
-        own["mu"] = f.mu * min(1.0, 4 / taps) ** 3  # LMF bursts beyond
+        own["mu"] = 1e-6 if cls is af.LMF else f.mu * min(1.0, 4 / taps)  # LMF diverges on what `adapt` brings in
     return cls(**{**own, "taps": taps, "engine": engine, **common})
 
 
