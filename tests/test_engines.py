@@ -45,6 +45,8 @@ def make(cls: Any, engine: str = "auto", taps: int | None = None, **common: Any)
         own["mu"] = 1e-6  # it diverges on the errors that `adapt` brings in
     elif "mu" in own and "energy" not in names(cls.algorithm.function):
         own["mu"] = f.mu * min(1.0, 4 / taps)
+    if "delay" in own:
+        own["delay"] = min(f.delay, taps // f.sps - 1)  # the start's spike is in the line
     return cls(**{**own, "taps": taps, "engine": engine, **common})
 
 

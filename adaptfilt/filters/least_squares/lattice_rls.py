@@ -89,7 +89,7 @@ class LatticeRLS(RecursiveFilter):
     --------
     >>> import numpy as np, adaptfilt as af
     >>> from scipy.signal import lfilter
-    >>> x = np.random.default_rng(0).standard_normal(200)
+    >>> x = np.random.default_rng(0).standard_normal(1000)
     >>> f = af.LatticeRLS(taps=3, lam=0.99)
     >>> y, e, w = f(x, lfilter([0.1, 0.2, 0.3], 1, x))
     >>> w.round(3)
