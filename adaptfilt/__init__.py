@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from adaptfilt.base.filtered import FilteredFilter
+from adaptfilt.base.frequency import FrequencyFilter
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.recursive import RecursiveFilter
 from adaptfilt.base.stream import AdaptiveFilter, Output
@@ -29,6 +30,8 @@ from adaptfilt.features import Polynomial, RandomFourier, Volterra
 from adaptfilt.filters.equalisers.cma import CMA
 from adaptfilt.filters.equalisers.decision_directed import DecisionDirected
 from adaptfilt.filters.equalisers.dfe import DFE
+from adaptfilt.filters.frequency.fdaf import FDAF
+from adaptfilt.filters.frequency.fdkf import FDKF
 from adaptfilt.filters.gradient.kwong_johnston import KwongJohnston
 from adaptfilt.filters.gradient.lmf import LMF
 from adaptfilt.filters.gradient.lms import LMS
@@ -53,6 +56,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CMA",
     "DFE",
+    "FDAF",
+    "FDKF",
     "LMF",
     "LMS",
     "NLMS",
@@ -66,6 +71,7 @@ __all__ = [
     "DivergenceError",
     "EquationError",
     "FilteredFilter",
+    "FrequencyFilter",
     "FxLMS",
     "GradientFilter",
     "KwongJohnston",

@@ -266,7 +266,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(cls: Any) -> None:
         f.load_state_dict(state)
     file = io.BytesIO()
     torch.save(f.state_dict(), file)
-    with pytest.raises(RuntimeError, match=r"PytorchStreamReader|central directory"):
+    with pytest.raises((RuntimeError, ValueError), match=r"PytorchStreamReader|central directory|seek"):  # torch's own
         torch.load(io.BytesIO(file.getvalue()[:-200]), weights_only=True)
 
 

@@ -67,6 +67,9 @@ class FilteredFilter(LinearFilter):
         super()._forget()
         self.__dict__["_alone"] = False
 
+    def _can_be_brief(self) -> bool:
+        return False
+
     def _signal_shapes(self) -> dict[str, tuple[int, ...]]:
         S, P = self.__dict__["_lengths"]
         axes = self._axes("x")

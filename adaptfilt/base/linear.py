@@ -98,7 +98,7 @@ class LinearFilter(ParametricFilter):
         if self.sps > 1:
             self.register_buffer("phase", torch.zeros((), dtype=torch.int64, device=device))
             self.register_buffer("latest", torch.zeros_like(self.line.samples))
-        self._calls, self._wary = 0, True
+        self._wary = True
         self._restart()
         self._forget()
         self._fixed = (*self._fixed, "features", "sps", "delay", "feedback")
@@ -194,7 +194,7 @@ class LinearFilter(ParametricFilter):
             "w": self._buffers["w"],
             **super()._carried(),
             **signals,
-            **({"phase": self.phase, "latest": self.latest} if self.sps > 1 else {}),
+            **({k: self._buffers[k] for k in ("phase", "latest")} if self.sps > 1 else {}),
         }
 
     @cached_property
@@ -227,6 +227,11 @@ class LinearFilter(ParametricFilter):
         if self.features is not None or learned or self.sps > 1 or self.delay:
             self.__dict__["_alone"] = False
 
+    def _can_be_brief(self) -> bool:
+        learned = self.w0 is not None and (self.w0.requires_grad or tracked(self.w0))
+        simple = self._simple and self.features is None and not (learned or self.delay)
+        return super()._can_be_brief() and simple
+
     def _signals(self) -> list[Tensor]:
         return [*super()._signals(), *([] if self.w0 is None else [self.w0])]
 
@@ -257,8 +262,7 @@ class LinearFilter(ParametricFilter):
         """Refuse bad input, and return it as a job."""
         if path is not None:
             raise TypeError(f"{type(self).__name__} has no secondary path: path cannot be given")
-        if self._follows:
-            self._follow_block(x, regressors)
+        self._follow_block(x, 2 if regressors or self.inputs is not None else 1)
         d, moves = self._check_signals(x, d, regressors), {}
         if self.delay:
             d, moves["waiting"] = self._delayed(d)
@@ -274,11 +278,6 @@ class LinearFilter(ParametricFilter):
         if not job.gradient and steps is not None:
             job.gradient = tracked(steps)
         return job
-
-    def _follow_block(self, x: Any, rows: bool) -> None:
-        """Take over the batch of a block where the filter follows it."""
-        if isinstance(x, np.ndarray | Tensor):
-            self._follow(tuple(x.shape[: max(x.ndim - (2 if rows or self.inputs is not None else 1), 0)]))
 
     def _check_signals(self, x: Any, d: Any, rows: bool) -> Any:
         """Check types and shapes of x and d; return d as long as the outputs are, delayed."""
@@ -401,8 +400,7 @@ class LinearFilter(ParametricFilter):
     def _adapt(self, job: Job) -> tuple[Any, Any, Any]:
         """Have an engine run a block."""
         result = self._run(job)
-        calls = self.__dict__["_calls"] = self._calls + 1
-        if not calls & (calls - 1):  # the first, second, fourth, eighth: it costs next to nothing
+        if not self._calls & (self._calls - 1):  # the first, second, fourth, eighth: it costs next to nothing
             self._look_over(job, result)
         return self._given_back(job, result)
 
@@ -457,9 +455,9 @@ class LinearFilter(ParametricFilter):
         for name, value in theirs.items():
             if name not in own or own[name].shape != value.shape or own[name].dtype != value.dtype:
                 raise ValueError(f"other has {name} of {tuple(value.shape)}, {value.dtype}, which this filter has not")
-        with self._lock:
-            self._commit(theirs)
-            self.__dict__.update(_fresh=False, _untouched=False)
+        with self._lock, torch.no_grad():
+            torch._foreach_copy_([own[name] for name in theirs], [*theirs.values()])
+        self.__dict__.update(_fresh=False, _untouched=False)
         return self
 
     def _given_back(self, job: Job, result: Result) -> tuple[Any, Any, Any]:
@@ -491,8 +489,7 @@ class LinearFilter(ParametricFilter):
 
     def _check_input(self, x: Any) -> Job:
         """Refuse bad input, and return it as a job in which no d is valid."""
-        if self._follows:
-            self._follow_block(x, False)
+        self._follow_block(x, 1 if self.inputs is None else 2)
         check_block("x", x, self.line.samples, (*self._axes("x"), None))
         offset = 0 if self.sps == 1 else self._offset()
         d = zeros_like_block(x, (*self._filters, self._outputs_of(x.shape[-1])))

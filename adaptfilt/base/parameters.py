@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from adaptfilt.base.stream import AdaptiveFilter
-from adaptfilt.checks import as_tensor, check_block, check_finite, check_number, positive_int
+from adaptfilt.checks import as_tensor, check_block, check_finite, check_number, plainly_fit, positive_int
 from adaptfilt.engines.algorithm import Algorithm, Job, Kind, Result, Variants
 from adaptfilt.engines.choose import ENGINES, choose, tracked
 from adaptfilt.engines.cpu import compiled
@@ -50,6 +51,8 @@ class ParametricFilter(AdaptiveFilter):
     _blind: bool
     _fresh: bool  # nothing has been adapted since the start
     _untouched: bool  # no sample has come since the start
+    _brief: bool  # short blocks of plain signals may take the short way
+    _calls: int  # blocks run
     _follows: bool  # the batch is that of what comes first
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -96,7 +99,7 @@ class ParametricFilter(AdaptiveFilter):
             own = vector.to(self.device, self.dtype.to_real() if real else self.dtype, copy=True)
             del self.__dict__[name]
             self.register_buffer(name, own.contiguous(), persistent=False)
-        self.engine = engine
+        self.engine, self._calls = engine, 0
         self._fixed = (*self._fixed, "outputs", *(k for k in params if k not in self.ranges))
         if self._follows:
             self._register_state_dict_hook(_leave_out_what_is_fresh)
@@ -146,7 +149,8 @@ class ParametricFilter(AdaptiveFilter):
     def _carried(self) -> dict[str, Tensor]:
         """Return all that the filter carries."""
         found: Any = {name: self._buffers[name] for name in self.algorithm.states}
-        return {**found, "line": self.line.samples, "passed_over": self.passed_over}
+        line: Any = self._modules["line"]  # a module finds what it has by name at twenty times the cost
+        return {**found, "line": line._buffers["samples"], "passed_over": self._buffers["passed_over"]}
 
     def _restart(self, mask: Tensor | None = None) -> None:
         with torch.no_grad(), self.device:  # whatever torch's default device is
@@ -178,6 +182,11 @@ class ParametricFilter(AdaptiveFilter):
                 module._buffers[name] = own.new_zeros((*axes, *own.shape[old:]))
             self._restart()
             self._forget()
+
+    def _follow_block(self, x: Any, axes: int) -> None:
+        """Take over the batch of a block, which has so many axes besides, where the filter follows it."""
+        if self._follows and isinstance(x, np.ndarray | Tensor):
+            self._follow(tuple(x.shape[: max(x.ndim - axes, 0)]))
 
     def _batched(self) -> list[tuple[nn.Module, str]]:
         """Return where the buffers are that have the axes of the batch."""
@@ -231,7 +240,12 @@ class ParametricFilter(AdaptiveFilter):
         alone = not self._filters and self.inputs is None and self.engine in ("auto", "compiled")
         alone = alone and self.line.samples.is_cpu
         self.__dict__.update(_given=None, _free=[], _skips=self.nonfinite == "skip", _alone=alone)
-        self.__dict__["_blind"] = self.algorithm.blind
+        self.__dict__.update(_blind=self.algorithm.blind, _brief=self._can_be_brief())
+
+    def _can_be_brief(self) -> bool:
+        """Say whether short blocks may take the short way: x, d, y and e have one shape, and no sample is marked."""
+        quick = self.engine in ("auto", "compiled") and self.line.samples.is_cpu
+        return quick and self.inputs is None and self.outputs is None and not (self._follows or self._skips)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Check what is assigned; weights and state are copied into place."""
@@ -252,7 +266,7 @@ class ParametricFilter(AdaptiveFilter):
             own: Any = self._buffers[name]
             with self._lock, torch.no_grad():
                 own.copy_(self._as_state(name, value, own.shape, own.dtype))
-            self._fresh = self._untouched = False
+            self.__dict__.update(_fresh=False, _untouched=False)
         else:
             if name == "engine":
                 self._check_engine(value)
@@ -304,7 +318,7 @@ class ParametricFilter(AdaptiveFilter):
         else:
             result = parts.run(job, engine)
             self._commit({**result.carried, **job.moves})
-        self.__dict__.update(_fresh=False, _untouched=False)
+        self.__dict__.update(_fresh=False, _untouched=False, _calls=self._calls + 1)
         return result
 
     def _job(self, x: Any = None, d: Any = None) -> Job:
@@ -370,6 +384,31 @@ class ParametricFilter(AdaptiveFilter):
             return out
         finally:
             own["_free"].append(workspace)
+
+    def _frame(self, x: Any, d: Any, mu: Any, record_every: Any) -> Any:
+        """Adapt over a short block at speed and return y, e, w in kind; None where `_check` has to look at it."""
+        own = self.__dict__
+        calls = own["_calls"] + 1
+        if not (own["_brief"] and calls & (calls - 1)):  # some calls are looked over
+            return None
+        if not plainly_fit(x, d, self.line.samples, self.batch) or (type(x) is Tensor and tracked(x, d)):
+            return None
+        if mu is not None:
+            if type(mu) is not float:
+                return None
+            mu = self._step_sizes(mu, ())
+        every = 0 if record_every is None else positive_int("record_every", record_every)
+        held = not (own["training"] or own["adapt_in_eval"])
+        workspace = self._workspace()
+        try:
+            known = workspace.params is own["_given"]  # numbers, which need no gradient
+            out = workspace.frame(x, d, 0.0 if held else mu, every) if known else None
+        finally:
+            own["_free"].append(workspace)
+        if out is not None:
+            own["_calls"], own["_untouched"] = calls, False
+            own["_fresh"] = own["_fresh"] and held
+        return out
 
     def _wants_gradient(self, params: dict[str, Any], *given: Any) -> bool:
         """Say whether anything in this call requires gradients."""

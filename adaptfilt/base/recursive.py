@@ -90,6 +90,12 @@ class RecursiveFilter(ParametricFilter):
             self.__dict__["_stale"] = True
         return out
 
+    def _frame(self, x: Any, d: Any, mu: Any, record_every: Any) -> Any:
+        out = super()._frame(x, d, mu, record_every)
+        if out is not None:
+            self.__dict__["_stale"] = False
+        return out
+
     def _adapt_on(self, e: Any) -> None:
         self._refuse_adapt()
 
@@ -103,7 +109,7 @@ class RecursiveFilter(ParametricFilter):
         name = type(self).__name__
         if regressors or path is not None:
             raise TypeError(f"{name} is a recursion: {'regressors' if regressors else 'path'} cannot be given")
-        self._follow_block(x)
+        self._follow_block(x, 1)
         if d is None:
             raise TypeError(f"{name} needs d, the desired signal")
         if not plainly_fit(x, d, self.line.samples, self.batch):
@@ -117,11 +123,6 @@ class RecursiveFilter(ParametricFilter):
         job.every = 0 if record_every is None else min(positive_int("record_every", record_every), d.shape[-1] + 1)
         job.mu = steps
         return job
-
-    def _follow_block(self, x: Any) -> None:
-        """Take over the batch of a block where the filter follows it."""
-        if self._follows and isinstance(x, np.ndarray | Tensor):
-            self._follow(tuple(x.shape[:-1]))
 
     def _unknown(self, x: Any) -> Any:
         """Return a d for a block without one."""

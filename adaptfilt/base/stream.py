@@ -95,7 +95,8 @@ class AdaptiveFilter(nn.Module):
     -----
     A filter supplies ``_check(x, d, ...)``, which refuses bad input and returns a block; ``_adapt(block)`` and
     ``_hold(block)``, which run it with weights that move or stand still and return y, e, w; ``_check_input(x)`` and
-    ``_filter(block)``, the same without d; ``_adapt_on(e)``; ``_restart(mask)``; for numbers at speed, ``_quick``.
+    ``_filter(block)``, the same without d; ``_adapt_on(e)``; ``_restart(mask)``; at speed, ``_quick`` for numbers and
+    ``_frame`` for short blocks.
     """
 
     line: TapDelayLine
@@ -175,6 +176,10 @@ class AdaptiveFilter(nn.Module):
             whole = torch.compiler.disable(self.forward)
             return whole(x, d, mu=mu, record_every=record_every, regressors=regressors, path=path)
         with self._lock:
+            if not regressors and path is None:
+                out = self._frame(x, d, mu, record_every)
+                if out is not None:
+                    return Output(*out)
             block = self._check(x, d, mu, record_every, regressors, path)
             y, e, w = self._adapt(block) if self.training or self.adapt_in_eval else self._hold(block)
         return Output(like_input(y, x), like_input(e, x), like_input(w, x))
@@ -266,6 +271,10 @@ class AdaptiveFilter(nn.Module):
 
     def _quick(self, verb: str, x: Any, d: Any) -> Any:
         """Take one number at speed; None where a block of one is needed."""
+        return None
+
+    def _frame(self, x: Any, d: Any, mu: Any, record_every: Any) -> Any:
+        """Adapt over a short block at speed and return y, e, w in kind; None where `_check` has to look at it."""
         return None
 
     def _sample(self, name: str, value: Any) -> Any:

@@ -266,7 +266,7 @@ class Variants:
     (1.0, 0.5)
     """
 
-    def __init__(self, **algorithms: Algorithm) -> None:
+    def __init__(self, **algorithms: Any) -> None:
         self.algorithms = algorithms
 
     def __get__(self, f: Any, cls: type | None = None) -> Algorithm:

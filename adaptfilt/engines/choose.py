@@ -57,14 +57,6 @@ def tracked(*values: Any) -> bool:
     return reverse or any(unpack_dual(v).tangent is not None for v in tensors)
 
 
-def plain(*tensors: Tensor) -> bool:
-    """Say whether tensors are numbers in memory and nothing more: no tangent, nothing of torch.func's transforms."""
-    try:
-        return all(v.data_ptr() and unpack_dual(v).tangent is None for v in tensors)
-    except RuntimeError:
-        return False
-
-
 def _why_not(engine: str, job: Job) -> str | None:
     """Return what of a job an engine does not run."""
     return next((str(reason) for reason in _CANNOT[engine](job) if reason), None)

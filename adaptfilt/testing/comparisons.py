@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from scipy.signal import lfilter
 
+from adaptfilt.base.frequency import ENGINES as FREQUENCY_ENGINES
 from adaptfilt.checks import NUMPY
+from adaptfilt.engines.bins import Bins
 from adaptfilt.engines.choose import ENGINES, choose
 
 PLANT = np.array([1.0, -0.5, 0.25, 0.1])
@@ -105,6 +107,8 @@ def sps(f: Any) -> int:
 
 def engines(f: Any, x: Any, d: Any) -> list[str]:
     """Return the engines besides the reference that run a block of a filter."""
+    if isinstance(rule(f), Bins):
+        return [name for name in FREQUENCY_ENGINES if name not in ("auto", "reference")]
 
     def runs(engine: str) -> bool:
         try:

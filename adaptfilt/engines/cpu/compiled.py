@@ -23,13 +23,16 @@ from adaptfilt.engines.cpu.adapters import Layout, Variant, block_function, samp
 from adaptfilt.engines.cpu.native import empty
 from adaptfilt.taps import windows
 
+_bytes = c_char.from_buffer
 _RAISED = "the update function raised an exception inside the compiled loop"
 PART = 32768  # samples a loop gets at a time: its copy of the stream stays in the second-level cache
 PART_FEATURES = 1 << 20  # entries of written-out regressors at a time
 MIN_RUN = 16  # lookahead pays from about so many samples between two records
+FRAMES = 32  # sizes of blocks whose calls are kept prepared
 MIN_THREADED = 100_000  # multiply-adds from which on a second thread pays
 _CALL = len(loops.Call._fields)
 _BEGIN, _FIRST = loops.BEGIN, loops.Call._fields.index("first")
+_X, _D, _Y, _E, _RECORD = (loops.Call._fields.index(name) for name in ("x", "d", "y", "e", "record"))
 
 
 def run(job: Job, workspace: "Workspace", finish: Callable[[], None] | None = None) -> Result:
@@ -93,6 +96,9 @@ class Workspace:
         real = NUMPY[job.w.dtype.to_real()]
         self._p = np.empty((self._filters, max(len(job.params), 1)), real)
         self._mu, self._one = np.empty(1, real), np.ones(1, real)
+        self._mu_at = list(job.params).index("mu") if "mu" in job.params else -1
+        mu, row = (self._p[:, self._mu_at :], self._p.strides[0]) if "mu" in job.params else (self._one, 0)
+        self._own_mu = self._p, mu.ctypes.data, row, 0
         none = empty((0 if job.secondary is None else len(job.secondary),), self.dtype)
         self._responses, self._response_at = {"secondary": none, "path": none[:0]}, {"path": 0}
         self._vectors = [v.detach() for v in job.vectors.values()]
@@ -110,6 +116,8 @@ class Workspace:
         self._room = self._new_room()
         self._arguments = self._new_arguments(self._room)
         self._blocks: dict[Any, Callable[..., int]] = {}
+        self._frames: dict[Any, tuple[Any, Callable[[], int], int]] = {}
+        self._leaks = False
         self._sample: Callable[[], int] | None = None
         self._spare = c_int64()
         self._io, self._status, self._complex = (c_double * loops.IO)(), c_int64(), self._kind.is_complex
@@ -187,14 +195,13 @@ class Workspace:
 
     def set_parameters(self, params: dict[str, Any], skip: bool) -> None:
         """Take over the parameters."""
-        self.params, self._skip, values = params, skip, list(params.values())
-        for column, value in zip(self._p.T, values, strict=False):
+        self.params, self._skip = params, skip
+        for at, value in enumerate(params.values()):
             tensor = isinstance(value, Tensor)
-            column[:] = value.detach().expand(self._shape).reshape(-1).numpy() if tensor else value
-        self._mu_at = list(params).index("mu") if "mu" in params else -1
-        mu, row = (self._p[:, self._mu_at :], self._p.strides[0]) if "mu" in params else (self._one, 0)
-        self._own_mu = self._p, mu.ctypes.data, row, 0
-        self._leaks = self._algorithm.leaks and bool(self._p[:, -1].any())
+            self._p[:, at] = value.detach().expand(self._shape).reshape(-1).numpy() if tensor else value
+        leaks, self._leaks = self._leaks, self._algorithm.leaks and _some(params["leak"])
+        if leaks is not self._leaks:  # other code runs them
+            self._frames.clear()
         if self._sample is not None:
             self._sample_arguments[1:3] = (skip, self._mu_at)
 
@@ -208,7 +215,8 @@ class Workspace:
             self._set_response("path", job.path)
         if job.secondary is not None:
             self._set_response("secondary", job.secondary)
-        function, arguments = self._block_function(job, rows, N, every), self._arguments
+        gated = job.skip or (job.mu is not None and not self._algorithm.stands_still)
+        function, arguments = self._block_function(rows, N, every, gated), self._arguments
         y_at, e_at, out_row = _address(y), _address(e), N * size
         record_at, record_row = (0, 0) if record is None else (_address(record), record.nbytes // self._filters)
         _mu, mu_at, mu_row, mu_step = self._steps(job)
@@ -248,12 +256,11 @@ class Workspace:
         at = self._response_at[name]
         self._arguments[at : at + 2] = (own.ctypes.data, len(own))
 
-    def _block_function(self, job: Job, rows: bool, N: int, every: int) -> Callable[..., int]:
-        """Return the code for this block."""
+    def _block_function(self, rows: bool, N: int, every: int, gated: bool) -> Callable[..., int]:
+        """Return the code for a block; gated where samples may be passed over or frozen."""
         variant = None
         if self._ahead and not rows and N > 1 and (not every or every >= MIN_RUN):
-            gated = job.skip or (job.mu is not None and not self._algorithm.stands_still)
-            variant = Variant(self._leaks, bool(gated), *self._phases)
+            variant = Variant(self._leaks, gated, *self._phases)
         if variant not in self._blocks:
             self._blocks[variant] = block_function(self._algorithm, self.dtype.name, self._layout, variant)
         return self._blocks[variant]
@@ -351,6 +358,95 @@ class Workspace:
         with ThreadPoolExecutor(threads) as pool:
             return max(pool.map(share, edges[:-1], edges[1:]))
 
+    # Frames: short blocks of one size, over and over
+
+    def frame(self, x: Any, d: Any, mu: float | None, every: int) -> tuple[Any, Any, Any] | None:
+        """Adapt over a short block and return y, e and w or its record; None, with nothing changed, where `block` is
+        to take it. The call's numbers stand from the last block of its size but for the addresses of its signals.
+
+        Parameters
+        ----------
+        x, d : array or Tensor [shape=(*batch, N)]
+            Real arrays, or tensors of the filter's dtype that need no gradient.
+        mu : float, optional
+            Step size for this block.
+        every : int >= 0
+            Keep the weights after every so many samples; 0: never.
+        """
+        shape, tensors = x.shape, type(x) is Tensor
+        key = (shape, every, mu is None)
+        try:
+            arguments, function, rows = self._frames[key]
+        except KeyError:
+            if len(self._frames) == FRAMES or not self._fits_a_frame(shape[-1], every):
+                return None
+            arguments, function, rows = self._frames[key] = self._new_frame(shape[-1], every, mu is None)
+        like: Any = _empty_tensor if tensors else empty
+        dtype: Any = self._kind if tensors else self.dtype
+        y, e, record = like(shape, dtype), like(shape, dtype), None
+        if tensors:
+            if any(not t.is_contiguous() or t.is_conj() or t.is_neg() for t in (x, d)):
+                return None
+            arguments[_X], arguments[_D], arguments[_Y], arguments[_E] = (t.data_ptr() for t in (x, d, y, e))
+        else:
+            if x.dtype != dtype or d.dtype != dtype:
+                with np.errstate(over="ignore"):
+                    x, d = x.astype(dtype), d.astype(dtype)
+            try:
+                arguments[_X], arguments[_D] = addressof(_bytes(x)), addressof(_bytes(d))
+                arguments[_Y], arguments[_E] = addressof(_bytes(y)), addressof(_bytes(e))
+            except TypeError:  # read-only or strided
+                return None
+        if every:
+            record = like((*shape[:-1], rows, self.weights), dtype)
+            arguments[_RECORD] = _address(record)
+        if mu is not None:
+            self._mu[0] = mu
+        if self._filters == 1:
+            arguments[_BEGIN] = 0
+            if function():
+                return None
+        elif not self._kept_call(function):
+            return None
+        w = record if record is not None else self._carried[0].clone() if tensors else self.w.copy()
+        return y, e, w
+
+    def _fits_a_frame(self, N: int, every: int) -> bool:
+        """Say whether a block is short enough."""
+        short = 0 < N <= self.part and self._filters * N * self.weights < MIN_THREADED
+        return short and every <= N and self._shared == 1
+
+    def _new_frame(self, N: int, every: int, own_mu: bool) -> tuple[Any, Callable[[], int], int]:
+        """Return the numbers of a call without its addresses, the code bound to them, and how many rows it records."""
+        arguments, rows, row = self._new_arguments(self._room), N // every if every else 0, N * self.dtype.itemsize
+        gated = not (own_mu or self._algorithm.stands_still)
+        mu_at, mu_row = self._own_mu[1:3] if own_mu else (self._mu.ctypes.data, 0)
+        begin = 0 if self._filters == 1 else loops.KEPT
+        arguments[:_CALL] = (
+            begin, N, N, 0, self._filters, 1, 1, 0, False, self._algorithm.unknown, every, 0, row, row, 0, row, 0, 0,
+            row, mu_at, mu_row, 1, 0, rows * self.weights * self.dtype.itemsize,
+        )  # fmt: skip
+        function = self._block_function(False, N, every, gated)
+
+        def call() -> int:
+            if function(self._result_at, self._spare_at, at):
+                raise RuntimeError(_RAISED)
+            return self._status.value
+
+        at = c_void_p(addressof(arguments))
+        return arguments, call, rows
+
+    def _kept_call(self, function: Callable[[], int]) -> bool:
+        """Run the code of a frame on several filters, whose state changes whole or not at all; say whether it did."""
+        torch._foreach_copy_(self._kept, self._carried)
+        done = False
+        try:
+            done = function() == 0
+        finally:
+            if not done:
+                torch._foreach_copy_(self._carried, self._kept)
+        return done
+
     # Single samples
 
     def _bound_sample(self) -> Callable[[], int]:
@@ -416,6 +512,11 @@ def call(function: Callable[..., int], arguments: Any) -> int:
     return result.value
 
 
+def _some(value: Any) -> bool:
+    """Say whether a number, or any entry of a tensor, is not 0."""
+    return bool(value.any() if isinstance(value, Tensor) else value)
+
+
 def _empty_tensor(shape: Any, dtype: torch.dtype) -> Tensor:
     """Return a tensor to be written to, on the CPU whatever torch's default is."""
     return torch.empty(shape, dtype=dtype, device="cpu")
@@ -425,7 +526,7 @@ def _address(array: Any) -> int:
     """Return where the data lie; the short way works where an array can be written."""
     if isinstance(array, Tensor):
         return array.data_ptr()
-    return addressof(c_char.from_buffer(array)) if array.flags.writeable and array.size else array.ctypes.data
+    return addressof(_bytes(array)) if array.flags.writeable and array.size else array.ctypes.data
 
 
 def _array(value: Any) -> Any:

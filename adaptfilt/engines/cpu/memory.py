@@ -62,8 +62,3 @@ def correlation(lag: Any, u: Any, before: Any) -> None:
     """Write u^T conj(before) to lag, and u to before."""
     lag.copy_((u * before.conj()).sum(-1, keepdim=True))
     before.copy_(u)
-
-
-def shift_in(line: Any, value: Any) -> None:
-    """Take a number into a line, oldest first."""
-    line.copy_(torch.cat([line[1:], value.reshape(1)]))

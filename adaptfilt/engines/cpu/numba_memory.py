@@ -132,13 +132,3 @@ def _correlation(lag: Any, u: Any, before: Any) -> Any:
         lag[0] = total
 
     return correlation
-
-
-@_word(memory.shift_in)
-def _shift_in(line: Any, value: Any) -> Any:
-    def shift_in(line: Any, value: Any) -> None:
-        for k in range(len(line) - 1):
-            line[k] = line[k + 1]
-        line[len(line) - 1] = value
-
-    return shift_in

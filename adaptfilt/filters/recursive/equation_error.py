@@ -18,7 +18,8 @@ from typing import Any, Self
 
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import isnan, where
-from adaptfilt.filters.recursive.pole_zero import PoleZero, lms_gain
+from adaptfilt.filters.gradient.lms import lms_gain
+from adaptfilt.filters.recursive.pole_zero import PoleZero
 
 
 def desired_or_output(y: Any, d: Any) -> Any:

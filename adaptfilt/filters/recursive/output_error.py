@@ -17,7 +17,8 @@ IEEE ASSP Magazine, 1989.
 from typing import Any, Self
 
 from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.filters.recursive.pole_zero import PoleZero, lms_gain
+from adaptfilt.filters.gradient.lms import lms_gain
+from adaptfilt.filters.recursive.pole_zero import PoleZero
 
 
 def output(y: Any) -> Any:

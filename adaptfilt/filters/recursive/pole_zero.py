@@ -6,12 +6,6 @@ from torch import Tensor
 
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.checks import natural, positive_int
-from adaptfilt.engines.words import scale
-
-
-def lms_gain(e: Any, mu: Any) -> Any:
-    """Return the gain of LMS."""
-    return scale(mu, e)
 
 
 class PoleZero(LinearFilter):

@@ -1,0 +1,1 @@
+"""Filters of thousands of taps, in the frequency domain."""

@@ -1,0 +1,195 @@
+"""Frequency-domain filters: against block LMS and LMS, published results, splits, silence, bursts, gradients."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal import lfilter
+
+import adaptfilt as af
+from adaptfilt.engines.bins import Bins
+
+DOUBLE: dict[str, Any] = {"dtype": torch.float64}
+
+
+def signals(samples: int, h: Any, noise: float = 0.0, complex_: bool = False, seed: int = 0) -> tuple[Any, Any]:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(samples) + (1j * rng.standard_normal(samples) if complex_ else 0)
+    v = rng.standard_normal(samples) + (1j * rng.standard_normal(samples) if complex_ else 0)
+    return x, lfilter(h, 1, x) + noise * v
+
+
+@pytest.mark.parametrize("complex_", [False, True])
+def test_with_a_constant_step_it_is_block_lms(complex_: bool) -> None:
+    M, B, mu = 20, 8, 0.01
+    x, d = signals(400, np.exp(-np.arange(M) / 5) * ((1 + 0.3j) if complex_ else 1), 0.1, complex_)
+    w, past, outputs = np.zeros(M, x.dtype), np.concatenate([np.zeros(M - 1), x]), []
+    for first in range(0, 400, B):
+        u = np.stack([past[n : n + M][::-1] for n in range(first, first + B)])
+        y = u @ w
+        outputs.append(y)
+        w = w + mu * (d[first : first + B] - y) @ u.conj()
+    f = af.FDAF(M, mu, block=B, normalized=False, dtype=torch.complex128 if complex_ else torch.float64)
+    out = f(x, d)
+    np.testing.assert_allclose(out.y, np.concatenate(outputs), atol=1e-13)
+    np.testing.assert_allclose(out.w, w, atol=1e-13)
+
+
+def test_blocks_of_one_sample_are_lms() -> None:
+    x, d = signals(500, [1.0, -0.5, 0.2], 0.1)
+    f, g = af.FDAF(5, 0.01, block=1, normalized=False, constraint="full", **DOUBLE), af.LMS(5, 0.01, **DOUBLE)
+    for a, b in zip(f(x, d), g(x, d), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-13)
+
+
+@pytest.mark.parametrize("delay", [0, 64, 150, 200, 301])
+@pytest.mark.parametrize("make", [lambda: af.FDAF(576, 1.0, block=64), lambda: af.FDKF(576, block=64)])
+def test_a_delay_is_learned_to_30_db(make: Any, delay: int) -> None:
+    """WebRTC, aec3/adaptive_fir_filter_unittest.cc, FilterAndAdapt: 500 blocks of 64, 30 dB in the last one."""
+    rng = np.random.default_rng(delay)
+    x = rng.uniform(-32767, 32767, 500 * 64) / 32768
+    d = np.concatenate([np.zeros(delay), x[: len(x) - delay]]) + rng.uniform(-0.01, 0.01, len(x))
+    e = make()(x, d).e
+    assert 1000 * np.sum(e[-64:] ** 2) < np.sum(d[-64:] ** 2)
+
+
+def test_eight_taps_are_found_to_seven_decimals() -> None:
+    """adafilt 0.1.0, tests of its FastBlockLMSFilter: 8 taps, a block of 8, mu = 1, no noise."""
+    rng = np.random.default_rng(42)
+    h, x = rng.normal(size=8), rng.normal(size=8 * 500)
+    f = af.FDAF(8, 1.0, **DOUBLE)
+    np.testing.assert_array_almost_equal(f(x, lfilter(h, 1, x)).w, h, decimal=7)
+
+
+def test_unconstrained_spectra_reach_the_error_but_not_the_response() -> None:
+    """Yang, Enzner and Yang, "On the convergence behavior of PBFDAF", IEEE Trans. Signal Processing, 2021."""
+    h = np.random.default_rng(1).standard_normal(256) / 16
+    x, d = signals(60_000, h, 0.01)
+    full, none = (af.FDAF(256, 0.2, block=64, constraint=c)(x, d) for c in ("full", "none"))
+    missed = np.sum((none.w - h) ** 2)  # what white input would leave of the echo, were w the response
+    assert np.mean(none.e[-8000:] ** 2) < 0.1 * missed
+    assert af.metrics.misalignment_db(none.w, h) > af.metrics.misalignment_db(full.w, h) + 10
+
+
+def test_the_kalman_step_settles_where_its_recursion_does() -> None:
+    """P of one bin with |X|^2 at its mean, R at the noise's: the fixed point of the scalar recursion."""
+    A, noise, M = 0.99, 0.1, 32
+    h = np.exp(-np.arange(M) / 8)
+    x, d = signals(40_000, h, noise)
+    f = af.FDKF(M, block=M, A=A, beta=0.9, decay=0.0, **DOUBLE)
+    f(x, d)
+    x2, W2 = 2 * M, np.abs(np.fft.rfft(h, 2 * M)) ** 2
+    P, R = np.ones(M + 1), M * noise**2
+    for _ in range(2000):
+        m = P / (P * x2 / 2 + R)
+        P = A**2 * (1 - m * x2 / 2) * P + (1 - A**2) * W2
+    got = f.P.numpy()[0]
+    assert 0.4 < np.median(got / P) < 2.5  # X and E fluctuate, the recursion has their means
+
+
+@pytest.mark.parametrize("make", [
+    lambda **k: af.FDAF(100, 0.5, block=32, **k), lambda **k: af.FDKF(100, block=32, hop=8, **k),
+])  # fmt: skip
+@pytest.mark.parametrize("constraint", ["full", "alternate", "none"])
+def test_no_output_waits_and_any_split_is_one_block(make: Any, constraint: str) -> None:
+    x, d = signals(1000, np.exp(-np.arange(100) / 20), 0.1)
+    whole, parts = make(constraint=constraint, **DOUBLE), make(constraint=constraint, **DOUBLE)
+    want, rng, got, first = whole(x, d), np.random.default_rng(3), [], 0
+    while first < 1000:
+        last = first + int(rng.integers(1, 70))
+        got.append(parts(x[first:last], d[first:last]).y)
+        first = last
+    np.testing.assert_allclose(np.concatenate(got), want.y, atol=1e-12)
+    np.testing.assert_allclose(parts.w, whole.w, atol=1e-12)
+
+
+@pytest.mark.parametrize("make", [lambda **k: af.FDAF(64, 0.5, block=16, **k), lambda **k: af.FDKF(64, block=16, **k)])
+def test_a_burst_and_long_silence_do_no_harm(make: Any) -> None:
+    h = np.exp(-np.arange(64) / 10)
+    x, d = signals(8000, h)
+    x[2000:2010] *= 1e6
+    d = lfilter(h, 1, x)
+    f = make(**DOUBLE)
+    f(x, d)
+    silent = np.zeros(16 * 2000)
+    before = f.w.clone()
+    f(silent[:64], silent[:64])
+    out = f(silent, silent)
+    assert torch.equal(f.w, before) or np.isfinite(out.w).all()
+    assert all(torch.isfinite(v).all() for v in f.state_dict().values())
+    f(x[3000:], lfilter(h, 1, x[3000:]))
+    assert af.metrics.misalignment_db(f.w, h) < -20
+
+
+def test_gradients_of_everything() -> None:
+    x, d = (torch.as_tensor(v) for v in signals(24, [1.0, 0.5, -0.3], 0.1))
+    w0 = torch.zeros(8, dtype=torch.float64, requires_grad=True)
+    mu, A, beta = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (0.4, 0.9, 0.5))
+    leaves = [v.clone().requires_grad_() for v in (x, d)]
+
+    def fdaf(x: Any, d: Any, mu: Any, w0: Any) -> Any:
+        return af.FDAF(8, mu, block=4, w0=w0, **DOUBLE)(x, d).e
+
+    def fdkf(x: Any, d: Any, A: Any, beta: Any) -> Any:
+        return af.FDKF(8, block=4, hop=2, A=A, beta=beta, **DOUBLE)(x, d).e
+
+    assert torch.autograd.gradcheck(fdaf, (*leaves, mu, w0))
+    assert torch.autograd.gradcheck(fdkf, (*leaves, A, beta))
+
+
+class Step(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, level: Any, x2: Any) -> Any:
+        return self.gain / (level + 0 * x2)
+
+
+def test_a_module_stands_in_place_of_the_step() -> None:
+    x, d = signals(400, [1.0, 0.5, -0.3])
+    step = Step()
+    f, g = af.FDAF(8, 1.0, block=4, step=step), af.FDAF(8, 0.1, block=4)
+    e = f(torch.as_tensor(x).float(), torch.as_tensor(d).float()).e
+    np.testing.assert_allclose(e.detach(), g(x, d).e, atol=1e-4)
+    e.square().mean().backward()
+    assert float(step.gain.grad) < 0  # type: ignore[arg-type]  # a larger step is better
+    assert any(p is step.gain for p in f.parameters())
+
+
+def test_several_inputs_and_outputs() -> None:
+    rng = np.random.default_rng(0)
+    h = rng.standard_normal((2, 3, 12)) * np.exp(-np.arange(12) / 4)
+    x = rng.standard_normal((3, 6000))
+    d = sum(np.stack([lfilter(h[q, c], 1, x[c]) for q in range(2)]) for c in range(3))
+    for f in (af.FDAF(12, 0.5, block=4, inputs=3, outputs=2), af.FDKF(12, block=4, inputs=3, outputs=2)):
+        w = f(x, d).w
+        assert w.shape == (2, 3, 12)
+        assert np.abs(w - h).max() < 0.02
+
+
+def test_what_is_adapted_from_outside_is_what_a_block_adapts() -> None:
+    x, d = signals(100, [1.0, 0.5, -0.3], 0.1)
+    f, g = (af.FDAF(8, 0.5, block=4, **DOUBLE) for _ in range(2))
+    for x_n, d_n in zip(x, d, strict=True):
+        f.adapt(d_n - f.predict(x_n))
+    np.testing.assert_allclose(f.w, g(x, d).w, atol=1e-13)
+
+
+def test_bad_arguments() -> None:
+    for arguments, text in (
+        ({"block": 8, "hop": 3}, "hop must divide block, 8, got 3"),
+        ({"constraint": "some"}, "constraint must be"),
+        ({"step": 3}, "step must be a torch module"),
+        ({"sps": 2}, "sps cannot be given"),
+        ({"engine": "block"}, "engine must be one of"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=text):
+            af.FDAF(16, 0.5, **arguments)
+    with pytest.raises(ValueError, match="bin state"):
+        Bins(step=lambda level, S: level, level=lambda total, S: (total, S), state={"S": "bin"})
+    f = af.FDAF(16, 0.5, block=8, batch=(2,))
+    f(np.zeros((2, 3)), np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="between hops"):
+        f.reset([True, False])
