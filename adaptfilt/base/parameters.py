@@ -229,7 +229,7 @@ class ParametricFilter(AdaptiveFilter):
     def _forget(self) -> None:
         """Make anew what follows from the filter's attributes."""
         alone = not self._filters and self.inputs is None and self.engine in ("auto", "compiled")
-        alone = alone and self.line.samples.is_cpu
+        alone = alone and self.line.samples.is_cpu and not self.algorithm.running
         self.__dict__.update(_given=None, _free=[], _skips=self.nonfinite == "skip", _alone=alone)
         self.__dict__["_blind"] = self.algorithm.blind
 
@@ -269,8 +269,9 @@ class ParametricFilter(AdaptiveFilter):
     def _as_state(self, name: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Check weights or state the user gives."""
         check_block(name, value, self.line.samples, tuple(shape))
-        check_finite(name, value)
-        return as_tensor(value, dtype, self.device)
+        own = as_tensor(value, dtype, self.device)
+        check_finite(name, own)
+        return own
 
     def _check_engine(self, engine: Any) -> None:
         if engine not in ENGINES:

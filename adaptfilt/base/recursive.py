@@ -10,6 +10,7 @@ from torch import Tensor
 
 from adaptfilt.base.parameters import ParametricFilter
 from adaptfilt.checks import (
+    cast,
     check_block,
     check_finite,
     check_same_kind,
@@ -132,6 +133,7 @@ class RecursiveFilter(ParametricFilter):
         """Return a job whose samples are finite or marked."""
         moves = {}
         if self._skips:
+            x, d = cast(x, self.dtype), cast(d, self.dtype)
             good = finite_samples(x)
             if x.shape[-1]:
                 moves["passed_over"] = ~torch.as_tensor(good[..., -1], device=self.device)
@@ -177,7 +179,7 @@ class RecursiveFilter(ParametricFilter):
         """Refuse bad input, and return it as a job in which no d is known."""
         job = self._admitted(x, self._unknown(x))
         if not job.skip:
-            check_finite("x", x)
+            check_finite("x", cast(x, self.dtype))
         job.skip = True
         return job
 

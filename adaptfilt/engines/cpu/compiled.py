@@ -195,6 +195,7 @@ class Workspace:
         mu, row = (self._p[:, self._mu_at :], self._p.strides[0]) if "mu" in params else (self._one, 0)
         self._own_mu = self._p, mu.ctypes.data, row, 0
         self._leaks = self._algorithm.leaks and bool(self._p[:, -1].any())
+        self._rests = self._mu_at >= 0 and not self._p[:, self._mu_at].all()
         if self._sample is not None:
             self._sample_arguments[1:3] = (skip, self._mu_at)
 
@@ -252,7 +253,7 @@ class Workspace:
         """Return the code for this block."""
         variant = None
         if self._ahead and not rows and N > 1 and (not every or every >= MIN_RUN):
-            gated = job.skip or (job.mu is not None and not self._algorithm.stands_still)
+            gated = job.skip or job.mu is not None or self._rests
             variant = Variant(self._leaks, bool(gated), *self._phases)
         if variant not in self._blocks:
             self._blocks[variant] = block_function(self._algorithm, self.dtype.name, self._layout, variant)
