@@ -106,8 +106,9 @@ def momentum(parameters: list[Tensor]) -> torch.optim.Optimizer:
 
 def constellations(dtype: torch.dtype) -> list[Any]:
     """Constellations of each kind of decision."""
-    own = [af.Constellation.psk(2), af.Constellation.pam(4)]
-    return [*own, af.Constellation.psk(4), af.Constellation.qam(16), af.Constellation.psk(8)][2 * dtype.is_complex :]
+    if not dtype.is_complex:
+        return [af.Constellation.psk(2), af.Constellation.pam(4)]
+    return [af.Constellation.psk(4), af.Constellation.qam(16), af.Constellation.psk(8)]
 
 
 @dataclass
@@ -138,7 +139,7 @@ class Case:
             values = VALUES.get(name) or (getattr(self.cls.example(), name),)
             self.params[name] = self._one_of(*values, None) if name == "noise" and self.wide else self._one_of(*values)
         if "constellation" in given:
-            self.params["constellation"] = self._one_of(*constellations(self.dtype)[: 9 if self.wide else 1])
+            self.params["constellation"] = self._one_of(*constellations(self.dtype)[: None if self.wide else 1])
         if "carrier" in given and self.dtype.is_complex and self.wide:
             self.params["carrier"] = self._one_of(None, (0.01, 0.7))
         if "secondary" in given:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import torch
@@ -299,7 +299,7 @@ class ParametricFilter(AdaptiveFilter):
             job.w = self._buffers[self._places[0]]  # type: ignore[assignment]  # a w0 to be learned is the caller's
             workspace = self._workspace()
             try:
-                result = compiled.run(job, workspace, partial(self._commit, job.moves) if job.moves else None)
+                result = compiled.run(job, workspace, self._moves(job) if job.moves else ())
             finally:
                 self._free.append(workspace)
         else:
@@ -307,6 +307,11 @@ class ParametricFilter(AdaptiveFilter):
             self._commit({**result.carried, **job.moves})
         self.__dict__.update(_fresh=False, _untouched=False)
         return result
+
+    def _moves(self, job: Job) -> list[tuple[Tensor, Tensor]]:
+        """Return what changes with a block that no engine knows of, and its values afterwards."""
+        own = self._carried()
+        return [(own[k], v.detach().reshape(own[k].shape)) for k, v in job.moves.items()]
 
     def _job(self, x: Any = None, d: Any = None) -> Job:
         """Return a block for an engine; without signals, what a workspace is made for."""

@@ -86,10 +86,8 @@ class RecursiveFilter(ParametricFilter):
     def _quick(self, verb: str, x: Any, d: Any) -> Any:
         if verb == "adapt":
             self._refuse_adapt()
-        out = super()._quick(verb, x, d)
-        if out is not None:
-            self.__dict__["_stale"] = True
-        return out
+        self.__dict__["_stale"] = True  # before a sample comes, so that no interrupt lies in between
+        return super()._quick(verb, x, d)
 
     def _adapt_on(self, e: Any) -> None:
         self._refuse_adapt()

@@ -4,7 +4,7 @@ Compiled code writes into the filter's own tensors. A call owns all else that it
 those tensors lie before it starts: torch may have moved them since the last one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import PYFUNCTYPE, addressof, c_char, c_double, c_int32, c_int64, c_void_p, cast
 from functools import partial
@@ -32,15 +32,15 @@ _CALL = len(loops.Call._fields)
 _BEGIN, _FIRST = loops.BEGIN, loops.Call._fields.index("first")
 
 
-def run(job: Job, workspace: "Workspace", finish: Callable[[], None] | None = None) -> Result:
+def run(job: Job, workspace: "Workspace", moves: Sequence[tuple[Tensor, Tensor]] = ()) -> Result:
     """Adapt over a block on the CPU; what the job carries changes in place, or not at all.
 
     Parameters
     ----------
     job : Job
     workspace : Workspace
-    finish : callable, optional
-        What else changes with the block, called at its end.
+    moves : sequence of (Tensor, Tensor)
+        What else changes with the block, and its values afterwards.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def run(job: Job, workspace: "Workspace", finish: Callable[[], None] | None = No
     record = like((*shape[:-1], shape[-1] // job.every, F), dtype) if job.every else None
     samples = job.x.size if isinstance(job.x, np.ndarray) else job.x.numel()
     if samples or job.algorithm.recursion:  # which writes its weights after no sample too
-        workspace.block(job, y, e, record, finish)
+        workspace.block(job, y, e, record, moves)
     return Result(y, e, job.w.clone() if tensors else workspace.w.copy(), record)
 
 
@@ -201,19 +201,33 @@ class Workspace:
 
     # Blocks
 
-    def block(self, job: Job, y: Any, e: Any, record: Any, finish: Callable[[], None] | None) -> None:
+    def block(self, job: Job, y: Any, e: Any, record: Any, moves: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Adapt over a block and fill y, e and the record, all contiguous."""
+        rests = job.mu is not None or self._rests
+        gated = job.skip or (rests and not self._algorithm.stands_still)
+        try:
+            self._block(job, y, e, record, moves, gated)
+        except DivergenceError:
+            if gated or not rests:
+                raise
+            self._block(job, y, e, record, moves, True)  # a gain of 0 may come out as 0 times infinity
+
+    def _block(
+        self, job: Job, y: Any, e: Any, record: Any, moves: Sequence[tuple[Tensor, Tensor]], gated: bool
+    ) -> None:
+        """Adapt over a block; gated, the gain is not asked where nothing adapts."""
         N, size, rows = job.d.shape[-1], self.dtype.itemsize, job.rows or job.features is not None
         every = job.every if job.every <= self.part else 0  # a longer run is kept here, part by part
         if job.path is not None:
             self._set_response("path", job.path)
         if job.secondary is not None:
             self._set_response("secondary", job.secondary)
-        function, arguments = self._block_function(job, rows, N, every), self._arguments
+        function, arguments = self._block_function(rows, N, every, gated), self._arguments
         y_at, e_at, out_row = _address(y), _address(e), N * size
         record_at, record_row = (0, 0) if record is None else (_address(record), record.nbytes // self._filters)
         _mu, mu_at, mu_row, mu_step = self._steps(job)
         marked = job.skip or job.algorithm.unknown
+        moved, old = [own for own, _ in moves], [own.clone() for own, _ in moves]
         arguments[_BEGIN] = 0
         try:
             if self._filters > 1 or job.features is not None:
@@ -236,11 +250,12 @@ class Workspace:
                 if job.every > self.part and last % job.every == 0:
                     w = self._carried[0].reshape(*record.shape[:-2], -1)
                     record[..., last // job.every - 1, :] = w if isinstance(record, Tensor) else w.numpy()
-            if finish is not None:
-                finish()
+            if moves:
+                torch._foreach_copy_(moved, [new for _, new in moves])
         except BaseException:
-            if arguments[_BEGIN] == loops.KEPT:
-                torch._foreach_copy_(self._carried, self._kept)
+            kept = arguments[_BEGIN] == loops.KEPT
+            if kept or moves:
+                torch._foreach_copy_([*self._carried * kept, *moved], [*self._kept * kept, *old])
             raise
 
     def _set_response(self, name: str, response: Tensor) -> None:
@@ -249,12 +264,11 @@ class Workspace:
         at = self._response_at[name]
         self._arguments[at : at + 2] = (own.ctypes.data, len(own))
 
-    def _block_function(self, job: Job, rows: bool, N: int, every: int) -> Callable[..., int]:
+    def _block_function(self, rows: bool, N: int, every: int, gated: bool) -> Callable[..., int]:
         """Return the code for this block."""
         variant = None
         if self._ahead and not rows and N > 1 and (not every or every >= MIN_RUN):
-            gated = job.skip or job.mu is not None or self._rests
-            variant = Variant(self._leaks, bool(gated), *self._phases)
+            variant = Variant(self._leaks, gated, *self._phases)
         if variant not in self._blocks:
             self._blocks[variant] = block_function(self._algorithm, self.dtype.name, self._layout, variant)
         return self._blocks[variant]
