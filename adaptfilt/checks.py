@@ -28,20 +28,20 @@ class DivergenceError(ArithmeticError):
     """The weights left the finite numbers; the filter keeps the state it had before the call."""
 
 
-def positive_int(name: str, value: Any) -> int:
-    """Return value as an int >= 1."""
+def positive_int(name: str, value: Any, least: int = 1) -> int:
+    """Return value as an int >= 1, or >= least."""
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if isinstance(value, bool | np.bool_) or number < 1:
-        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+    if isinstance(value, bool | np.bool_) or number < least:
+        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
     return number
 
 
 def natural(name: str, value: Any) -> int:
     """Return value as an int >= 0."""
-    return 0 if type(value) is int and value == 0 else positive_int(name, value)
+    return positive_int(name, value, 0)
 
 
 def as_batch(batch: Any) -> tuple[int, ...]:

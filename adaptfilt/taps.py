@@ -113,8 +113,8 @@ class TapDelayLine(nn.Module):
             If the block has another type or shape, or holds NaN or infinity.
         """
         check_block("block", block, self.samples, (*self.samples.shape[:-1], None))
-        check_finite("block", block)
         x = cast(block, self.samples.dtype)
+        check_finite("block", x)
         if isinstance(x, np.ndarray):
             if x.shape[-1] == 0:
                 return np.empty((*x.shape, self.taps), x.dtype)

@@ -1,6 +1,6 @@
-"""Mutation testing: change one token of the engines or filters, run a fast part of the tests, list what survives.
+"""Mutation testing: change one token of base, engines or filters, run a fast part of the tests, list what survives.
 
-`make mutate` tries a random sample; the templates of `loops` are mutated too, docstrings and comments are not.
+`make mutate` tries a random sample; generated lines of `adapters` are mutated too, docstrings and comments are not.
 """
 
 import argparse
@@ -12,10 +12,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TESTS = "test_engines.py", "test_contract.py", "test_filters.py", "test_lookahead.py", "test_gradient.py"
+PARTS = "base", "engines", "filters"
+TESTS = "test_filters.py", "test_structures.py", "test_equalisers.py", "test_batch.py", "test_block.py"
 SWAPS = ((" + ", " - "), (" * ", " / "), (" < ", " <= "), (" > ", " >= "), (" == ", " != "), (" and ", " or "))
 RULES = [
     *((re.escape(a), b) for pair in SWAPS for a, b in (pair, pair[::-1])),
@@ -55,8 +57,8 @@ def mutants(path: Path) -> list[tuple[Path, int, str]]:
     return found
 
 
-def survives(mutant: tuple[Path, int, str], folder: Path, tests: list[str], limit: float) -> bool:
-    """Run the tests on a copy with the mutant in it."""
+def fate(mutant: tuple[Path, int, str], folder: Path, tests: list[str], limit: float) -> str:
+    """Run the tests on a copy with the mutant in it; one that takes too long is not known to be killed."""
     path, number, line = mutant
     shutil.rmtree(folder / "adaptfilt", ignore_errors=True)
     shutil.copytree(ROOT / "adaptfilt", folder / "adaptfilt", ignore=shutil.ignore_patterns("__pycache__"))
@@ -66,7 +68,7 @@ def survives(mutant: tuple[Path, int, str], folder: Path, tests: list[str], limi
     try:
         compile(text, str(path), "exec")
     except SyntaxError:
-        return False
+        return "killed"
     (folder / path).write_text(text)
     environment = {
         **os.environ,
@@ -74,11 +76,13 @@ def survives(mutant: tuple[Path, int, str], folder: Path, tests: list[str], limi
         "OMP_NUM_THREADS": "1",
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *(f"tests/{t}" for t in tests)]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    command += [f"tests/{t}" for t in tests]
     try:
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=limit).returncode == 0
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=limit)
     except subprocess.TimeoutExpired:
-        return False
+        return "timeout"
+    return "killed" if done.returncode else "SURVIVED"
 
 
 def main() -> None:
@@ -89,7 +93,7 @@ def main() -> None:
     parser.add_argument("--tests", nargs="*", default=TESTS, help="files that are run, in this order")
     parser.add_argument("--limit", type=float, default=400.0, help="seconds a mutant")
     options = parser.parse_args()
-    files = [p for part in ("engines", "filters") for p in sorted((ROOT / "adaptfilt" / part).glob("*.py"))]
+    files = [p for part in PARTS for p in sorted((ROOT / "adaptfilt" / part).rglob("*.py"))]
     found = [m for p in files if options.only in str(p) and "triton" not in p.name for m in mutants(p)]
     chosen = random.Random(options.seed).sample(found, min(options.count, len(found)))
     print(f"{len(found)} mutants, {len(chosen)} tried, seed {options.seed}")
@@ -100,13 +104,13 @@ def main() -> None:
         own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "adaptfilt"
         if own.is_dir():
             shutil.copytree(own, folder / "cache" / "adaptfilt")
-        left = 0
+        counts: Counter[str] = Counter()
         for n, mutant in enumerate(chosen, 1):
-            alive = survives(mutant, folder, options.tests, options.limit)
-            left += alive
+            what = fate(mutant, folder, options.tests, options.limit)
+            counts[what] += 1
             path, number, line = mutant
-            print(f"{n:3d} {'SURVIVED' if alive else 'killed  '} {path}:{number}: {line.strip()}", flush=True)
-    print(f"{left} of {len(chosen)} survived")
+            print(f"{n:3d} {what:8s} {path}:{number}: {line.strip()}", flush=True)
+    print(dict(counts))
 
 
 if __name__ == "__main__":

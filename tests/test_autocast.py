@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import RULED, each
 from torch import Tensor, nn
 
 import adaptfilt as af
+from adaptfilt.testing.comparisons import blind, call, recursive, single, step, trial
 
 FILTERS = [af.LMS, af.NLMS, af.LMF, af.SignData, af.SignError, af.SignSign, af.RLS, af.AffineProjection]
 HALF = [torch.bfloat16, torch.float16]
@@ -65,6 +67,27 @@ def test_changes_nothing(cls: Any, batch: tuple[int, ...], engine: str, learned:
     for a, b in zip(got, want, strict=True):
         assert a.dtype == b.dtype
         assert torch.equal(a, b)
+
+
+@each(RULED)
+def test_changes_nothing_in_any_reference_loop(cls: Any) -> None:
+    """Where there is no machine code, torch computes; single samples, errors from elsewhere and frozen weights too."""
+
+    def everything() -> list[Tensor]:
+        f = cls.example(engine="reference")
+        x, d = trial(f, 40)
+        given = [None if v is None else torch.from_numpy(v) for v in (x, d)]
+        out = [*call(f, *given), f.filter(given[0]), *step(f, x, d, 0), f.predict(single(f, x, d, 0)[0])]
+        if not (blind(f) or recursive(f)):
+            f.adapt(0.1)
+        return [torch.as_tensor(v) for v in (*out, *call(f.eval(), *given), *f.state_dict().values())]
+
+    want = everything()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = everything()
+    for a, b in zip(got, want, strict=True):
+        assert a.dtype == b.dtype
+        torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("engine", ["auto", "reference"])

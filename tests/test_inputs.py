@@ -14,7 +14,17 @@ from fuzzer import shifted
 import adaptfilt as af
 from adaptfilt.checks import NUMPY
 from adaptfilt.engines.algorithm import names
-from adaptfilt.testing.comparisons import blind, engines, feeds_back, recursive, trial
+from adaptfilt.testing.comparisons import (
+    blind,
+    call,
+    engines,
+    feeds_back,
+    recursive,
+    single,
+    state_of,
+    step,
+    trial,
+)
 
 DTYPES = {str(t).removeprefix("torch."): t for t in NUMPY}
 SLOW = [pytest.param(t, marks=pytest.mark.slow) for t in ("float32", "complex128")]
@@ -171,6 +181,48 @@ def test_a_refused_sample_leaves_no_mark(cls: Any, value: Any) -> None:
     for h in (f, g):
         h.adapt(np.array([0.1, 0.2]))
     np.testing.assert_array_equal(f.w.detach(), g.w.detach())
+
+
+OVERFLOWS: dict[str, Callable[..., Any]] = {
+    "NLMS": af.NLMS.example,
+    "NLMS of two inputs": lambda **k: af.NLMS(4, inputs=2, **k),
+    "KwongJohnston": af.KwongJohnston.example,
+    "CMA": af.CMA.example,
+    "DecisionDirected": af.DecisionDirected.example,
+    "OutputError": af.OutputError.example,
+    "FxLMS": af.FxLMS.example,
+    "LatticeRLS": af.LatticeRLS.example,
+    "GradientFilter": af.GradientFilter.example,
+}
+
+
+@pytest.mark.parametrize("nonfinite", ["raise", "skip"])
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+@pytest.mark.parametrize("case", OVERFLOWS)
+def test_what_the_precision_cannot_hold_is_not_finite(case: str, engine: str, nonfinite: str) -> None:
+    """1e300 in a float32 filter, by every way in."""
+    f = OVERFLOWS[case](nonfinite=nonfinite, **({} if case == "GradientFilter" else {"engine": engine}))
+    x, d = trial(f, 20)
+    x, d = x.astype(float), None if d is None else d.astype(float)
+    bad = x.copy()
+    bad[..., 5] = 1e300
+    ways = [lambda: call(f, bad, d), lambda: call(f.eval(), bad, d), lambda: f.train().filter(bad)]
+    ways += [lambda: step(f, bad, d, 5), lambda: f.predict(single(f, bad, d, 5)[0])]
+    for way in ways:
+        if nonfinite == "raise":
+            with pytest.raises(ValueError, match="x must be finite"):
+                way()
+        else:
+            way()
+            assert all(np.isfinite(v).all() for name, v in state_of(f).items() if name != "waiting")
+    if not recursive(f):
+        with pytest.raises(ValueError, match="w must be finite"):
+            f.w = np.full(f.w.shape, 1e300)
+    if d is not None and nonfinite == "raise":
+        d[..., 5] = 1e300
+        for f_now in (f, f.eval()):
+            with pytest.raises(ValueError, match="d must be finite"):
+                f_now(x, d)
 
 
 def test_what_diverges_says_so_once() -> None:

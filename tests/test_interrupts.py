@@ -18,6 +18,9 @@ FILTERS: dict[str, Callable[[], Any]] = {
     "RLS": lambda: af.RLS(8, 0.99, dtype=torch.float64),
     "RLS, batch": lambda: af.RLS(4, 0.99, dtype=torch.float64, batch=2),
     "AffineProjection": lambda: af.AffineProjection(8, 0.5, order=3, dtype=torch.float64),
+    "FxLMS": lambda: af.FxLMS(8, 0.01, np.array([0.5, 0.3, -0.2]), dtype=torch.float64),
+    "LatticeRLS": lambda: af.LatticeRLS(8, 0.99, dtype=torch.float64),
+    "DFE": lambda: af.DFE(4, 2, 0.01, af.Constellation.psk(2), dtype=torch.float64),
     "GradientFilter": lambda: af.GradientFilter(_layer(), 4, optimizer=_momentum, block_size=8),
 }
 
@@ -48,6 +51,8 @@ def operations(f: Any) -> dict[str, list[Callable[[Any], Any]]]:
         "load": [lambda f: f.load_state_dict(half), lambda f: f.load_state_dict(start)],
         "w": [lambda f: setattr(f, "w", new), lambda f: setattr(f, "w", 2 * new)] * 40,
     }
+    if isinstance(f, af.RecursiveFilter):
+        del chosen["w"]
     if "mu" in getattr(f, "ranges", ()):
         values = (0.25, torch.tensor(0.125, dtype=torch.float64), 0.5)
         chosen["mu"] = [lambda f, v=v: setattr(f, "mu", v) for v in values] * 30
@@ -55,6 +60,7 @@ def operations(f: Any) -> dict[str, list[Callable[[Any], Any]]]:
 
 
 def memory(f: Any) -> list[torch.Tensor]:
+    _ = f.w  # a recursion writes its weights when they are read
     kept = [t for _, t in (*f.named_buffers(), *f.named_parameters())]
     if isinstance(f, af.GradientFilter):
         kept += [v for p in f.model.parameters() for v in f.optimizer.state.get(p, {}).values() if v is not None]

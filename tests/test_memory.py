@@ -5,6 +5,7 @@ import multiprocessing.reduction
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,55 @@ def test_what_sizes_memory_is_read_only() -> None:
             setattr(f, name, value)
     f(X.astype("f"), D.astype("f"))
     assert f.order == 4
+
+
+BPSK = af.Constellation.psk(2)
+SIZED: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "NLMS": (lambda: af.NLMS(4, inputs=2, outputs=2, sps=2), ("taps", "inputs", "outputs", "sps")),
+    "DFE": (lambda: af.DFE(4, 2, 0.1, BPSK), ("feedback", "delay", "constellation")),
+    "DecisionDirected": (lambda: af.DecisionDirected(4, 0.1, BPSK), ("delay", "constellation", "carrier", "points")),
+    "OutputError": (lambda: af.OutputError(2, 2, 0.1), ("taps", "feedback", "poles")),
+    "FxLMS": (lambda: af.FxLMS(4, 0.1, np.ones(2)), ("taps", "inputs", "path_taps")),
+    "LatticeRLS": (lambda: af.LatticeRLS(4), ("taps", "batch", "w")),
+    "NPVSS": (lambda: af.NPVSS(4), ("taps", "noise")),
+}
+
+
+@pytest.mark.parametrize("case", SIZED)
+def test_no_size_of_any_structure_can_be_assigned(case: str) -> None:
+    make, names = SIZED[case]
+    for name in names:
+        with pytest.raises((TypeError, AttributeError), match=rf"{name} is read-only|property '{name}'"):
+            setattr(make(), name, 1)
+
+
+@pytest.mark.parametrize("axes", [{"outputs": 2}, {"sps": 3}, {"inputs": 2, "outputs": 2, "sps": 2}])
+def test_features_of_an_empty_block_of_any_axes(axes: dict[str, int]) -> None:
+    features = torch.nn.Flatten(-2) if "inputs" in axes else af.Volterra(4)
+    f = af.NLMS(4, features=features, dtype=torch.float64, **axes)
+    x, d = (np.zeros((*f._axes(name), 0)) for name in "xd")
+    for mode in (True, False):
+        y, e, w = f.train(mode)(x, d, record_every=2)
+        assert y.shape == e.shape == f.filter(x).shape == d.shape
+        assert w.shape == (*d.shape, f.w.shape[-1])
+
+
+def test_a_secondary_path_is_the_filters_own() -> None:
+    s = np.array([1.0, 0.3])
+    f = af.FxLMS(4, 0.1, s, dtype=torch.float64)
+    s[:] = 9
+    same(f.secondary, [1.0, 0.3])
+    f.secondary = s
+    s[:] = 7
+    same(f.secondary, [9, 9])
+    masked, sparse = np.ma.masked_array(s, [True, False]), torch.tensor(s).to_sparse()
+    for bad in (masked, sparse, [1.0, 0.3], s[:1], s * np.nan, s.astype(int), s + 1j, np.ones((2, 2)), None):
+        with pytest.raises((TypeError, ValueError), match="secondary"):
+            f.secondary = bad
+        if (bad is not None and len(bad) == 2) or bad is sparse:
+            with pytest.raises((TypeError, ValueError), match="path"):
+                f(X, D, path=bad)
+    same(f.secondary, [9, 9])
 
 
 @every

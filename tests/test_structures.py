@@ -38,6 +38,13 @@ class Made(af.LinearFilter):
         return cls(**common)
 
 
+def takes(text: str, value: str = "mu * e") -> Callable[..., Any]:
+    """Return a function of these arguments."""
+    space: dict[str, Any] = {}
+    exec(f"def rule({text}):\n    return {value}", space)
+    return space["rule"]
+
+
 # A gain with all it may name, and two states
 
 
@@ -550,6 +557,187 @@ def test_a_recursion(dtype: torch.dtype, engine: str) -> None:
         f.adapt(0.5)
 
 
+@every_engine
+@pytest.mark.parametrize("steps", [0.3, np.linspace(0, 1, 60), np.arange(60) % 2 * 0.7], ids=["one", "any", "or none"])
+def test_a_step_size_given_to_a_recursion_that_has_one(engine: str, steps: Any) -> None:
+    """Each sample adapts by the step given for it; where that is 0 nothing is counted."""
+    x, d = signals(torch.float64, 60), signals(torch.float64, 60, seed=4)
+    mu = iter(np.broadcast_to(steps, 60))
+
+    def rule(w: Any, u: Any, y: Any, d: Any, lag: Any) -> Any:
+        return y, d - y, w + next(mu) * (d - y) / (0.1 + u @ u) * u, None
+
+    want = stream(x[None], d, 0 * x[:4], 4, rule)
+    f = Recursive(dtype=torch.float64, engine=engine)
+    agrees(f(x, d, mu=steps), want)
+    assert f.count == np.count_nonzero(np.broadcast_to(steps, 60))
+    agrees(f(x[:0], d[:0], mu=np.zeros(0)), (x[:0], x[:0], want[2]))
+
+
+def test_a_recursion_without_a_step_size_takes_0_and_1() -> None:
+    x = signals(torch.float64, 60)
+    f = af.LatticeRLS(4, dtype=torch.float64, engine="reference")
+    for wrong in (0.5, np.linspace(0, 1, 60)):
+        with pytest.raises(ValueError, match="mu must be 0 or 1, as LatticeRLS has no step size of its own"):
+            f(x, x, mu=wrong)
+    assert not f.k.any()
+
+
+# Frozen, whatever the functions say
+
+
+def broken_error(y: Any, d: Any) -> Any:
+    e = d - y
+    return e / where(abs2(d) > 0, 1.0, 0.0)  # infinite or NaN in silence
+
+
+class Broken(Made):
+    """Its gain is 0 times infinity where mu and d are 0."""
+
+    algorithm = af.Algorithm(gain=plain_gain, error=broken_error)
+    ranges = {"mu": {}, "leak": {}}
+    own = {"mu": 0.05, "leak": 0.0}
+
+
+class BrokenUpdate(Broken):
+    algorithm = af.Algorithm(update=plain_update, error=broken_error)
+    ranges = {"mu": {}}
+    own = {"mu": 0.05}
+
+
+class Unregularised(Made):
+    """NLMS that divides by the energy alone."""
+
+    algorithm = af.NLMS.algorithm
+    ranges = af.NLMS.ranges
+    own = {"mu": 0.5, "eps": 0.0, "leak": 0.0}
+
+
+@pytest.mark.filterwarnings("ignore:mu = ")
+@pytest.mark.parametrize("cls", [Broken, BrokenUpdate, Unregularised])
+@pytest.mark.parametrize("engine", ["reference", "compiled", "block"])
+def test_what_is_frozen_is_not_asked_for_its_gain(cls: Any, engine: str) -> None:
+    """Where mu is 0 weights stay, be it by the call, the parameter or `eval`, in blocks and single samples."""
+    if engine == "block" and cls is not Unregularised:
+        return
+    x = signals(torch.float64, 40)
+    f = cls(dtype=torch.float64, engine=engine)
+    f(x, x)
+    w, zeros, mu = f.w.clone(), np.zeros(40), np.zeros(40)
+    f(zeros, zeros, mu=0.0), f(zeros, zeros, mu=mu), f(zeros, zeros, mu=mu, record_every=3)
+    f.eval()(zeros, zeros), f.step(0.0, 0.0)
+    f.train().mu = 0.0
+    f(zeros, zeros), f.step(0.0, 0.0)
+    assert torch.equal(f.w, w)
+
+
+@pytest.mark.parametrize("cls", [Broken, BrokenUpdate])
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_an_error_that_is_not_finite_is_no_sample_to_pass_over(cls: Any, engine: str) -> None:
+    """The function says so of finite signals, and the filter that it diverges: d alone marks what is passed over."""
+    x = signals(torch.float64, 40)
+    d = np.where(np.arange(40) == 30, 0.0, x)
+    f = cls(dtype=torch.float64, engine=engine, nonfinite="skip")
+    for call in (lambda: f(x, d), lambda: f(x, d, record_every=3), lambda: f.step(0.5, 0.0)):
+        before = f.w.clone()
+        with pytest.raises(af.DivergenceError):
+            call()
+        assert torch.equal(f.w, before)
+    f.predict(0.5)
+    f.adapt(0.1)
+    assert torch.isfinite(f.w).all()
+
+
+def test_a_state_stands_still_where_the_filters_own_step_is_0() -> None:
+    x, d = signals(torch.float64, 60), signals(torch.float64, 60, seed=4)
+    mu = torch.tensor([0.0, 0.2], dtype=torch.float64)
+    for engine in ("reference", "compiled"):
+        f = Rich(dtype=torch.float64, engine=engine, own={"mu": mu}, batch=2)
+        f(np.stack([x, x]), np.stack([d, d]))
+        assert (f.power[0], f.mean[0]) == (0.5, 0)
+        assert (f.power[1], f.mean[1]) != (0.5, 0)
+        assert not f.w[0].any()
+
+
+@pytest.mark.parametrize("delay", [0, 2])
+@every_engine
+def test_what_goes_on_in_a_frozen_filter_goes_on_at_predict_and_not_at_adapt(engine: str, delay: int) -> None:
+    """The carrier loop: predict is filter of one sample, and predict and adapt together are step."""
+    points = af.Constellation.psk(4)
+    a = af.signals.symbols(points, 150, rng=0)
+    x = np.convolve(a, [1, 0.3j, -0.1])[:150] * np.exp(0.02j * np.arange(150))
+    make = {"carrier": (0.01, 0.7), "delay": delay, "dtype": torch.complex128, "engine": engine}
+    f = af.DecisionDirected(5, 0.01, points, **make)
+    f(x[:100], a[:100])
+    g, h, k = (copy.deepcopy(f) for _ in range(3))
+    y = f.filter(x[100:])
+    np.testing.assert_allclose([g.predict(v) for v in x[100:]], y, rtol=1e-12)
+    assert g.theta == f.theta != h.theta
+    for v in x[100 + delay :]:
+        _, e = h.step(v, np.nan)
+        k.predict(v)
+        k.adapt(e)
+    if delay:  # the step decides by what waits, and predict does too
+        return
+    np.testing.assert_allclose([k.theta, k.nu], [h.theta, h.nu], rtol=1e-12)
+    np.testing.assert_allclose(k.w, h.w, rtol=1e-12)
+
+
+@pytest.mark.parametrize("sps", [2, 3])
+@every_engine
+def test_a_part_of_a_batch_starts_again_between_symbols(engine: str, sps: int) -> None:
+    x, d = signals(torch.float64, 10 * sps, (3,)), signals(torch.float64, 10, (3,), seed=4)
+    f, fresh, on = (SoftGain(dtype=torch.float64, engine=engine, sps=sps, batch=3) for _ in range(3))
+    for g in (f, on):
+        g(x[:, : 4 * sps + 1], d[:, :5])
+    mask, before = np.array([True, False, True]), {k: v.clone() for k, v in f.named_buffers()}
+    with pytest.raises(ValueError, match=rf"reset\(mask\) comes between symbols, not 1 of {sps} samples into one"):
+        f.reset(mask)
+    for name, value in f.named_buffers():
+        assert torch.equal(value, before[name])
+    for g in (f, on):
+        g.filter(x[:, 4 * sps + 1 : 5 * sps])
+    f.reset(mask)
+    got, first, later = (g(x[:, 5 * sps :], d[:, 5:]) for g in (f, fresh, on))
+    for a, b, c in zip(got, first, later, strict=True):
+        np.testing.assert_array_equal(a[mask], b[mask])
+        np.testing.assert_array_equal(a[1], c[1])
+
+
+def test_a_decided_block_may_be_empty() -> None:
+    f = Decided(dtype=torch.float64, sps=3, batch=2)
+    f(np.zeros((2, 1)))
+    for given in ((np.zeros((2, 1)),), (np.zeros((2, 0)), None), (np.zeros((2, 1)), np.zeros((2, 0)))):
+        y, e, w = f(*given, record_every=2)
+        assert (y.shape, e.shape, w.shape) == ((2, 0), (2, 0), (2, 0, 5))
+    assert f.filter(np.zeros((2, 0))).shape == (2, 0)
+
+
+# What a secondary path does not go with
+
+
+class Filtered(af.FilteredFilter):
+    ranges = {"mu": {}, "scale": {}}
+
+    def __init__(self, **common: Any) -> None:
+        super().__init__(4, {"mu": 0.1, "scale": 1.0}, np.ones(2), **common)
+
+
+@pytest.mark.parametrize(
+    ("functions", "says"),
+    [
+        ({"gain": takes("e, mu, lag")}, "a gain that takes the lag"),
+        ({"gain": plain_gain, "error": soft_error}, "an error function"),
+        ({"gain": plain_gain, "feed": fed_d}, "an algorithm that feeds back"),
+        ({"update": plain_update}, "an algorithm without a gain"),
+    ],
+)
+def test_a_secondary_path_goes_with_a_gain_of_e_alone(functions: dict[str, Any], says: str) -> None:
+    cls: Any = type("Own", (Filtered,), {"algorithm": af.Algorithm(**functions)})
+    with pytest.raises(ValueError, match=f"Own does not take a secondary path with {says}"):
+        cls()
+
+
 # Every law on every class made here
 
 
@@ -568,13 +756,6 @@ def test_keeps_the_laws_in_every_precision(cls: Any) -> None:
 
 
 # Refused when a class is made
-
-
-def takes(text: str, value: str = "mu * e") -> Callable[..., Any]:
-    """Return a function of these arguments."""
-    space: dict[str, Any] = {}
-    exec(f"def rule({text}):\n    return {value}", space)
-    return space["rule"]
 
 
 def forgets_its_state(e: Any, mu: Any, p: Any) -> Any:

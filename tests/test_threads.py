@@ -23,6 +23,9 @@ CASES: dict[str, Callable[[], Any]] = {
     "NLMS, batch": lambda: af.NLMS(8, 0.5, dtype=torch.float64, batch=3),
     "RLS, batch": lambda: af.RLS(4, 0.99, dtype=torch.float64, batch=3),
     "NLMS, features": lambda: af.NLMS(3, 0.5, dtype=torch.float64, features=af.Volterra(3)),
+    "FxLMS": lambda: af.FxLMS(8, 1e-5, np.array([0.5, 0.3, -0.2]), dtype=torch.float64),
+    "LatticeRLS": lambda: af.LatticeRLS(8, 0.99, dtype=torch.float64),
+    "DFE": lambda: af.DFE(4, 2, 1e-5, af.Constellation.psk(2), delay=0, dtype=torch.float64),
     "GradientFilter": lambda: af.GradientFilter(  # its step is small enough for all four levels
         torch.nn.Linear(4, 1, bias=False, dtype=torch.float64), 4, optimizer=lambda p: torch.optim.SGD(p, lr=1e-5)
     ),
@@ -89,7 +92,8 @@ def blocks(case: str, runs: int, longest: int) -> None:
                 assert y.shape == e.shape == d.shape
                 assert np.isfinite(y).all()
                 assert np.isfinite(w).all()
-                np.testing.assert_array_equal(e, d - y)
+                if case != "FxLMS":  # which hears y through the past of its outputs
+                    np.testing.assert_array_equal(e, d - y)
 
         together(work)
         usable(f)
@@ -129,7 +133,7 @@ def one_call(f: Any, rng: np.random.Generator) -> None:
             f.load_state_dict(copy.deepcopy(f.state_dict()))
         case 5:
             f.reset()
-        case 6:
+        case 6 if not isinstance(f, af.RecursiveFilter):
             f.w = torch.zeros(f.w.shape, dtype=f.dtype)
         case 7 if hasattr(f, "mu"):
             f.mu = 0.01
@@ -169,12 +173,17 @@ def test_blocks_from_four_threads(case: str) -> None:
     apart(__file__, "blocks", case, 3 if slow else 10, 1000 if slow else 30_000)
 
 
-@pytest.mark.parametrize("case", ["NLMS", "LMS, complex", "RLS", "NLMS, batch", "GradientFilter"])
+QUICK = ["NLMS", "LMS, complex", "RLS", "LatticeRLS"]
+
+
+@pytest.mark.parametrize("case", [*QUICK, "NLMS, batch", "DFE", "GradientFilter"])
 def test_steps_from_four_threads(case: str) -> None:
-    apart(__file__, "steps", case, 20_000 if case in ("NLMS", "LMS, complex", "RLS") else 400)
+    apart(__file__, "steps", case, 20_000 if case in QUICK else 400)
 
 
-@pytest.mark.parametrize("case", ["NLMS", "RLS", "AffineProjection", "NLMS, batch", "GradientFilter"])
+@pytest.mark.parametrize(
+    "case", ["NLMS", "RLS", "AffineProjection", "NLMS, batch", "FxLMS", "LatticeRLS", "DFE", "GradientFilter"]
+)
 def test_all_kinds_of_calls_from_four_threads(case: str) -> None:
     apart(__file__, "mixed", case, 5)
 

@@ -188,6 +188,19 @@ def test_silence_keeps_the_weights() -> None:
     assert not e.any()
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the interpreter, as it evaluates both sides
+def test_where_nothing_adapts_the_gain_is_not_asked() -> None:
+    """0 / 0 of a gain without regularisation, in silence."""
+    x, d, w = signals(5, 40)
+    d, mu = 0 * d, (torch.arange(40) % 7 > 5).float()
+    x[10:30] = 0
+    mu[10:26] = 0
+    got = run(nlms, x, d, w, {"mu": mu, "eps": torch.zeros(1)}, leak=0.1)
+    moving = torch.where(mu > 0, d, torch.nan)  # where the literal loop does not either
+    y, _, want = literal(nlms, x, moving, w, {"mu": mu, "eps": torch.zeros(1)}, leak=0.1)
+    agree([got[0], got[2]], [y, want], TOLERANCE[torch.float32])
+
+
 def test_one_source_in_two_closures_is_two_gains() -> None:
     x, d, w = signals(3, 20)
     mu = {"mu": torch.tensor(0.01)}

@@ -54,6 +54,19 @@ class FilteredFilter(LinearFilter):
         self._alone = False
         self._fixed = (*self._fixed, "path_taps")
 
+    def _refuse_mixtures(self) -> None:
+        """Refuse what does not go together: updates are made of v, and errors of what is heard."""
+        super()._refuse_mixtures()
+        algorithm, name = self.algorithm, type(self).__name__
+        for excluded, what in (
+            (algorithm.gain is None, "an algorithm without a gain"),
+            (algorithm.lagged, "a gain that takes the lag"),
+            (algorithm.error is not None, "an error function"),
+            (algorithm.feed is not None, "an algorithm that feeds back"),
+        ):
+            if excluded:
+                raise ValueError(f"{name} does not take a secondary path with {what}")
+
     @property
     def path_taps(self) -> int:
         """Length of the longest path that a call can give."""
@@ -98,10 +111,11 @@ class FilteredFilter(LinearFilter):
     def _as_path(self, path: Any) -> Tensor:
         """Check a response."""
         check_block("path", path, self.line.samples, (None,))
-        check_finite("path", path)
         if not 1 <= len(path) <= self.path_taps:
             raise ValueError(f"path must have 1 to {self.path_taps} taps (path_taps=), got {len(path)}")
-        return as_tensor(path, self.dtype, self.device)
+        own = as_tensor(path, self.dtype, self.device)
+        check_finite("path", own)
+        return own
 
     def _check_input(self, x: Any) -> Job:
         return self._through(super()._check_input(x), self.secondary)

@@ -18,6 +18,7 @@ from adaptfilt.base.parameters import ParametricFilter
 from adaptfilt.checks import (
     Block,
     as_tensor,
+    cast,
     check_block,
     check_finite,
     check_known,
@@ -324,9 +325,9 @@ class LinearFilter(ParametricFilter):
     def _completed(self, x: Any, d: Any, length: int) -> Any:
         """Return d with NaN where it is not known."""
         if d is not None:
-            check_known("d", d)
+            check_known("d", cast(d, self.dtype))
         missing = length - (0 if d is None else d.shape[-1])
-        if not missing:
+        if d is not None and not missing:
             return d
         end = zeros_like_block(x, (*self._filters, missing)) * np.nan
         if d is None:
@@ -342,6 +343,7 @@ class LinearFilter(ParametricFilter):
 
     def _marked(self, x: Any, d: Any, rows: bool, offset: int) -> tuple[Any, Any, Any]:
         """Return x with zeros, d with a mark wherever either is not finite, and whether the newest sample was not."""
+        x, d = cast(x, self.dtype), cast(d, self.dtype)
         good = finite_samples(x)
         good = good.all(-1) if rows else good if self.inputs is None else good.all(-2)
         newest = self.passed_over
@@ -476,7 +478,7 @@ class LinearFilter(ParametricFilter):
         """Filter with weights that stand still and return the errors all the same."""
         if self._plain and choose(self.engine, job) != "compiled":
             if not job.skip:
-                check_finite("d", job.d)
+                check_finite("d", cast(job.d, self.dtype))
             y = self._all_at_once(job)
             e, w = as_tensor(job.d, self.dtype, self.device) - y, self.w.clone()
             if job.every:
@@ -501,11 +503,11 @@ class LinearFilter(ParametricFilter):
             x, marked, moves["passed_over"] = self._marked(x, d, False, offset)
             d = d if self._plain else marked
         elif unknown:
-            check_finite("x", x)
+            check_finite("x", cast(x, self.dtype))
         if self.sps > 1:
             moves |= self._moved_symbols(x, offset, d.shape[-1])
         job = self._job(x, d)
-        job.offset, job.skip, job.moves = offset, unknown, moves
+        job.offset, job.skip, job.moves = offset, unknown or (self._skips and self._blind), moves
         return job
 
     def _filter(self, job: Job) -> Any:
@@ -517,7 +519,7 @@ class LinearFilter(ParametricFilter):
     def _all_at_once(self, job: Job) -> Any:
         """Filter with weights that stand still, in torch."""
         if not job.skip:
-            check_finite("x", job.x)
+            check_finite("x", cast(job.x, self.dtype))
         y, carried = combine(job)
         self._commit({**carried, **job.moves})
         self.__dict__["_untouched"] = False
@@ -540,7 +542,8 @@ class LinearFilter(ParametricFilter):
         job = self._job(self._last_regressor(), e)
         job.rows, job.errors, job.skip, job.gradient, job.direction = True, True, True, False, direction
         result = parts.run(job, "reference")
-        self._commit({k: v for k, v in result.carried.items() if k == "w" or k in self.algorithm.states})
+        states = () if self.algorithm.running else self.algorithm.states  # `predict` has moved those that go on
+        self._commit({k: v for k, v in result.carried.items() if k == "w" or k in states})
         self.__dict__.update(_fresh=False, _untouched=False)
 
     def _last_regressor(self) -> Tensor:

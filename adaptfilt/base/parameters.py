@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -238,7 +238,7 @@ class ParametricFilter(AdaptiveFilter):
     def _forget(self) -> None:
         """Make anew what follows from the filter's attributes."""
         alone = not self._filters and self.inputs is None and self.engine in ("auto", "compiled")
-        alone = alone and self.line.samples.is_cpu
+        alone = alone and self.line.samples.is_cpu and not self.algorithm.running
         self.__dict__.update(_given=None, _free=[], _skips=self.nonfinite == "skip", _alone=alone)
         self.__dict__.update(_blind=self.algorithm.blind, _brief=self._can_be_brief())
 
@@ -283,8 +283,9 @@ class ParametricFilter(AdaptiveFilter):
     def _as_state(self, name: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Check weights or state the user gives."""
         check_block(name, value, self.line.samples, tuple(shape))
-        check_finite(name, value)
-        return as_tensor(value, dtype, self.device)
+        own = as_tensor(value, dtype, self.device)
+        check_finite(name, own)
+        return own
 
     def _check_engine(self, engine: Any) -> None:
         if engine not in ENGINES:
@@ -312,7 +313,7 @@ class ParametricFilter(AdaptiveFilter):
             job.w = self._buffers[self._places[0]]  # type: ignore[assignment]  # a w0 to be learned is the caller's
             workspace = self._workspace()
             try:
-                result = compiled.run(job, workspace, partial(self._commit, job.moves) if job.moves else None)
+                result = compiled.run(job, workspace, self._moves(job) if job.moves else ())
             finally:
                 self._free.append(workspace)
         else:
@@ -320,6 +321,11 @@ class ParametricFilter(AdaptiveFilter):
             self._commit({**result.carried, **job.moves})
         self.__dict__.update(_fresh=False, _untouched=False, _calls=self._calls + 1)
         return result
+
+    def _moves(self, job: Job) -> list[tuple[Tensor, Tensor]]:
+        """Return what changes with a block that no engine knows of, and its values afterwards."""
+        own = self._carried()
+        return [(own[k], v.detach().reshape(own[k].shape)) for k, v in job.moves.items()]
 
     def _job(self, x: Any = None, d: Any = None) -> Job:
         """Return a block for an engine; without signals, what a workspace is made for."""

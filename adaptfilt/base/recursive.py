@@ -10,6 +10,7 @@ from torch import Tensor
 
 from adaptfilt.base.parameters import ParametricFilter
 from adaptfilt.checks import (
+    cast,
     check_block,
     check_finite,
     check_same_kind,
@@ -85,10 +86,8 @@ class RecursiveFilter(ParametricFilter):
     def _quick(self, verb: str, x: Any, d: Any) -> Any:
         if verb == "adapt":
             self._refuse_adapt()
-        out = super()._quick(verb, x, d)
-        if out is not None:
-            self.__dict__["_stale"] = True
-        return out
+        self.__dict__["_stale"] = True  # before a sample comes, so that no interrupt lies in between
+        return super()._quick(verb, x, d)
 
     def _frame(self, x: Any, d: Any, mu: Any, record_every: Any) -> Any:
         out = super()._frame(x, d, mu, record_every)
@@ -133,6 +132,7 @@ class RecursiveFilter(ParametricFilter):
         """Return a job whose samples are finite or marked."""
         moves = {}
         if self._skips:
+            x, d = cast(x, self.dtype), cast(d, self.dtype)
             good = finite_samples(x)
             if x.shape[-1]:
                 moves["passed_over"] = ~torch.as_tensor(good[..., -1], device=self.device)
@@ -178,7 +178,7 @@ class RecursiveFilter(ParametricFilter):
         """Refuse bad input, and return it as a job in which no d is known."""
         job = self._admitted(x, self._unknown(x))
         if not job.skip:
-            check_finite("x", x)
+            check_finite("x", cast(x, self.dtype))
         job.skip = True
         return job
 

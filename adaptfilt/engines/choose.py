@@ -41,7 +41,7 @@ def choose(engine: str, job: Job) -> str:
         able = next((name for name in _CANNOT if _why_not(name, job) is None), None)
         if able is not None:
             return able
-        engine = "reference"
+        raise ValueError(f"no engine runs {_why_not('reference', job)}")
     reason = _why_not(engine, job)
     if reason is not None:
         raise ValueError(f'engine="{engine}" does not run {reason}: use "auto"')

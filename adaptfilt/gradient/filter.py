@@ -17,7 +17,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
-from math import isfinite, prod
+from math import prod
 from typing import Any, Self
 
 import numpy as np
@@ -233,9 +233,10 @@ class GradientFilter(AdaptiveFilter):
     @locked
     def w(self, value: Block) -> None:
         check_block("w", value, self.line.samples, self.w.shape)
-        check_finite("w", value)
+        own = as_tensor(value, self.dtype, self.device)
+        check_finite("w", own)
         with self._whole():
-            self._learner.assign(as_tensor(value, self.dtype, self.device).reshape(self._count, -1))
+            self._learner.assign(own.reshape(self._count, -1))
 
     @property
     def _count(self) -> int:
@@ -437,7 +438,9 @@ class GradientFilter(AdaptiveFilter):
 
     def _quick(self, verb: str, x: Any, d: Any) -> Any:
         """Adapt on two numbers, a mini-batch of their own; None where a block of one is needed."""
-        if verb != "step" or not (isinstance(x, float) and isinstance(d, float) and isfinite(x) and isfinite(d)):
+        if verb != "step" or not (isinstance(x, float) and isinstance(d, float)):
+            return None
+        if not abs(x) <= (largest := torch.finfo(self.dtype).max) or not abs(d) <= largest:
             return None
         if self._rows or self.batch or not (self.training or self.adapt_in_eval):
             return None

@@ -443,6 +443,8 @@ def nan_is_passed_over(cls: Any, dtype: torch.dtype) -> None:
         for n in range(300):
             halves.predict(single(f, x, d, n)[0])
             halves.adapt(e[..., n] if e.ndim > 1 else e[n].item())
+    still, clean = cls.example(dtype=dtype, nonfinite="skip"), cls.example(dtype=dtype)
+    close(still.filter(x), clean.filter(np.where(np.isfinite(x), x, 0).astype(x.dtype)), dtype)
     for g in filters:
         close(g.w, record[..., -1, :], dtype)
         for name, value in state_of(g).items():

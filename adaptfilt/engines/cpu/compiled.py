@@ -4,7 +4,7 @@ Compiled code writes into the filter's own tensors. A call owns all else that it
 those tensors lie before it starts: torch may have moved them since the last one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import PYFUNCTYPE, addressof, c_char, c_double, c_int32, c_int64, c_void_p, cast
 from functools import partial
@@ -35,15 +35,15 @@ _BEGIN, _FIRST = loops.BEGIN, loops.Call._fields.index("first")
 _X, _D, _Y, _E, _RECORD = (loops.Call._fields.index(name) for name in ("x", "d", "y", "e", "record"))
 
 
-def run(job: Job, workspace: "Workspace", finish: Callable[[], None] | None = None) -> Result:
+def run(job: Job, workspace: "Workspace", moves: Sequence[tuple[Tensor, Tensor]] = ()) -> Result:
     """Adapt over a block on the CPU; what the job carries changes in place, or not at all.
 
     Parameters
     ----------
     job : Job
     workspace : Workspace
-    finish : callable, optional
-        What else changes with the block, called at its end.
+    moves : sequence of (Tensor, Tensor)
+        What else changes with the block, and its values afterwards.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def run(job: Job, workspace: "Workspace", finish: Callable[[], None] | None = No
     record = like((*shape[:-1], shape[-1] // job.every, F), dtype) if job.every else None
     samples = job.x.size if isinstance(job.x, np.ndarray) else job.x.numel()
     if samples or job.algorithm.recursion:  # which writes its weights after no sample too
-        workspace.block(job, y, e, record, finish)
+        workspace.block(job, y, e, record, moves)
     return Result(y, e, job.w.clone() if tensors else workspace.w.copy(), record)
 
 
@@ -117,7 +117,7 @@ class Workspace:
         self._arguments = self._new_arguments(self._room)
         self._blocks: dict[Any, Callable[..., int]] = {}
         self._frames: dict[Any, tuple[Any, Callable[[], int], int]] = {}
-        self._leaks = False
+        self._leaks = self._rests = False
         self._sample: Callable[[], int] | None = None
         self._spare = c_int64()
         self._io, self._status, self._complex = (c_double * loops.IO)(), c_int64(), self._kind.is_complex
@@ -199,28 +199,43 @@ class Workspace:
         for at, value in enumerate(params.values()):
             tensor = isinstance(value, Tensor)
             self._p[:, at] = value.detach().expand(self._shape).reshape(-1).numpy() if tensor else value
-        leaks, self._leaks = self._leaks, self._algorithm.leaks and _some(params["leak"])
-        if leaks is not self._leaks:  # other code runs them
+        before = self._leaks, self._rests
+        self._leaks = self._algorithm.leaks and _some(params["leak"])
+        self._rests = self._mu_at >= 0 and not _all(params["mu"])
+        if before != (self._leaks, self._rests):  # other code runs them
             self._frames.clear()
         if self._sample is not None:
             self._sample_arguments[1:3] = (skip, self._mu_at)
 
     # Blocks
 
-    def block(self, job: Job, y: Any, e: Any, record: Any, finish: Callable[[], None] | None) -> None:
+    def block(self, job: Job, y: Any, e: Any, record: Any, moves: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Adapt over a block and fill y, e and the record, all contiguous."""
+        rests = job.mu is not None or self._rests
+        gated = job.skip or (rests and not self._algorithm.stands_still)
+        try:
+            self._block(job, y, e, record, moves, gated)
+        except DivergenceError:
+            if gated or not rests:
+                raise
+            self._block(job, y, e, record, moves, True)  # a gain of 0 may come out as 0 times infinity
+
+    def _block(
+        self, job: Job, y: Any, e: Any, record: Any, moves: Sequence[tuple[Tensor, Tensor]], gated: bool
+    ) -> None:
+        """Adapt over a block; gated, the gain is not asked where nothing adapts."""
         N, size, rows = job.d.shape[-1], self.dtype.itemsize, job.rows or job.features is not None
         every = job.every if job.every <= self.part else 0  # a longer run is kept here, part by part
         if job.path is not None:
             self._set_response("path", job.path)
         if job.secondary is not None:
             self._set_response("secondary", job.secondary)
-        gated = job.skip or (job.mu is not None and not self._algorithm.stands_still)
         function, arguments = self._block_function(rows, N, every, gated), self._arguments
         y_at, e_at, out_row = _address(y), _address(e), N * size
         record_at, record_row = (0, 0) if record is None else (_address(record), record.nbytes // self._filters)
         _mu, mu_at, mu_row, mu_step = self._steps(job)
         marked = job.skip or job.algorithm.unknown
+        moved, old = [own for own, _ in moves], [own.clone() for own, _ in moves]
         arguments[_BEGIN] = 0
         try:
             if self._filters > 1 or job.features is not None:
@@ -243,11 +258,12 @@ class Workspace:
                 if job.every > self.part and last % job.every == 0:
                     w = self._carried[0].reshape(*record.shape[:-2], -1)
                     record[..., last // job.every - 1, :] = w if isinstance(record, Tensor) else w.numpy()
-            if finish is not None:
-                finish()
+            if moves:
+                torch._foreach_copy_(moved, [new for _, new in moves])
         except BaseException:
-            if arguments[_BEGIN] == loops.KEPT:
-                torch._foreach_copy_(self._carried, self._kept)
+            kept = arguments[_BEGIN] == loops.KEPT
+            if kept or moves:
+                torch._foreach_copy_([*self._carried * kept, *moved], [*self._kept * kept, *old])
             raise
 
     def _set_response(self, name: str, response: Tensor) -> None:
@@ -419,7 +435,7 @@ class Workspace:
     def _new_frame(self, N: int, every: int, own_mu: bool) -> tuple[Any, Callable[[], int], int]:
         """Return the numbers of a call without its addresses, the code bound to them, and how many rows it records."""
         arguments, rows, row = self._new_arguments(self._room), N // every if every else 0, N * self.dtype.itemsize
-        gated = not (own_mu or self._algorithm.stands_still)
+        gated = not ((own_mu and not self._rests) or self._algorithm.stands_still)
         mu_at, mu_row = self._own_mu[1:3] if own_mu else (self._mu.ctypes.data, 0)
         begin = 0 if self._filters == 1 else loops.KEPT
         arguments[:_CALL] = (
@@ -515,6 +531,11 @@ def call(function: Callable[..., int], arguments: Any) -> int:
 def _some(value: Any) -> bool:
     """Say whether a number, or any entry of a tensor, is not 0."""
     return bool(value.any() if isinstance(value, Tensor) else value)
+
+
+def _all(value: Any) -> bool:
+    """Say whether a number, or every entry of a tensor, is not 0."""
+    return bool(value.all() if isinstance(value, Tensor) else value)
 
 
 def _empty_tensor(shape: Any, dtype: torch.dtype) -> Tensor:

@@ -227,7 +227,7 @@ def one_by_one(rule: Rule, own: Filter, part: Part, call: Call, like: Any) -> No
         z, e = rule.error(y, d, n, own)
         if not rule.valid(d):
             d = e = number(np.nan, np.nan, like[0])
-        elif rule.moves(mu) and e == e:
+        elif rule.moves(mu):
             rule.step(w, u, v, d, y, e, mu, own)
         rule.feed(own, z, d)
         part.y[n] = z
@@ -462,14 +462,14 @@ def sample(rule: Rule, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, l
     y = dot(w, u)
     if mode == PREDICT:
         d = nan
-    z, e = y, d
+    z, e, counts = y, d, mode == ADAPT or (io[PASSED_OVER] == 0 and rule.valid(d))
     if mode != ADAPT:
         rule.correlate(own, u)
         z, e = rule.error(y, d, 0, own)
-        if io[PASSED_OVER] != 0 or not rule.valid(d):
+        if not counts:
             d = e = nan  # which is what is fed back, too
     mu = own.p[mu_at] if mu_at >= 0 else like[2]
-    if mode != PREDICT and e == e and rule.moves(mu):
+    if mode != PREDICT and counts and rule.moves(mu):
         rule.step(w, u, u, y + e if mode == ADAPT else d, y, e, mu, own)
     if mode != ADAPT:
         rule.feed(own, z, d)

@@ -386,7 +386,7 @@ def _kernel(
 
             y_n = _over_lanes(_dot(weights, u), L)
             e_n = group[0][i] - y_n
-            adapts = group[0][i] == group[0][i]
+            adapts = (group[0][i] == group[0][i]) & (now[MU] != 0)
             g = tl.where(adapts, GAIN(e_n, _over_lanes(_dot(u, u), L), *now[LEAKY:]), 0.0)
             moved = ()
             for j in tl.static_range(K):

@@ -34,6 +34,7 @@ from torch.autograd.forward_ad import unpack_dual
 from torch.nn.functional import pad
 
 from adaptfilt.checks import plain
+from adaptfilt.engines.choose import tracked
 
 Pointwise = Callable[..., Tensor]
 Cell = Callable[[int, Tensor], tuple[Tensor, Tensor]]
@@ -111,6 +112,8 @@ def run(
     w = w.reshape(cut.filters, -1)
     w = w if rows else w.flip(-1)  # oldest first, as the stream is
     active, values = ~d.isnan(), {name: per_filter(v) for name, v in params.items()}
+    if not tracked(values["mu"]):  # its gradient at 0 is not 0
+        active = active & (values["mu"] != 0)
     power = (v * v.conj()).real
     energy = power.sum(-1) if rows else _WindowSum.apply(power[..., None], cut.taps)[..., 0]
     if linear:

@@ -87,7 +87,7 @@ def _of(job: Job, state: dict[str, Tensor], params: dict[str, Tensor], b: int) -
     real, own = NUMPY[job.w.dtype.to_real()], NUMPY[job.w.dtype]
     return {
         **{k: np.atleast_1d(v.numpy()[b]) if v.ndim > 1 else v.numpy()[b : b + 1] for k, v in state.items()},
-        **{k: (v[b, 0, 0] if v.ndim else v).item() for k, v in params.items()},
+        **{k: (v[b, 0, 0] if v.ndim else v).item() for k, v in params.items() if v.numel()},  # of no sample, no mu
         **{k: v.numpy() for k, v in job.vectors.items()},
         **{k: np.empty(shape, real if kinds[k].real else own) for k, shape in job.scratch.items()},
         "out": np.empty(job.w.shape[-1], own),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from adaptfilt.engines.algorithm import Algorithm, Job
+from adaptfilt.engines.choose import tracked
 from adaptfilt.engines.words import axpyc, conj, dot, energy
 
 
@@ -41,7 +42,8 @@ def run(
     valid = (torch.isfinite(d) | d.isnan()) if algorithm.unknown and not job.errors else torch.isfinite(d)
     missing = not bool(valid.all())
     mu = params.get("mu")
-    gates = mu is not None and not (algorithm.running or algorithm.stands_still) and not bool((mu != 0).all())
+    learned = algorithm.stands_still and tracked(mu)  # its gradient at 0 is not 0
+    gates = mu is not None and not (algorithm.running or learned) and not bool((mu != 0).all())
     shared = {**{k: job.vectors[k] for k in algorithm.vectors}, **params}
     for n in range(d.shape[-1]):
         known = valid[..., n : n + 1]
