@@ -42,10 +42,13 @@ from adaptfilt.filters.gradient.sign_error import SignError
 from adaptfilt.filters.gradient.sign_sign import SignSign
 from adaptfilt.filters.gradient.za_lms import ZALMS
 from adaptfilt.filters.least_squares.affine_projection import AffineProjection
+from adaptfilt.filters.least_squares.dcd_rls import DCDRLS
+from adaptfilt.filters.least_squares.fast_rls import FastRLS
 from adaptfilt.filters.least_squares.kalman import Kalman
 from adaptfilt.filters.least_squares.lattice_rls import LatticeRLS
 from adaptfilt.filters.least_squares.qr_rls import QRRLS
 from adaptfilt.filters.least_squares.rls import RLS
+from adaptfilt.filters.least_squares.sliding_window import SlidingWindowRLS
 from adaptfilt.filters.least_squares.variable_forgetting import VariableForgettingRLS
 from adaptfilt.filters.noise_control.fxlms import FxLMS
 from adaptfilt.filters.recursive.equation_error import EquationError
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CMA",
+    "DCDRLS",
     "DFE",
     "IPNLMS",
     "L0LMS",
@@ -77,6 +81,7 @@ __all__ = [
     "DecisionDirected",
     "DivergenceError",
     "EquationError",
+    "FastRLS",
     "FilteredFilter",
     "FxLMS",
     "GradientFilter",
@@ -92,6 +97,7 @@ __all__ = [
     "SignData",
     "SignError",
     "SignSign",
+    "SlidingWindowRLS",
     "TapDelayLine",
     "VariableForgettingRLS",
     "Volterra",

@@ -267,7 +267,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(cls: Any) -> None:
     file = io.BytesIO()
     torch.save(f.state_dict(), file)
     with pytest.raises(RuntimeError, match=r"PytorchStreamReader|central directory"):
-        torch.load(io.BytesIO(file.getvalue()[:-200]), weights_only=True)
+        torch.load(io.BytesIO(file.getvalue()[: len(file.getvalue()) // 2]), weights_only=True)
 
 
 @each([c for c in RULED if "taps" in inspect.signature(c).parameters])

@@ -73,6 +73,35 @@ def variable_forgetting(lam_max: float, delta: float) -> Callable[..., np.ndarra
     return update
 
 
+def sliding_window(window: int, delta: float) -> Callable[..., np.ndarray]:
+    rows: list[tuple[np.ndarray, complex]] = []
+
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        rows.append((u, d))
+        U, D = np.array([r for r, _ in rows[-window:]]), np.array([v for _, v in rows[-window:]])
+        return np.linalg.solve(U.conj().T @ U + delta * np.eye(M), U.conj().T @ D)
+
+    return update
+
+
+def dcd(lam: float, delta: float, updates: int) -> Callable[..., np.ndarray]:
+    R, r = np.diag(delta * lam ** -(np.arange(M) + 2.0)), np.zeros(M)
+
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        nonlocal R, r
+        w, R, r = w.copy(), lam * R + np.outer(u.conj(), u), lam * r + e * u.conj()
+        for _ in range(updates):
+            p, unit = max(((p, unit) for p in range(M) for unit in (1, 1j)), key=lambda v: abs((r[v[0]] / v[1]).real))
+            part, h = (r[p] / unit).real, 4.0
+            while abs(part) <= h / 2 * R[p, p].real:
+                h /= 2
+            w[p] += h * np.sign(part) * unit
+            r = r - h * np.sign(part) * unit * R[:, p]
+        return w
+
+    return update
+
+
 def affine_projection(mu: float, order: int, eps: float) -> Callable[..., np.ndarray]:
     rows: list[tuple[np.ndarray, complex]] = [(np.zeros(M), 0.0)] * order
 
@@ -255,6 +284,12 @@ CASES = {
         lambda **k: af.VariableForgettingRLS(M, 0.99, delta=0.1, **k),
         lambda: variable_forgetting(0.99, 0.1),
     ),
+    "SlidingWindowRLS": (
+        lambda **k: af.SlidingWindowRLS(M, 12, delta=0.1, **k),
+        lambda: sliding_window(12, 0.1),
+    ),
+    "DCDRLS": (lambda **k: af.DCDRLS(M, 0.97, delta=0.1, updates=3, **k), lambda: dcd(0.97, 0.1, 3)),
+    "FastRLS": (lambda **k: af.FastRLS(M, 0.97, delta=0.1, **k), lambda: rls(0.97, 0.1, fading=True)),
     "LatticeRLS": (lambda **k: af.LatticeRLS(M, 0.97, delta=0.1, **k), lambda: rls(0.97, 0.1, fading=True)),
     "AffineProjection": (
         lambda **k: af.AffineProjection(M, 0.6, 3, 0.2, **k),

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.signal import lfilter
 
 import adaptfilt as af
 
@@ -69,6 +70,8 @@ MILLION = {
     "Kalman": lambda: af.Kalman(16, q=1e-6, r=1e-3),
     "IPNLMS": lambda: af.IPNLMS(16, 0.5),
     "QRRLS": lambda: af.QRRLS(16, 0.98),
+    "DCDRLS": lambda: af.DCDRLS(16, 0.98),
+    "FastRLS": lambda: af.FastRLS(16, 0.98, dtype=torch.float32),
     "VariableForgettingRLS": lambda: af.VariableForgettingRLS(16, 0.98),
 }
 
@@ -84,6 +87,55 @@ def test_stays_bounded_in_float32_over_a_million_samples(name: str, kind: str) -
     assert np.abs(out.e[-1000:]).max() <= 1e-4 * max(np.abs(x[-1000:]).max(), 1e-30)
     x = rng.standard_normal(2000)
     np.testing.assert_allclose(f(x, -0.25 * x).w, [-0.25] + [0] * 15, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["silence", "tone", "loud tone", "burst"])
+def test_a_sliding_window_stays_bounded_over_a_million_samples(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    x = signal(kind, rng)
+    f = af.SlidingWindowRLS(16, 50, delta=1e-3)
+    assert np.abs(f(x, 0.5 * x).w).max() < 2
+    x = rng.standard_normal(2000)
+    np.testing.assert_allclose(f(x, -0.25 * x).w, [-0.25] + [0] * 15, atol=1e-4)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.7, 0.95])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 3e-3)])
+def test_fast_rls_stays_rls(rho: float, dtype: torch.dtype, tolerance: float) -> None:
+    rng = np.random.default_rng(0)
+    for taps, memory in ((6, 0.35), (32, 0.35), (32, 0.1)):
+        lam, x = 1 - memory / taps, lfilter([np.sqrt(1 - rho**2)], [1, -rho], rng.standard_normal(20000))
+        d = lfilter(rng.standard_normal(taps), 1, x) + 0.1 * rng.standard_normal(20000)
+        want = af.LatticeRLS(taps, lam, delta=0.1, **COMMON)(x, d).y
+        np.testing.assert_allclose(af.FastRLS(taps, lam, delta=0.1, dtype=dtype)(x, d).y, want, atol=tolerance)
+
+
+@pytest.mark.parametrize(("updates", "ratio"), [(1, 2e-3), (4, 2e-3), (16, 2e-4)])
+def test_dcd_settles_where_rls_does(updates: int, ratio: float) -> None:
+    rng = np.random.default_rng(1)
+    x, h = rng.standard_normal((20, 20000)), rng.standard_normal(8)
+    d = lfilter(h, 1, x) + 0.1 * rng.standard_normal(x.shape)
+    common: dict[str, Any] = {"batch": (20,), **COMMON}
+    powers = [
+        np.mean(f(x, d).e[:, 2000:] ** 2)
+        for f in (af.RLS(8, 0.99, **common), af.DCDRLS(8, 0.99, updates=updates, **common))
+    ]
+    assert powers[1] / powers[0] == pytest.approx(1.0, abs=ratio)
+
+
+def test_variable_forgetting_shortens_its_memory_after_a_change_alone() -> None:
+    # Against a fixed factor of the same largest memory, after the plant has changed at once.
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((30, 6000))
+    h = rng.standard_normal((2, 16))
+    d = np.concatenate([lfilter(h[0], 1, x)[:, :3000], lfilter(h[1], 1, x)[:, 3000:]], -1)
+    d += 0.1 * rng.standard_normal(x.shape)
+    f, fixed = (c(16, 0.9999, batch=(30,), **COMMON) for c in (af.VariableForgettingRLS, af.RLS))
+    f(x[:, :3000], d[:, :3000])
+    assert float(f.forgetting.mean()) > 0.99
+    fixed(x[:, :3000], d[:, :3000])
+    w, slow = (g(x[:, 3000:3300], d[:, 3000:3300]).w for g in (f, fixed))
+    assert np.sum((w - h[1]) ** 2) < 0.05 * np.sum((slow - h[1]) ** 2)
 
 
 def test_ipnlms_of_equal_steps_is_nlms() -> None:

@@ -229,8 +229,8 @@ def slice_pam(r: Tensor, half: Tensor | float, levels: Tensor | float, out: Tens
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product without conjugation, sum_k a_k b_k: (..., M), (..., M) -> (..., 1)."""
-    return (a * b).sum(-1, keepdim=True)
+    """Inner product without conjugation, sum_k a_k b_k: (..., M), (..., M) -> (..., 1); or of two arrays."""
+    return (a * b).sum(-1, keepdim=True) if isinstance(a, Tensor) else (a * b).sum()
 
 
 def energy(u: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def ipnlms_update(
     """Return the weights after one sample of IPNLMS."""
     constant = (1 - alpha) / (2 * taps)
     share = (1 + alpha) / (2 * norm_1(w) + TINY)
-    k = add(constant, scale(share, magnitude(w, out=k), out=k), out=k)
+    k = add(constant, scale(share, magnitude(w, out=k), out=q), out=k)
     power = dot(k, abs2(u, out=q))
     return axpyc(mu / (power + eps * constant) * e, mul(k, u, out=s), w)
 

@@ -20,11 +20,11 @@ from adaptfilt.engines.words import add, axpy, axpyc, magnitude, maximum, mul, s
 
 
 def l0_lms_update(
-    w: Any, u: Any, e: Any, energy: Any, mu: Any, kappa: Any, beta: Any, a: Any = None, s: Any = None
+    w: Any, u: Any, e: Any, energy: Any, mu: Any, kappa: Any, beta: Any, a: Any = None, b: Any = None, s: Any = None
 ) -> Any:
     """Return the weights after one sample of l0-LMS."""
-    a = maximum(0.0, add(1.0, scale(-beta, magnitude(w, out=a), out=a), out=a), out=a)
-    s = mul(a, sign(w, out=s), out=s)
+    b = add(1.0, scale(-beta, magnitude(w, out=b), out=a), out=b)
+    s = mul(maximum(0.0, b, out=a), sign(w, out=s), out=s)
     w = axpyc(mu * e, u, w)
     return axpy(where(energy > 0, -2 * beta * kappa, 0 * kappa), s, w)
 
@@ -61,7 +61,7 @@ class L0LMS(LinearFilter):
     array([0. , 0.5, 0. , 0. ], dtype=float32)
     """
 
-    algorithm = Algorithm(update=l0_lms_update, scratch={"a": ("real", "taps")})
+    algorithm = Algorithm(update=l0_lms_update, scratch={"a": ("real", "taps"), "b": ("real", "taps")})
     ranges = {"mu": {}, "kappa": {}, "beta": {}}
     _shown = ("mu", "kappa", "beta")
 

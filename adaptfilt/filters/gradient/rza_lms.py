@@ -13,15 +13,15 @@ from typing import Any, Self
 
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.words import add, axpy, axpyc, div, magnitude, scale, sign, where
+from adaptfilt.engines.words import add, axpy, axpyc, div, magnitude, mul, scale, sign, where
 
 
 def rza_lms_update(
-    w: Any, u: Any, e: Any, energy: Any, mu: Any, rho: Any, sharpness: Any, a: Any = None, s: Any = None
+    w: Any, u: Any, e: Any, energy: Any, mu: Any, rho: Any, sharpness: Any, a: Any = None, b: Any = None, s: Any = None
 ) -> Any:
     """Return the weights after one sample of RZA-LMS."""
-    a = add(1.0, scale(sharpness, magnitude(w, out=a), out=a), out=a)
-    s = div(sign(w, out=s), a, out=s)
+    b = add(1.0, scale(sharpness, magnitude(w, out=b), out=a), out=b)
+    s = mul(div(1.0, b, out=a), sign(w, out=s), out=s)
     w = axpyc(mu * e, u, w)
     return axpy(where(energy > 0, -rho, 0 * rho), s, w)
 
@@ -58,7 +58,7 @@ class RZALMS(LinearFilter):
     array([0. , 0.5, 0. , 0. ], dtype=float32)
     """
 
-    algorithm = Algorithm(update=rza_lms_update, scratch={"a": ("real", "taps")})
+    algorithm = Algorithm(update=rza_lms_update, scratch={"a": ("real", "taps"), "b": ("real", "taps")})
     ranges = {"mu": {}, "rho": {}, "sharpness": {}}
     _shown = ("mu", "rho", "sharpness")
 
