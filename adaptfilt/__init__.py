@@ -32,17 +32,27 @@ from adaptfilt.filters.equalisers.decision_directed import DecisionDirected
 from adaptfilt.filters.equalisers.dfe import DFE
 from adaptfilt.filters.frequency.fdaf import FDAF
 from adaptfilt.filters.frequency.fdkf import FDKF
+from adaptfilt.filters.gradient.ipnlms import IPNLMS
 from adaptfilt.filters.gradient.kwong_johnston import KwongJohnston
+from adaptfilt.filters.gradient.l0_lms import L0LMS
 from adaptfilt.filters.gradient.lmf import LMF
 from adaptfilt.filters.gradient.lms import LMS
 from adaptfilt.filters.gradient.nlms import NLMS
 from adaptfilt.filters.gradient.npvss import NPVSS
+from adaptfilt.filters.gradient.rza_lms import RZALMS
 from adaptfilt.filters.gradient.sign_data import SignData
 from adaptfilt.filters.gradient.sign_error import SignError
 from adaptfilt.filters.gradient.sign_sign import SignSign
+from adaptfilt.filters.gradient.za_lms import ZALMS
 from adaptfilt.filters.least_squares.affine_projection import AffineProjection
+from adaptfilt.filters.least_squares.dcd_rls import DCDRLS
+from adaptfilt.filters.least_squares.fast_rls import FastRLS
+from adaptfilt.filters.least_squares.kalman import Kalman
 from adaptfilt.filters.least_squares.lattice_rls import LatticeRLS
+from adaptfilt.filters.least_squares.qr_rls import QRRLS
 from adaptfilt.filters.least_squares.rls import RLS
+from adaptfilt.filters.least_squares.sliding_window import SlidingWindowRLS
+from adaptfilt.filters.least_squares.variable_forgetting import VariableForgettingRLS
 from adaptfilt.filters.noise_control.fxlms import FxLMS
 from adaptfilt.filters.recursive.equation_error import EquationError
 from adaptfilt.filters.recursive.output_error import OutputError
@@ -55,14 +65,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CMA",
+    "DCDRLS",
     "DFE",
     "FDAF",
     "FDKF",
+    "IPNLMS",
+    "L0LMS",
     "LMF",
     "LMS",
     "NLMS",
     "NPVSS",
+    "QRRLS",
     "RLS",
+    "RZALMS",
+    "ZALMS",
     "AdaptiveFilter",
     "AffineProjection",
     "Algorithm",
@@ -70,10 +86,12 @@ __all__ = [
     "DecisionDirected",
     "DivergenceError",
     "EquationError",
+    "FastRLS",
     "FilteredFilter",
     "FrequencyFilter",
     "FxLMS",
     "GradientFilter",
+    "Kalman",
     "KwongJohnston",
     "LatticeRLS",
     "LinearFilter",
@@ -85,7 +103,9 @@ __all__ = [
     "SignData",
     "SignError",
     "SignSign",
+    "SlidingWindowRLS",
     "TapDelayLine",
+    "VariableForgettingRLS",
     "Volterra",
     "ap",
     "lms",

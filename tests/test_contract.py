@@ -314,8 +314,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused(cls: Any) -> None:
         f.load_state_dict(state)
     file = io.BytesIO()
     torch.save(f.state_dict(), file)
-    with pytest.raises((RuntimeError, ValueError), match=r"PytorchStreamReader|central directory|seek"):  # torch's own
-        torch.load(io.BytesIO(file.getvalue()[:-200]), weights_only=True)
+    with pytest.raises(RuntimeError, match=r"PytorchStreamReader|central directory"):
+        torch.load(io.BytesIO(file.getvalue()[: len(file.getvalue()) // 2]), weights_only=True)
 
 
 @each([c for c in RULED if "taps" in inspect.signature(c).parameters])

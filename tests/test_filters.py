@@ -55,6 +55,53 @@ def rls(lam: float, delta: float, fading: bool = False) -> Callable[..., np.ndar
     return update
 
 
+def variable_forgetting(lam_max: float, delta: float) -> Callable[..., np.ndarray]:
+    P, e2, q2, v2 = np.eye(M) / delta, 0.0, 0.0, 0.0
+
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        nonlocal P, e2, q2, v2
+        q = (u @ P @ u.conj()).real
+        fast, slow = 1 - 1 / (6 * M), 1 - 1 / (18 * M)
+        e2, q2 = fast * e2 + (1 - fast) * abs(e) ** 2, fast * q2 + (1 - fast) * q**2
+        v2 = slow * v2 + (1 - slow) * abs(e) ** 2
+        e_, q_, v_ = np.sqrt([e2, q2, v2])
+        lam = max(0.1, min(lam_max, q_ * v_ / abs(e_ - v_))) if e_ > 1.5 * v_ else lam_max
+        k = P @ u.conj() / (lam + q)
+        P = (P - np.outer(k, u @ P)) / lam
+        return w + k * e
+
+    return update
+
+
+def sliding_window(window: int, delta: float) -> Callable[..., np.ndarray]:
+    rows: list[tuple[np.ndarray, complex]] = []
+
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        rows.append((u, d))
+        U, D = np.array([r for r, _ in rows[-window:]]), np.array([v for _, v in rows[-window:]])
+        return np.linalg.solve(U.conj().T @ U + delta * np.eye(M), U.conj().T @ D)
+
+    return update
+
+
+def dcd(lam: float, delta: float, updates: int) -> Callable[..., np.ndarray]:
+    R, r = np.diag(delta * lam ** -(np.arange(M) + 2.0)), np.zeros(M)
+
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        nonlocal R, r
+        w, R, r = w.copy(), lam * R + np.outer(u.conj(), u), lam * r + e * u.conj()
+        for _ in range(updates):
+            p, unit = max(((p, unit) for p in range(M) for unit in (1, 1j)), key=lambda v: abs((r[v[0]] / v[1]).real))
+            part, h = (r[p] / unit).real, 4.0
+            while abs(part) <= h / 2 * R[p, p].real:
+                h /= 2
+            w[p] += h * np.sign(part) * unit
+            r = r - h * np.sign(part) * unit * R[:, p]
+        return w
+
+    return update
+
+
 def affine_projection(mu: float, order: int, eps: float) -> Callable[..., np.ndarray]:
     rows: list[tuple[np.ndarray, complex]] = [(np.zeros(M), 0.0)] * order
 
@@ -86,6 +133,24 @@ def npvss(noise: float, eps: float, lam: float) -> Callable[..., np.ndarray]:
         return w + mu * e * u.conj() / (eps + np.vdot(u, u).real)
 
     return update
+
+
+def kalman(q: float, r: float, p0: float) -> Callable[..., np.ndarray]:
+    P = p0 * np.eye(M)
+
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        nonlocal P
+        P = P + q * np.eye(M)
+        k = P @ u.conj() / (r + u @ P @ u.conj())
+        P = P - np.outer(k, u @ P)
+        return w + k * e
+
+    return update
+
+
+def ipnlms(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+    k = (1 - 0.4) / (2 * M) + (1 + 0.4) * abs(w) / (2 * abs(w).sum() + 1e-30)
+    return w + 0.7 * e * k * u.conj() / (k @ abs(u) ** 2 + 0.3 * (1 - 0.4) / (2 * M))
 
 
 def adapted(x: np.ndarray, w: np.ndarray, mu: float, error: Callable[..., Any], fed: int = 0) -> tuple[np.ndarray, ...]:
@@ -194,12 +259,37 @@ CASES = {
         lambda: kwong_johnston(0.01, 0.9, 1e-3, 0.002, 0.02),
     ),
     "NPVSS": (lambda **k: af.NPVSS(M, noise=0.02, eps=0.1, lam=0.9, **k), lambda: npvss(0.02, 0.1, 0.9)),
+    "Kalman": (lambda **k: af.Kalman(M, q=1e-4, r=0.02, p0=2.0, **k), lambda: kalman(1e-4, 0.02, 2.0)),
+    "IPNLMS": (lambda **k: af.IPNLMS(M, 0.7, alpha=0.4, eps=0.3, **k), ipnlms),
+    "ZALMS": (
+        lambda **k: af.ZALMS(M, 0.02, rho=1e-3, **k),
+        lambda w, u, e, d: w + 0.02 * e * u.conj() - 1e-3 * sign(w),
+    ),
+    "RZALMS": (
+        lambda **k: af.RZALMS(M, 0.02, rho=1e-3, sharpness=3.0, **k),
+        lambda w, u, e, d: w + 0.02 * e * u.conj() - 1e-3 * sign(w) / (1 + 3 * abs(w)),
+    ),
+    "L0LMS": (
+        lambda **k: af.L0LMS(M, 0.02, kappa=1e-3, beta=2.0, **k),
+        lambda w, u, e, d: w + 0.02 * e * u.conj() - 1e-3 * np.where(abs(w) < 0.5, 4 * sign(w) - 8 * w, 0),
+    ),
     "SignData": (lambda **k: af.SignData(M, 0.01, **k), lambda w, u, e, d: w + 0.01 * e * sign(u.conj())),
     "SignSign": (
         lambda **k: af.SignSign(M, 0.01, **k),
         lambda w, u, e, d: w + 0.01 * sign(e) * sign(u.conj()),
     ),
     "RLS": (lambda **k: af.RLS(M, 0.97, delta=0.1, **k), lambda: rls(0.97, 0.1)),
+    "QRRLS": (lambda **k: af.QRRLS(M, 0.97, delta=0.1, **k), lambda: rls(0.97, 0.1)),
+    "VariableForgettingRLS": (
+        lambda **k: af.VariableForgettingRLS(M, 0.99, delta=0.1, **k),
+        lambda: variable_forgetting(0.99, 0.1),
+    ),
+    "SlidingWindowRLS": (
+        lambda **k: af.SlidingWindowRLS(M, 12, delta=0.1, **k),
+        lambda: sliding_window(12, 0.1),
+    ),
+    "DCDRLS": (lambda **k: af.DCDRLS(M, 0.97, delta=0.1, updates=3, **k), lambda: dcd(0.97, 0.1, 3)),
+    "FastRLS": (lambda **k: af.FastRLS(M, 0.97, delta=0.1, **k), lambda: rls(0.97, 0.1, fading=True)),
     "LatticeRLS": (lambda **k: af.LatticeRLS(M, 0.97, delta=0.1, **k), lambda: rls(0.97, 0.1, fading=True)),
     "AffineProjection": (
         lambda **k: af.AffineProjection(M, 0.6, 3, 0.2, **k),

@@ -73,3 +73,82 @@ def test_pyroomacoustics(make: Any) -> None:
     x = np.random.randn(2000)  # noqa: NPY002
     w = make()(x, lfilter(h, 1, x)).w
     assert np.linalg.norm(w - h) < 0.01
+
+
+# NIST StRD Longley: employment; deflator, GNP, unemployed, armed forces, population, year.
+LONGLEY = np.array([
+    [60323, 83.0, 234289, 2356, 1590, 107608, 1947], [61122, 88.5, 259426, 2325, 1456, 108632, 1948],
+    [60171, 88.2, 258054, 3682, 1616, 109773, 1949], [61187, 89.5, 284599, 3351, 1650, 110929, 1950],
+    [63221, 96.2, 328975, 2099, 3099, 112075, 1951], [63639, 98.1, 346999, 1932, 3594, 113270, 1952],
+    [64989, 99.0, 365385, 1870, 3547, 115094, 1953], [63761, 100.0, 363112, 3578, 3350, 116219, 1954],
+    [66019, 101.2, 397469, 2904, 3048, 117388, 1955], [67857, 104.6, 419180, 2822, 2857, 118734, 1956],
+    [68169, 108.4, 442769, 2936, 2798, 120445, 1957], [66513, 110.8, 444546, 4681, 2637, 121950, 1958],
+    [68655, 112.6, 482704, 3813, 2552, 123366, 1959], [69564, 114.2, 502601, 3931, 2514, 125368, 1960],
+    [69331, 115.7, 518173, 4806, 2572, 127852, 1961], [70551, 116.9, 554894, 4007, 2827, 130081, 1962],
+])  # fmt: skip
+CERTIFIED = np.array([
+    -3482258.63459582, 15.0618722713733, -0.0358191792925910, -2.02022980381683, -1.03322686717359,
+    -0.0511041056535807, 1829.15146461355,
+])  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize(
+    ("cls", "delta", "digits"), [(af.RLS, 1e-14, 5.5), (af.QRRLS, 1e-18, 9.5), (af.QRRLS, 1e-22, 10.5)]
+)
+def test_nist_longley(cls: Any, delta: float, digits: float, engine: str) -> None:
+    rows = np.column_stack([np.ones(16), LONGLEY[:, 1:]])
+    unit = np.sqrt((rows**2).mean(0))
+    w = cls(7, 1.0, delta=delta, dtype=torch.float64, engine=engine)(rows / unit, LONGLEY[:, 0], regressors=True).w
+    assert -np.log10(np.abs(w / unit / CERTIFIED - 1)).max() > digits
+
+
+def test_filterpy_kalman() -> None:
+    filterpy = pytest.importorskip("filterpy.kalman", reason="filterpy is not installed: its Kalman filter is a peer")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(300)
+    d = np.convolve(x, [0.5, -0.3, 0.1, 0.05])[:300] + 0.05 * rng.standard_normal(300)
+    rows = np.lib.stride_tricks.sliding_window_view(np.concatenate([np.zeros(3), x]), 4)[:, ::-1]
+    random_walk, fading = filterpy.KalmanFilter(4, 1), filterpy.FadingKalmanFilter(0.97**-0.5, 4, 1)
+    random_walk.Q, random_walk.R, random_walk.P = 1e-4 * np.eye(4), np.array([[0.0025]]), 10 * np.eye(4)
+    fading.Q, fading.R, fading.P = np.zeros((4, 4)), np.array([[1.0]]), 10 * np.eye(4)
+    ours = [
+        af.Kalman(4, q=1e-4, r=0.0025, p0=10.0, dtype=torch.float64),
+        af.RLS(4, 0.97, delta=0.1, dtype=torch.float64),
+    ]
+    for theirs, f in zip((random_walk, fading), ours, strict=True):
+        theirs.F = np.eye(4)
+        w = f(x, d, record_every=1).w
+        for n in range(300):
+            theirs.H = rows[n : n + 1]
+            theirs.predict()
+            theirs.update(d[n])
+            np.testing.assert_allclose(w[n], np.asarray(theirs.x)[:, 0], rtol=1e-9, atol=1e-11)
+
+
+def test_statsmodels_recursive_least_squares() -> None:
+    sm = pytest.importorskip("statsmodels.api", reason="statsmodels is not installed: its RecursiveLS is a peer")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(303)
+    d = np.convolve(x, [0.5, -0.3, 0.1, 0.05])[:303] + 0.05 * rng.standard_normal(303)
+    rows, d = np.lib.stride_tricks.sliding_window_view(x, 4)[:, ::-1], d[3:]
+    theirs = sm.RecursiveLS(d, rows).fit().recursive_coefficients.filtered.T
+    for cls in (af.RLS, af.QRRLS):
+        w = cls(4, 1.0, delta=1e-8, dtype=torch.float64)(rows, d, record_every=1, regressors=True).w
+        np.testing.assert_allclose(w[20:], theirs[20:], atol=2e-9)
+
+
+def test_sklearn_zero_attraction() -> None:
+    linear = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is not installed: its SGD is a peer")
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((1500, 4))
+    d = rows @ [0.5, -0.3, 0.8, 0.4] + 0.05 * rng.standard_normal(1500)
+    theirs = linear.SGDRegressor(
+        penalty="l1", alpha=0.01, learning_rate="constant", eta0=0.02, fit_intercept=False, shuffle=False
+    )
+    f = af.ZALMS(4, 0.02, rho=0.02 * 0.01, w0=np.full(4, 0.1), dtype=torch.float64)
+    theirs.coef_, theirs.intercept_ = np.full(4, 0.1), np.zeros(1)
+    w = f(rows, d, record_every=1, regressors=True).w
+    for n in range(1500):
+        theirs.partial_fit(rows[n : n + 1], d[n : n + 1])
+    np.testing.assert_allclose(w[-1], theirs.coef_, rtol=1e-10, atol=1e-12)

@@ -36,7 +36,7 @@ ENTRY_BY_ENTRY: dict[str, tuple[str, ...]] = {
 MIXED = {"add": ("real", "signal"), "mul": ("real", "signal"), "div": ("signal", "real")}  # in complex filters
 # Shapes of the arguments: a scalar, vectors of TAPS or ROWS, matrices.
 OTHERS: dict[str, list[str]] = {
-    "conj": ["signal", "signal:M"],
+    "conj": ["signal", "signal:M", "signal:M scratch:M"],
     "dot": ["signal:M signal:M"],
     "energy": ["signal:M"],
     "norm_1": ["signal:M", "real:M"],
@@ -57,6 +57,8 @@ OTHERS: dict[str, list[str]] = {
     "frobenius": ["signal:KM"],
     "push": ["signal:M signal", "signal:KM signal:M"],
     "solve": ["definite:KK signal:K ridge"],
+    "rotate_in": ["half triangle:KN signal:K signal ridge", "half triangle:KN signal:K signal ridge scratch:K"],
+    "back_substitute": ["triangle:KN", "triangle:KN scratch:K"],
 }
 NOT_FOR_NAN = ("sign", "sign_parts")
 SLOW = (torch.float64, torch.complex64)
@@ -99,10 +101,15 @@ def arguments(kinds: list[str], dtype: torch.dtype, awkward: bool = False) -> li
     made = []
     for text in kinds:
         kind, _, letters = text.partition(":")
-        shape = (FILTERS, *[{"K": ROWS, "M": TAPS}[c] for c in letters or ""]) if letters else (FILTERS, 1)
+        shape = (
+            (FILTERS, *[{"K": ROWS, "M": TAPS, "N": ROWS + 1}[c] for c in letters or ""]) if letters else (FILTERS, 1)
+        )
         if kind == "definite":
             A = values("signal", shape, dtype, rng)
             made.append(words.outer(A) + torch.eye(ROWS))
+        elif kind == "triangle":
+            upper = values("signal", shape, dtype, rng).triu(1)
+            made.append(upper + torch.nn.functional.pad(torch.eye(ROWS), (0, 1)))
         elif kind == "ridge":
             made.append(values("real", shape, dtype, rng).abs())
         else:

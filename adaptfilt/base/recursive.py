@@ -184,3 +184,17 @@ class RecursiveFilter(ParametricFilter):
 
     def _filter(self, job: Job) -> Any:
         return self._hold(job)[0]
+
+
+def copied(c: Any, out: Any = None) -> Any:
+    """Return the weights of an algorithm that has them as its state c."""
+    for k in range(len(c)):
+        out[k] = c[k]
+    return out
+
+
+def push_front(line: Any, value: Any) -> None:
+    """Take a number into a line, newest first."""
+    for k in range(len(line) - 1, 0, -1):
+        line[k] = line[k - 1]
+    line[0] = value

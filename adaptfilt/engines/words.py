@@ -26,7 +26,7 @@ slice_pam                            real, real, real                           
 ==================================== =============================================== ===========================
 others                               arguments                                       result
 ==================================== =============================================== ===========================
-conj                                 signal scalar or vector                         the same
+conj                                 signal scalar or vector, [out]                  the same
 dot                                  vector, vector                                  scalar
 energy, norm_1                       vector                                          real scalar
 amax                                 real vector                                     real scalar
@@ -44,11 +44,14 @@ add_diagonal                         square matrix, real scalar or real vector  
 frobenius                            matrix                                          real scalar
 push                                 vector or matrix, scalar or vector              vector or matrix
 solve                                square matrix, vector, real scalar              vector
+rotate_in                            real scalar, K x (K + 1), vector, signal, real  matrix
+                                     scalar, [out]
+back_substitute                      K x (K + 1), [out]                              vector
 ==================================== =============================================== ===========================
 
 Two rules keep the compiled loop free of allocations: `axpy`, `axpyc`, `add_at`, `add_rows`, `add_diagonal`,
-`rank_one`, `push` and `solve` may overwrite the vector or matrix they return a new version of, so use what they
-return and not what went in; and an array given as `out` is scratch space which torch does not need.
+`rank_one`, `push`, `solve` and `rotate_in` may overwrite the vector or matrix they return a new version of, so use
+what they return and not what went in; and an array given as `out` is scratch space which torch does not need.
 Compiled, the least precise argument decides: a number such as 0.5 leaves single precision as it is.
 
 Products of matrices are written as sums of products: `torch.autocast` would round a matmul, also in a backward pass.
@@ -70,6 +73,7 @@ __all__ = [
     "at",
     "axpy",
     "axpyc",
+    "back_substitute",
     "complex",
     "conj",
     "div",
@@ -94,6 +98,7 @@ __all__ = [
     "push",
     "rank_one",
     "real",
+    "rotate_in",
     "scale",
     "sign",
     "sign_parts",
@@ -126,7 +131,7 @@ def abs2(v: Tensor, out: Tensor | None = None) -> Tensor:
     return v.real.square() + v.imag.square() if v.is_complex() else v.square()
 
 
-def conj(v: Tensor) -> Tensor:
+def conj(v: Tensor, out: Tensor | None = None) -> Tensor:
     """Complex conjugate; a real value is returned as it is."""
     return v.conj() if v.is_complex() else v
 
@@ -224,8 +229,8 @@ def slice_pam(r: Tensor, half: Tensor | float, levels: Tensor | float, out: Tens
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product without conjugation, sum_k a_k b_k: (..., M), (..., M) -> (..., 1)."""
-    return (a * b).sum(-1, keepdim=True)
+    """Inner product without conjugation, sum_k a_k b_k: (..., M), (..., M) -> (..., 1); or of two arrays."""
+    return (a * b).sum(-1, keepdim=True) if isinstance(a, Tensor) else (a * b).sum()
 
 
 def energy(u: Tensor) -> Tensor:
@@ -331,6 +336,40 @@ def solve(A: Tensor, b: Tensor, ridge: Tensor) -> Tensor:
     trace = A.diagonal(dim1=-2, dim2=-1).real.sum(-1, keepdim=True)
     ridge = torch.maximum(ridge, 16 * torch.finfo(A.dtype).eps * trace)
     return _Solution.apply(add_diagonal(A, ridge), b)
+
+
+def rotate_in(b: Tensor, A: Tensor, u: Tensor, e: Tensor, floor: Tensor | float, out: Tensor | None = None) -> Tensor:
+    """Rotate the row [u^T | e] into [b R | 0], A = [R | z], R upper triangular with a real diagonal (may overwrite A).
+
+    Returns [R' | z'] with R'^H R' = b^2 R^H R + u^* u^T and R'^H z' = u^* e, by Givens rotations. Rows of R whose
+    diagonal's square is at most `floor` keep their size: (..., 1), (..., K, K + 1), (..., K), (..., 1), (..., 1).
+    """
+    left = torch.cat([u.expand(*A.shape[:-2], -1), e.expand(*A.shape[:-2], -1)], -1)
+    rows = []
+    for k in range(A.shape[-2]):
+        row = torch.cat([A[..., k, k:-1], torch.zeros_like(A[..., k, -1:])], -1)
+        row = torch.where(abs2(row[..., :1]) > floor, b, 1.0) * row
+        a, v = real(row[..., :1]), left[..., :1]
+        r = sqrt(a * a + abs2(v))
+        still = r == 0
+        divisor = torch.where(still, 1, r)
+        c, s = torch.where(still, 1, a / divisor), conj(v) / divisor
+        row, left = c * row + s * left, (c * left - conj(s) * row)[..., 1:]
+        rows.append(torch.nn.functional.pad(row, (k, 0)))
+    return torch.stack(rows, -2)
+
+
+def back_substitute(A: Tensor, out: Tensor | None = None) -> Tensor:
+    """Solve R x = z, A = [R | z], R upper triangular with a real diagonal; 0 for a 0 there: (..., K, K + 1)."""
+    K = A.shape[-2]
+    x: list[Tensor] = []
+    for k in range(K - 1, -1, -1):
+        total = A[..., k, K:]
+        for j, x_j in enumerate(x):
+            total = total - A[..., k, K - 1 - j : K - j] * x_j
+        pivot = real(A[..., k, k : k + 1])
+        x.append(torch.where(pivot > 0, total / torch.where(pivot > 0, pivot, 1), 0 * total))
+    return torch.cat(x[::-1], -1)
 
 
 def _tensors(*values: Tensor | float) -> list[Tensor]:

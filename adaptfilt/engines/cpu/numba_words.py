@@ -304,8 +304,18 @@ def _energy(u: Any) -> Any:
 
 
 @_word(words.conj)
-def _conj(v: Any) -> Any:
-    return (lambda v: np.conj(v)) if _is_complex(v) else (lambda v: v)
+def _conj(v: Any, out: Any = None) -> Any:
+    if not _is_complex(v):
+        return lambda v, out=None: v
+    if not _is_array(out):
+        return lambda v, out=None: np.conj(v)
+
+    def conj(v: Any, out: Any = None) -> Any:
+        for k in range(len(v)):
+            out[k] = np.conj(v[k])
+        return out
+
+    return conj
 
 
 @_word(words.axpy)
@@ -526,3 +536,50 @@ def _solve(A: Any, b: Any, ridge: Any) -> Any:
         return b
 
     return solve
+
+
+@_word(words.rotate_in)
+def _rotate_in(b: Any, A: Any, u: Any, e: Any, floor: Any, out: Any = None) -> Any:
+    fresh, square = not _is_array(out), words.abs2
+
+    def rotate_in(b: Any, A: Any, u: Any, e: Any, floor: Any, out: Any = None) -> Any:
+        K = len(A)
+        left = np.empty(K, A.dtype) if fresh else out
+        for k in range(K):
+            left[k] = u[k]
+        b_, rest = A.real.dtype.type(b), A.dtype.type(e)
+        for k in range(K):
+            row, v = A[k], left[k]
+            a = row[k].real
+            keep = b_ if a * a > floor else type(b_)(1)
+            a *= keep
+            r = np.sqrt(a * a + square(v))
+            c, s = (a / r, np.conj(v) / r) if r > 0 else (type(b_)(1), 0 * v)
+            kept, back = c * keep, np.conj(s) * keep
+            row[k] = r
+            for j in range(k + 1, K):
+                old = row[j]
+                row[j] = kept * old + s * left[j]
+                left[j] = c * left[j] - back * old
+            row[K], rest = s * rest, c * rest
+        return A
+
+    return rotate_in
+
+
+@_word(words.back_substitute)
+def _back_substitute(A: Any, out: Any = None) -> Any:
+    fresh = not _is_array(out)
+
+    def back_substitute(A: Any, out: Any = None) -> Any:
+        K = len(A)
+        x = np.empty(K, A.dtype) if fresh else out
+        for k in range(K - 1, -1, -1):
+            row = A[k]
+            total = row[K]
+            for j in range(k + 1, K):
+                total -= row[j] * x[j]
+            x[k] = total / row[k].real if row[k].real > 0 else 0 * total
+        return x
+
+    return back_substitute

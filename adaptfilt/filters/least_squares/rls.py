@@ -35,7 +35,11 @@ CONDITION = 1e9  # and how large it may be against the regressor's energy: float
 
 def rls_update(w: Any, S: Any, u: Any, e: Any, lam: Any, bound: Any, g: Any = None, k: Any = None) -> Any:
     """Return the weights and the factor of P after one sample of RLS."""
-    g = vecmat(u, S, out=g)
+    return renewed(w, S, u, e, lam, bound, vecmat(u, S, out=g), k)
+
+
+def renewed(w: Any, S: Any, u: Any, e: Any, lam: Any, bound: Any, g: Any, k: Any) -> Any:
+    """Return the weights and the factor of P after one sample, where g = u^T S."""
     k = matvecc(S, g, out=k)
     q, power = energy(g), energy(u)
     w = axpy(e / (lam + q), k, w)

@@ -1,0 +1,193 @@
+"""What theory says of the filters that are updates: identities, optimality, and a million samples in float32."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal import lfilter
+
+import adaptfilt as af
+
+COMMON: dict[str, Any] = {"dtype": torch.float64}
+
+
+def identification(samples: int, taps: int, noise: float, seed: int = 0) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(seed)
+    h = rng.standard_normal(taps) / np.sqrt(taps)
+    x = rng.standard_normal(samples)
+    return x, np.convolve(x, h)[:samples] + noise * rng.standard_normal(samples), h
+
+
+def test_kalman_of_a_plant_at_rest_is_rls_without_forgetting() -> None:
+    x, d, _ = identification(500, 8, 0.1)
+    a = af.Kalman(8, q=0.0, r=0.02, p0=2.0, **COMMON)(x, d)
+    b = af.RLS(8, 1.0, delta=0.01, **COMMON)(x, d)
+    np.testing.assert_allclose(a.w, b.w, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(a.y, b.y, rtol=1e-10, atol=1e-11)
+
+
+def test_kalman_settles_where_riccati_says() -> None:
+    # One weight and x = 1: p = a - a^2 / (r + a), a = p + q, so that a^2 - q a - q r = 0.
+    q, r = 1e-3, 0.2
+    f = af.Kalman(1, q=q, r=r, **COMMON)
+    f(np.ones(2000), np.zeros(2000))
+    a = (q + np.sqrt(q * q + 4 * q * r)) / 2
+    assert f.P.item() == pytest.approx(a - q, rel=1e-12)
+
+
+def test_kalman_knows_its_own_error() -> None:
+    # The mean of |w - h|^2 over many walks is the trace of P, as no other gain attains.
+    runs, samples, taps, q, r = 400, 300, 4, 1e-4, 0.04
+    rng = np.random.default_rng(0)
+    h = rng.standard_normal((runs, taps)) + np.cumsum(np.sqrt(q) * rng.standard_normal((samples, runs, taps)), 0)
+    x = rng.standard_normal((runs, samples))
+    past = np.concatenate([np.zeros((runs, taps - 1)), x], 1)
+    u = np.lib.stride_tricks.sliding_window_view(past, taps, 1)[..., ::-1]
+    d = np.einsum("rnm,nrm->rn", u, h) + np.sqrt(r) * rng.standard_normal((runs, samples))
+
+    def error(f: Any) -> float:
+        return float(((f(x, d).w - h[-1]) ** 2).sum(-1).mean())
+
+    f = af.Kalman(taps, q=q, r=r, batch=(runs,), **COMMON)
+    measured = error(f)
+    assert measured == pytest.approx(np.trace(f.P.mean(0).numpy()), rel=0.1)
+    for lam in (0.9, 0.95, 0.98, 0.995):
+        assert error(af.RLS(taps, lam, batch=(runs,), **COMMON)) > measured
+
+
+def signal(kind: str, rng: Any, samples: int = 1_000_000) -> np.ndarray:
+    n = np.arange(samples)
+    return {
+        "silence": 0.0 * n,
+        "tone": np.sin(0.3 * n),
+        "loud tone": 1e3 * np.sin(0.3 * n),
+        "burst": rng.standard_normal(samples) * np.where(n // 10 == samples // 20, 1e6, 1.0),
+    }[kind]
+
+
+MILLION = {
+    "Kalman": lambda: af.Kalman(16, q=1e-6, r=1e-3),
+    "IPNLMS": lambda: af.IPNLMS(16, 0.5),
+    "QRRLS": lambda: af.QRRLS(16, 0.98),
+    "DCDRLS": lambda: af.DCDRLS(16, 0.98),
+    "FastRLS": lambda: af.FastRLS(16, 0.98, dtype=torch.float32),
+    "VariableForgettingRLS": lambda: af.VariableForgettingRLS(16, 0.98),
+}
+
+
+@pytest.mark.parametrize("name", MILLION)
+@pytest.mark.parametrize("kind", ["silence", "tone", "loud tone", "burst"])
+def test_stays_bounded_in_float32_over_a_million_samples(name: str, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    x = signal(kind, rng)
+    f = MILLION[name]()
+    out = f(x, 0.5 * x)
+    assert np.abs(out.w).max() < 2
+    assert np.abs(out.e[-1000:]).max() <= 1e-4 * max(np.abs(x[-1000:]).max(), 1e-30)
+    x = rng.standard_normal(2000)
+    np.testing.assert_allclose(f(x, -0.25 * x).w, [-0.25] + [0] * 15, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["silence", "tone", "loud tone", "burst"])
+def test_a_sliding_window_stays_bounded_over_a_million_samples(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    x = signal(kind, rng)
+    f = af.SlidingWindowRLS(16, 50, delta=1e-3)
+    assert np.abs(f(x, 0.5 * x).w).max() < 2
+    x = rng.standard_normal(2000)
+    np.testing.assert_allclose(f(x, -0.25 * x).w, [-0.25] + [0] * 15, atol=1e-4)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.7, 0.95])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 3e-3)])
+def test_fast_rls_stays_rls(rho: float, dtype: torch.dtype, tolerance: float) -> None:
+    rng = np.random.default_rng(0)
+    for taps, memory in ((6, 0.35), (32, 0.35), (32, 0.1)):
+        lam, x = 1 - memory / taps, lfilter([np.sqrt(1 - rho**2)], [1, -rho], rng.standard_normal(20000))
+        d = lfilter(rng.standard_normal(taps), 1, x) + 0.1 * rng.standard_normal(20000)
+        want = af.LatticeRLS(taps, lam, delta=0.1, **COMMON)(x, d).y
+        np.testing.assert_allclose(af.FastRLS(taps, lam, delta=0.1, dtype=dtype)(x, d).y, want, atol=tolerance)
+
+
+@pytest.mark.parametrize(("updates", "ratio"), [(1, 2e-3), (4, 2e-3), (16, 2e-4)])
+def test_dcd_settles_where_rls_does(updates: int, ratio: float) -> None:
+    rng = np.random.default_rng(1)
+    x, h = rng.standard_normal((20, 20000)), rng.standard_normal(8)
+    d = lfilter(h, 1, x) + 0.1 * rng.standard_normal(x.shape)
+    common: dict[str, Any] = {"batch": (20,), **COMMON}
+    powers = [
+        np.mean(f(x, d).e[:, 2000:] ** 2)
+        for f in (af.RLS(8, 0.99, **common), af.DCDRLS(8, 0.99, updates=updates, **common))
+    ]
+    assert powers[1] / powers[0] == pytest.approx(1.0, abs=ratio)
+
+
+def test_variable_forgetting_shortens_its_memory_after_a_change_alone() -> None:
+    # Against a fixed factor of the same largest memory, after the plant has changed at once.
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((30, 6000))
+    h = rng.standard_normal((2, 16))
+    d = np.concatenate([lfilter(h[0], 1, x)[:, :3000], lfilter(h[1], 1, x)[:, 3000:]], -1)
+    d += 0.1 * rng.standard_normal(x.shape)
+    f, fixed = (c(16, 0.9999, batch=(30,), **COMMON) for c in (af.VariableForgettingRLS, af.RLS))
+    f(x[:, :3000], d[:, :3000])
+    assert float(f.forgetting.mean()) > 0.99
+    fixed(x[:, :3000], d[:, :3000])
+    w, slow = (g(x[:, 3000:3300], d[:, 3000:3300]).w for g in (f, fixed))
+    assert np.sum((w - h[1]) ** 2) < 0.05 * np.sum((slow - h[1]) ** 2)
+
+
+def test_ipnlms_of_equal_steps_is_nlms() -> None:
+    x, d, _ = identification(500, 8, 0.1)
+    for dtype, tolerance in ((torch.float64, 1e-13), (torch.complex128, 1e-13), (torch.float32, 1e-5)):
+        a = af.IPNLMS(8, 0.7, alpha=-1.0, eps=0.3, dtype=dtype)(x.astype(complex) if dtype.is_complex else x, d)
+        b = af.NLMS(8, 0.7, eps=0.3, dtype=dtype)(x.astype(complex) if dtype.is_complex else x, d)
+        np.testing.assert_allclose(a.y, b.y, atol=tolerance)
+        np.testing.assert_allclose(a.w, b.w, atol=tolerance)
+
+
+def sparse(runs: int, samples: int, taps: int, active: int) -> tuple[np.ndarray, ...]:
+    """The plants of Chen, Gu and Hero: weights of 1 at `active` places; white input, noise of power 1e-3."""
+    rng = np.random.default_rng(2)
+    h = np.zeros(taps)
+    h[:: taps // active] = 1.0
+    x = rng.standard_normal((runs, samples))
+    d = np.array([np.convolve(row, h)[:samples] for row in x])
+    return x, d + np.sqrt(1e-3) * rng.standard_normal(d.shape), h
+
+
+def deviation(f: Any, x: np.ndarray, d: np.ndarray, h: np.ndarray) -> float:
+    """Return the mean square deviation over the second half of a record."""
+    w = f(x, d, record_every=10).w
+    return float(((w - h) ** 2).sum(-1)[:, w.shape[1] // 2 :].mean())
+
+
+@pytest.mark.filterwarnings("ignore:LMS. mu is beyond")
+@pytest.mark.parametrize("active", [1, 16])
+def test_attraction_pays_where_the_plant_is_sparse(active: int) -> None:
+    # "Sparse LMS for system identification", 2009: mu 0.05, rho 5e-4, epsilon 10. With 1 of 16 weights both forms
+    # beat LMS, the reweighted one most; with 16 of 16 ZA-LMS loses, and RZA-LMS stays beside LMS.
+    x, d, h = sparse(200, 1000, 16, active)
+    common: dict[str, Any] = {"batch": (200,), **COMMON}
+    lms = deviation(af.LMS(16, 0.05, **common), x, d, h)
+    za = deviation(af.ZALMS(16, 0.05, rho=5e-4, **common), x, d, h)
+    rza = deviation(af.RZALMS(16, 0.05, rho=5e-4, sharpness=10.0, **common), x, d, h)
+    l0 = deviation(af.L0LMS(16, 0.05, kappa=5e-5, beta=5.0, **common), x, d, h)
+    if active == 1:
+        assert rza < za < 0.9 * lms
+        assert l0 < 0.7 * lms
+    else:
+        assert za > 1.05 * lms
+        assert rza == pytest.approx(lms, rel=0.05)
+        assert l0 == pytest.approx(lms, rel=0.01)
+
+
+def test_za_lms_bias_is_what_its_cost_says() -> None:
+    # The mean settles where mu R (h - w) = rho sgn(w): h - rho / (mu power) for a weight that is not small.
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((50, 4000))
+    f = af.ZALMS(2, 0.02, rho=1e-3, batch=(50,), **COMMON)
+    d = np.array([np.convolve(row, [0.8, -0.6])[:4000] for row in x])
+    w = f(x, d, record_every=10).w[:, 100:].mean((0, 1))
+    np.testing.assert_allclose(w, [0.75, -0.55], atol=1e-3)
