@@ -29,6 +29,11 @@ from adaptfilt.features import Polynomial, RandomFourier, Volterra
 from adaptfilt.filters.equalisers.cma import CMA
 from adaptfilt.filters.equalisers.decision_directed import DecisionDirected
 from adaptfilt.filters.equalisers.dfe import DFE
+from adaptfilt.filters.equalisers.mma import MMA
+from adaptfilt.filters.equalisers.rde import RDE
+from adaptfilt.filters.equalisers.sato import Sato
+from adaptfilt.filters.equalisers.shalvi_weinstein import ShalviWeinstein
+from adaptfilt.filters.equalisers.sign_cma import SignCMA
 from adaptfilt.filters.gradient.kwong_johnston import KwongJohnston
 from adaptfilt.filters.gradient.lmf import LMF
 from adaptfilt.filters.gradient.lms import LMS
@@ -55,8 +60,10 @@ __all__ = [
     "DFE",
     "LMF",
     "LMS",
+    "MMA",
     "NLMS",
     "NPVSS",
+    "RDE",
     "RLS",
     "AdaptiveFilter",
     "AffineProjection",
@@ -76,6 +83,9 @@ __all__ = [
     "Polynomial",
     "RandomFourier",
     "RecursiveFilter",
+    "Sato",
+    "ShalviWeinstein",
+    "SignCMA",
     "SignData",
     "SignError",
     "SignSign",

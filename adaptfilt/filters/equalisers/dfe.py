@@ -1,14 +1,15 @@
 """Decision-feedback equaliser (DFE), adapted by LMS.
 
-The regressor holds M = forward samples and the K = feedback symbols before the present one, a known or, where d is NaN,
-decided as the point nearest to the output:
+The regressor holds M = forward samples and the K = feedback symbols before the present one, a known or, where d is
+NaN, decided as the point nearest to the output:
 
     u = [x[n], ..., x[n - M + 1], a[n - 1], ..., a[n - K]],    w = [f | b],    y = w^T u
     e = a[n] - y,    w <- (1 - mu leak) w + mu e conj(u)
 
-b tends to minus the echoes of past symbols, which f then need not fight, so that it amplifies less noise. Stable, while
-decisions are right, for 0 < mu < 2 / (3 (M E|x|^2 + K E|a|^2)). Cost: 2 (M + K) multiply-adds a symbol and a decision.
-Where the channel has deep notches; a wrong decision can cause more. A frozen filter goes on to feed its decisions.
+b tends to minus the echoes of past symbols, which f then need not fight, so that it amplifies less noise. Stable,
+while decisions are right, for 0 < mu < 2 / (3 (M E|x|^2 + K E|a|^2)). Cost: 2 (M + K) multiply-adds a symbol and a
+decision. Where the channel has deep notches; a wrong decision can cause more. A frozen filter goes on to feed its
+decisions.
 
 Source: P. Monsen, "Feedback equalization for fading dispersive channels", IEEE Trans. Information Theory, 1971;
 C. A. Belfiore and J. H. Park, "Decision feedback equalization", Proc. IEEE, 1979.
