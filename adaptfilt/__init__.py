@@ -29,6 +29,7 @@ from adaptfilt.features import Polynomial, RandomFourier, Volterra
 from adaptfilt.filters.equalisers.cma import CMA
 from adaptfilt.filters.equalisers.decision_directed import DecisionDirected
 from adaptfilt.filters.equalisers.dfe import DFE
+from adaptfilt.filters.equalisers.equalizer import Equalizer
 from adaptfilt.filters.equalisers.mma import MMA
 from adaptfilt.filters.equalisers.rde import RDE
 from adaptfilt.filters.equalisers.sato import Sato
@@ -71,6 +72,7 @@ __all__ = [
     "Constellation",
     "DecisionDirected",
     "DivergenceError",
+    "Equalizer",
     "EquationError",
     "FilteredFilter",
     "FxLMS",
