@@ -30,6 +30,12 @@ from adaptfilt.features import Polynomial, RandomFourier, Volterra
 from adaptfilt.filters.equalisers.cma import CMA
 from adaptfilt.filters.equalisers.decision_directed import DecisionDirected
 from adaptfilt.filters.equalisers.dfe import DFE
+from adaptfilt.filters.equalisers.equalizer import Equalizer
+from adaptfilt.filters.equalisers.mma import MMA
+from adaptfilt.filters.equalisers.rde import RDE
+from adaptfilt.filters.equalisers.sato import Sato
+from adaptfilt.filters.equalisers.shalvi_weinstein import ShalviWeinstein
+from adaptfilt.filters.equalisers.sign_cma import SignCMA
 from adaptfilt.filters.frequency.fdaf import FDAF
 from adaptfilt.filters.frequency.fdkf import FDKF
 from adaptfilt.filters.gradient.ipnlms import IPNLMS
@@ -73,9 +79,11 @@ __all__ = [
     "L0LMS",
     "LMF",
     "LMS",
+    "MMA",
     "NLMS",
     "NPVSS",
     "QRRLS",
+    "RDE",
     "RLS",
     "RZALMS",
     "ZALMS",
@@ -85,6 +93,7 @@ __all__ = [
     "Constellation",
     "DecisionDirected",
     "DivergenceError",
+    "Equalizer",
     "EquationError",
     "FastRLS",
     "FilteredFilter",
@@ -100,6 +109,9 @@ __all__ = [
     "Polynomial",
     "RandomFourier",
     "RecursiveFilter",
+    "Sato",
+    "ShalviWeinstein",
+    "SignCMA",
     "SignData",
     "SignError",
     "SignSign",

@@ -1,12 +1,13 @@
-"""Adaptive filters on the command line: a demonstration, two jobs on sound files of any length, and compiling ahead.
+"""Adaptive filters on the command line: a demonstration, jobs on sound and I/Q files, and compiling ahead.
 
     adaptfilt demo
     adaptfilt identify played.wav recorded.wav --taps 2048 --out room.npy --plot room.png
     adaptfilt cancel mic.wav loudspeaker.wav --taps 1024 --filter nlms --mu 0.3 --out clean.wav
     adaptfilt cancel both.wav both.wav --channel 0,1 --out clean.wav
+    adaptfilt equalize capture.iq --modulation qam16 --sps 2 --out symbols.npy --plot report.png
     adaptfilt compile --filters NLMS RLS --dtypes float32 complex64
 
-Sound is read, adapted on and written block by block: memory does not grow with the length of a file.
+Files are read, adapted on and written block by block: memory does not grow with their length.
 Whatever is wrong ends in one line on stderr and exit code 2, and leaves no output behind; so does SIGINT, SIGTERM or
 SIGHUP, with exit code 128 + signal. An output stands whole under its name, or not at all. On a terminal, a line on
 stderr says when a filter has to be compiled first.
@@ -216,6 +217,106 @@ def cancel(args: argparse.Namespace) -> None:
     print(f"sound: {args.out}")
 
 
+def equalize(args: argparse.Namespace) -> None:
+    """Find the symbols in IQ, complex64 samples as GNU Radio writes them, blind or with training."""
+    c, sps = _constellation(args.modulation), args.sps
+    x = _open_iq(args.iq)
+    level = _iq_level(x, args.iq)
+    carrier = (args.carrier, 0.707) if args.carrier else None
+    stages = [("train", args.mu), ("dd", args.mu)] if args.training else [("auto", args.mu)]
+    eq = af.Equalizer(args.taps, c, sps=sps, stages=stages, carrier=carrier, dtype=torch.complex64)
+    known = None if args.training is None else _symbols_of(args.training)
+    symbols = -(-x.size // sps)
+    with ExitStack() as stack:
+        out = stack.enter_context(replacing(args.out, {".npy"}))
+        picture = stack.enter_context(replacing(args.plot, _picture_kinds())) if args.plot else None
+        with writing(args.out):
+            y = np.lib.format.open_memmap(out, "w+", np.complex64, (symbols,))
+        powers = np.array(_equalize_into(y, x, level, eq, known))
+        last = y[-max(1, symbols // 10) :]
+        evm = float(metrics.evm_db(last, c.slice(last)))
+        if picture:
+            with writing(args.plot):
+                _symbol_report(y, powers, eq, c).savefig(picture)
+        y.flush()
+        check_space(out)
+    print(f"{x.size} samples, {symbols} symbols, of rms value {level:.4g}")
+    end = "decided" if eq.state == "dd" else "blind, the eye has stayed closed"
+    print(f"at the end: {end}, {evm:.1f} dB from decisions")
+    if carrier:
+        print(f"carrier: {float(eq.active.nu) / (2 * np.pi):+.3g} cycles a symbol off")
+    print(f"symbols: {args.out}" + (f"\npicture: {args.plot}" if args.plot else ""))
+
+
+def _equalize_into(y: Array, x: Array, level: float, eq: Any, known: Array | None) -> list[float]:
+    """Write the symbols of x to y, block by block; return the mean squared distances from decisions, of each block."""
+    done, block, powers = 0, eq.sps * min(max(y.size // 400, 1024), LONGEST_BLOCK), []
+    if known is not None:
+        if known.size > y.size:
+            raise ValueError(f"--training holds {known.size} symbols, more than the {y.size} of the file")
+        block = max(block, eq.sps * known.size)
+    for start in range(0, x.size, block):
+        try:
+            out = eq(np.array(x[start : start + block]) / np.float32(level), training=known).y
+        except DivergenceError:
+            raise ValueError(f"diverged after {done} symbols: take a smaller --mu") from None
+        known = None
+        y[done : done + out.size] = out
+        done += out.size
+        powers.append(float(np.mean(np.abs(out - eq.constellation.slice(out)) ** 2)))
+    return powers
+
+
+def _constellation(name: str) -> af.Constellation:
+    """Return the constellation of a name such as qam16."""
+    parts = re.fullmatch("(psk|qam|pam)([0-9]+)", {"bpsk": "psk2", "qpsk": "psk4"}.get(name, name))
+    if not parts:
+        raise ValueError(f"--modulation must be bpsk, qpsk, or psk, qam or pam and a number, such as qam16, got {name}")
+    return getattr(af.Constellation, parts[1])(int(parts[2]))
+
+
+def _open_iq(path: Path) -> Array:
+    """Return the samples of a file, which are read as they are needed."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    size = path.stat().st_size
+    if not size or size % 8:
+        raise ValueError(f"{path}: {size} bytes are no complex64 samples, of 8 bytes each")
+    return np.memmap(path, np.complex64, "r")
+
+
+def _iq_level(x: Array, path: Path) -> float:
+    """Return the rms value of samples, which must be finite."""
+    total = 0.0
+    for start in range(0, x.size, LONGEST_BLOCK):
+        with np.errstate(over="ignore", invalid="ignore"):
+            total += float(np.sum(np.abs(x[start : start + LONGEST_BLOCK]).astype(float) ** 2))
+    if not 0 < total < np.inf:
+        raise ValueError(f"{path}: {'is silent' if total == 0 else 'holds NaN or infinity, or is not complex64'}")
+    return float(np.sqrt(total / x.size))
+
+
+def _symbols_of(path: Path) -> Array:
+    """Return known symbols out of a NumPy file."""
+    try:
+        known = np.load(path)
+    except (OSError, ValueError):
+        raise ValueError(f"{path}: not a NumPy file of symbols") from None
+    return np.asarray(known, np.complex64)
+
+
+def _symbol_report(y: Array, powers: Array, eq: Any, c: af.Constellation) -> "Figure":
+    figure = _figure(8, 10)
+    symbols, levels, response = figure.subplots(3, 1, height_ratios=[2, 1, 1])
+    plots.constellation(y[-max(1, y.size // 10) :], c.points, label="equalised", ax=symbols)
+    symbols.set_title("The last tenth")
+    plots.signals({"distance": 10 * np.log10(np.maximum(powers, 1e-30))}, fs=len(powers) / y.size, ax=levels)
+    levels.set(title="Distance from decisions", xlabel="time (symbols)", ylabel="mean square (dB)")
+    plots.frequency_response(eq.active.w, fs=float(eq.sps), ax=response)
+    response.set(title="Frequency response of the equaliser", xlabel="frequency (cycles/symbol)")
+    return figure
+
+
 def compile_ahead(args: argparse.Namespace) -> None:
     """Compile what filters need by default, for blocks and for single samples, so that no first call has to."""
     place = objects.folder()
@@ -395,6 +496,16 @@ def _parser() -> _Parser:
     clean = command(cancel, "take an echo, a hum or a noise out of a recording", "clean.wav", "sound")
     clean.add_argument("mic", type=Path, metavar="MIC.wav", help="recording with echo, hum or noise in it")
     clean.add_argument("ref", type=Path, metavar="REF.wav", help="the source of it alone")
+    air = command(equalize, "find the symbols in an I/Q recording", "symbols.npy", "NumPy file of symbols")
+    air.add_argument("iq", type=Path, metavar="IQ", help="file of complex64 samples")
+    air.add_argument("--modulation", required=True, help="such as bpsk, qpsk, psk8, qam16, qam64, pam4")
+    air.add_argument("--sps", type=int, default=2, help="samples a symbol, a whole number (default: 2)")
+    air.add_argument("--taps", type=int, default=15, help="number of coefficients (default: 15)")
+    air.add_argument("--mu", type=float, default=2e-3, help="step size, at unit power (default: 0.002)")
+    loop = "noise bandwidth of the carrier loop in cycles a symbol, 0 for none (default: 0.005)"
+    air.add_argument("--carrier", type=float, default=0.005, help=loop)
+    air.add_argument("--training", type=Path, help="NumPy file of the first symbols, where they are known")
+    air.add_argument("--plot", type=Path, help="picture of symbols, errors and response to write")
     ahead = commands.add_parser("compile", help="compile filters ahead", description=compile_ahead.__doc__)
     ahead.add_argument("--filters", nargs="+", choices=PUBLIC, default=list(PUBLIC), help="default: all")
     ahead.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="default: all")

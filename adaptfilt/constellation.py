@@ -11,6 +11,7 @@ array([1.-3.j])
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -278,14 +279,24 @@ class Constellation:
     def dispersion_part(self) -> float:
         """``E[Re(a)^4] / E[Re(a)^2]``, what the multimodulus algorithm aims at in each part [2]_.
 
-        The imaginary parts give the same unless a quarter turn changes the constellation.
+        The imaginary parts give the same unless a quarter turn changes the constellation: see `dispersion_parts`.
         """
-        return self._mean(self.points.real**4) / self._mean(self.points.real**2)
+        return self.dispersion_parts[0]
+
+    @property
+    def dispersion_parts(self) -> tuple[float, float]:
+        """``E[r^4] / E[r^2]`` of the real and of the imaginary parts r; 0 where all of them are 0."""
+        return self._of_parts(lambda r: (r**4, r**2))
 
     @property
     def sato(self) -> float:
-        """``gamma = E[Re(a)^2] / E|Re(a)|``, the level of Sato's algorithm in each part [3]_."""
-        return self._mean(self.points.real**2) / self._mean(np.abs(self.points.real))
+        """``gamma = E[Re(a)^2] / E|Re(a)|``, the level of Sato's algorithm in each part [3]_: see `sato_parts`."""
+        return self.sato_parts[0]
+
+    @property
+    def sato_parts(self) -> tuple[float, float]:
+        """``E[r^2] / E|r|`` of the real and of the imaginary parts r; 0 where all of them are 0."""
+        return self._of_parts(lambda r: (r**2, np.abs(r)))
 
     def godard(self, p: float) -> float:
         """``R_p = E|a|^(2p) / E|a|^p``, the dispersion constant of Godard's algorithm of power p [1]_.
@@ -436,6 +447,12 @@ class Constellation:
 
     def _mean(self, values: Array) -> float:
         return float(self.probabilities @ values)
+
+    def _of_parts(self, moments: Callable[[Array], tuple[Array, Array]]) -> tuple[float, float]:
+        """Return the ratio of two means, of the real and of the imaginary parts."""
+        (over, under), (over_imag, under_imag) = moments(self.points.real), moments(self.points.imag)
+        imaginary = self._mean(over_imag) / self._mean(under_imag) if under_imag.any() else 0.0
+        return self._mean(over) / self._mean(under), imaginary
 
     def _is_kept_by(self, rotation: complex) -> bool:
         rotated = self.points * rotation

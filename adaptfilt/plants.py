@@ -1,9 +1,10 @@
 """Systems to identify: a plant is a callable that takes the input `x` and returns the desired signal `d`.
 
-Linear plants, :class:`Linear`, come from :func:`fir`, :func:`iir`, :func:`room`, :func:`proakis` and :func:`g168`, and
-know their impulse response. :class:`Switching` changes plants in mid-stream, :class:`TimeVarying` has coefficients
-of its own for every sample (:func:`random_walk` makes them drift), :class:`Wiener` and :class:`Hammerstein`
-saturate. Plants start at rest, work along the last axis and filter leading axes separately.
+Linear plants, :class:`Linear`, come from :func:`fir`, :func:`iir`, :func:`room`, :func:`proakis`, :func:`multipath`
+and :func:`g168`, and know their impulse response. :class:`Switching` changes plants in mid-stream, :class:`TimeVarying`
+has coefficients of its own for every sample (:func:`random_walk` makes them drift, :func:`fading` fade),
+:class:`Wiener` and :class:`Hammerstein` saturate, :func:`polarisation` mixes two signals. Plants start at rest, work
+along the last axis and filter leading axes separately.
 
 >>> import numpy as np
 >>> from adaptfilt import plants
@@ -24,10 +25,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 from scipy.signal import lfilter
 
-from adaptfilt.signals import Seed, pole_radius, white
+from adaptfilt.checks import natural
+from adaptfilt.signals import Seed, delay, pole_radius, white
 
 Array = np.ndarray
 Plant = Callable[[ArrayLike], Array]
+WAVES = 32  # that a fading coefficient is made of
 PROAKIS = {
     "A": [0.04, -0.05, 0.07, -0.21, -0.5, 0.72, 0.36, 0.0, 0.21, 0.03, 0.07],
     "B": [0.407, 0.815, 0.407],
@@ -155,6 +158,71 @@ def saturate(x: ArrayLike, limit: float = 1.0) -> Array:
     return limit * np.tanh(x / limit)
 
 
+@dataclass(frozen=True, eq=False)
+class Polarisation:
+    """Two polarisations on a fibre: mixed, one of them delayed against the other, and mixed again.
+
+    Parameters
+    ----------
+    before, after : ndarray, shape (2, 2)
+        Unitary matrices, by which both are mixed first and last.
+    delay : int >= 0
+        Samples by which the second one comes later in between.
+    """
+
+    before: Array
+    delay: int
+    after: Array
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """Output for the input `x`, ``(..., 2, T)``."""
+        u = self.before @ np.asarray(x)
+        return self.after @ np.stack([u[..., 0, :], delay(u[..., 1, :], self.delay)], -2)
+
+
+def polarisation(delay: int, *, angles: tuple[float, float] | None = None, rng: Seed | None = None) -> Polarisation:
+    """Fibre that mixes two polarisations and delays one against the other.
+
+    Parameters
+    ----------
+    delay : int >= 0
+        Differential group delay in samples.
+    angles : tuple of float, optional
+        By how many radians the polarisations are turned before and after.
+    rng : numpy.random.Generator or int, optional
+        Source of randomness, or a seed, where no angles are given: any two unitary matrices, all alike.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If not just one of `angles` and `rng` is given, or `delay` is no integer >= 0.
+
+    Notes
+    -----
+    S. J. Savory, "Digital filters for coherent optical receivers", Optics Express 16(2), 2008.
+
+    Examples
+    --------
+    >>> polarisation(1, angles=(0.0, np.pi / 2))(np.array([[1.0, 2.0], [3.0, 4.0]])).round(3) + 0
+    array([[ 0., -3.],
+           [ 1.,  2.]])
+    """
+    if (angles is None) == (rng is None):
+        raise TypeError("polarisation takes either angles or rng")
+    if angles is not None:
+        before, after = (np.array([[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]]) for t in angles)
+    else:
+        rng = np.random.default_rng(rng)
+        before, after = _unitary(rng), _unitary(rng)
+    return Polarisation(before, natural("delay", delay), after)
+
+
+def _unitary(rng: np.random.Generator) -> Array:
+    """Return a unitary matrix, all alike."""
+    q, r = np.linalg.qr(white((2, 2), rng, dtype=complex))
+    return q * (np.diag(r) / np.abs(np.diag(r)))
+
+
 def fir(h: ArrayLike) -> Linear:
     """Plant of finite impulse response `h`, ``(M,)``; ``h[k]`` multiplies ``x[n - k]``.
 
@@ -245,6 +313,94 @@ def proakis(name: str) -> Linear:
     if name not in PROAKIS:
         raise ValueError(f"name must be one of {sorted(PROAKIS)}, got {name!r}")
     return fir(PROAKIS[name])
+
+
+def multipath(profile_db: ArrayLike, rng: Seed) -> Linear:
+    """Radio channel of several paths: independent complex Gaussian coefficients, of stated mean powers.
+
+    Parameters
+    ----------
+    profile_db : array_like, shape (M,)
+        Mean power of each coefficient, in dB up to a common factor; ``-inf`` for none.
+    rng : numpy.random.Generator or int
+        Source of randomness, or a seed.
+
+    Returns
+    -------
+    Linear
+        Complex, of unit energy in the mean.
+
+    Raises
+    ------
+    ValueError
+        If the profile is empty, or has no power.
+
+    Notes
+    -----
+    P. A. Bello, "Characterization of randomly time-variant linear channels", IEEE Trans. Communications Systems 11(4),
+    1963: uncorrelated scatterers, here standing still. See `fading` for moving ones.
+
+    Examples
+    --------
+    >>> h = np.array([multipath([0.0, -6.0], seed).b for seed in range(2000)])
+    >>> np.mean(np.abs(h) ** 2, axis=0).round(1)  # 4 to 1
+    array([0.8, 0.2])
+    """
+    power = _profile(profile_db)
+    return fir(np.sqrt(power) * white(power.size, rng, dtype=complex))
+
+
+def fading(profile_db: ArrayLike, doppler: float, samples: int, rng: Seed) -> TimeVarying:
+    """Radio channel of several paths to a moving receiver: each coefficient fades with Clarke's spectrum.
+
+    Parameters
+    ----------
+    profile_db : array_like, shape (M,)
+        Mean power of each coefficient, in dB up to a common factor.
+    doppler : float >= 0
+        Largest Doppler shift, in radians a sample.
+    samples : int >= 1
+        Length T of the signal.
+    rng : numpy.random.Generator or int
+        Source of randomness, or a seed.
+
+    Returns
+    -------
+    TimeVarying
+        Complex, of unit energy in the mean; the autocorrelation of a coefficient is ``J0(doppler lag)`` of its power.
+
+    Raises
+    ------
+    ValueError
+        If the profile is empty or has no power, or `doppler` is negative.
+
+    Notes
+    -----
+    Each coefficient is a sum of 32 waves from all around, of random phases and from a random first direction:
+    R. H. Clarke, "A statistical theory of mobile-radio reception", Bell System Technical Journal 47(6), 1968;
+    M. F. Pop, N. C. Beaulieu, "Limitations of sum-of-sinusoids fading channel simulators", IEEE Trans. Communications
+    49(4), 2001.
+
+    Examples
+    --------
+    >>> fading([0.0, -3.0], doppler=0.01, samples=500, rng=0).h.shape
+    (500, 2)
+    """
+    power, rng = _profile(profile_db), np.random.default_rng(rng)
+    if not 0 <= doppler < np.inf:
+        raise ValueError(f"doppler must be finite and >= 0, got {doppler}")
+    first, phase = rng.random((power.size, 1)), rng.uniform(0, 2 * np.pi, (power.size, WAVES))
+    shift = doppler * np.cos(2 * np.pi * (np.arange(WAVES) + first) / WAVES)
+    n = np.arange(samples)[:, None]
+    waves = sum(np.exp(1j * (n * shift[:, k] + phase[:, k])) for k in range(WAVES))
+    return TimeVarying(np.sqrt(power / WAVES) * waves)
+
+
+def _profile(profile_db: ArrayLike) -> Array:
+    power = 10 ** (np.atleast_1d(np.asarray(profile_db, float)) / 10)
+    if power.ndim != 1 or not power.size or not 0 < power.sum() < np.inf:
+        raise ValueError(f"profile_db must hold powers in dB, (M,), one of them above -inf, got {profile_db!r:.80}")
+    return power / power.sum()
 
 
 def random_walk(h: ArrayLike, step: float, samples: int, rng: Seed) -> TimeVarying:

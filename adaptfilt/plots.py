@@ -1,4 +1,4 @@
-"""Pictures: coefficient convergence, learning curves, impulse and frequency responses, signals, constellations.
+"""Pictures: coefficient convergence, learning curves, impulse and frequency responses, signals, constellations, eyes.
 
 Every function draws on `ax`, or on a new figure of its own of 8 by 4.5 inches, and returns the Axes. Nothing
 needs a display, and nothing is kept by pyplot: ``ax.figure.savefig("picture.png")`` writes the picture, at
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.signal import freqz
 
-from adaptfilt.metrics import as_array, learning_curve_db
+from adaptfilt.metrics import as_array, isi_db, learning_curve_db
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -273,6 +273,121 @@ def constellation(y: Data, points: Data | None = None, *, label: str = "received
         ax.plot(y.real, y.imag, ".", markersize=3, alpha=0.5, color="C0", label=label, zorder=2)
     for a in shown[1:]:
         ax.plot(a.real, a.imag, "x", color="C3", markersize=7, label="constellation", zorder=3)
+    return _legend(ax)
+
+
+def eye(y: Data, sps: int, *, offset: int = 0, traces: int = 200, ax: Axes | None = None) -> Axes:
+    """Eye diagram: pieces of two symbols' length over each other, the real part and, of complex signals, the imaginary.
+
+    Parameters
+    ----------
+    y : array_like or Tensor, shape (T,)
+        Signal at `sps` samples a symbol, of two symbols at least.
+    sps : int >= 2
+        Samples a symbol.
+    offset : int
+        Sample at which a symbol stands; it is shown in the middle.
+    traces : int >= 1
+        How many pieces are shown, the last ones.
+    ax : Axes
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        If `y` has another shape or is too short, or `sps` is below 2.
+
+    Examples
+    --------
+    >>> eye(np.sin(np.pi / 4 * np.arange(80)), sps=4).get_xlabel()
+    'time (symbols)'
+    """
+    y = as_array(y)
+    if sps < 2 or y.ndim != 1:
+        raise ValueError(f"sps must be at least 2 and y of shape (T,), got {sps} and {y.shape}")
+    first = (offset - sps) % sps
+    pieces = np.array([y[k : k + 2 * sps + 1] for k in range(first, y.size - 2 * sps, sps)])[-traces:]
+    if not pieces.size:
+        raise ValueError(f"y must have at least {first + 2 * sps + 1} samples, got {y.size}")
+    ax = _axes(ax, "time (symbols)", "amplitude")
+    t = np.append(np.arange(-sps, sps + 1) / sps, np.nan)  # a gap after each piece
+    for i, (name, part) in enumerate(_parts(pieces).items()):
+        line = np.pad(part, [(0, 0), (0, 1)], constant_values=np.nan).ravel()
+        ax.plot(np.tile(t, len(part)), line, color=f"C{i}", alpha=0.25, linewidth=0.8, label=name or "signal")
+    return _legend(ax)
+
+
+def symbol_errors(e: Data, *, window: int = 200, label: str | None = None, ax: Axes | None = None) -> Axes:
+    """Errors over symbols in dB: a dot for each, up to 5 000, and their mean power over the last `window`.
+
+    Parameters
+    ----------
+    e : array_like or Tensor, shape (N,)
+        Errors of an equaliser.
+    window : int >= 1
+        Length of the moving average in symbols.
+    label : str
+        Name in the legend.
+    ax : Axes
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> symbol_errors(0.99 ** np.arange(500), label="dd").get_xlabel()
+    'time (symbols)'
+    """
+    e = as_array(e)
+    ax = _axes(ax, "time (symbols)", "error (dB)")
+    curve, shown = learning_curve_db(e, window), slice(None, None, max(1, e.size // 5000))
+    n = np.arange(e.size)
+    (line,) = ax.plot(n, curve, label=label or "mean", zorder=3, **{k: v for k, v in FOUND.items() if k != "zorder"})
+    with np.errstate(divide="ignore"):
+        power = 20 * np.log10(np.abs(e.ravel()[shown]))
+    ax.plot(n[shown], power, ".", markersize=1.5, alpha=0.3, color=line.get_color(), zorder=1, rasterized=True)
+    return _legend(ax)
+
+
+def combined_response(h: Data, w: Data, *, sps: int = 1, label: str = "found", ax: Axes | None = None) -> Axes:
+    """What channel and equaliser make of one symbol: the magnitudes of ``(h * w)[::sps]``, in dB.
+
+    Parameters
+    ----------
+    h : array_like or Tensor, shape (L,)
+        Impulse response of the channel at `sps` samples a symbol.
+    w : array_like or Tensor, shape (M,)
+        Weights of the equaliser.
+    sps : int >= 1
+        Samples a symbol.
+    label : str
+        Name in the legend.
+    ax : Axes
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Its legend says how much of it is interference, see :func:`adaptfilt.metrics.isi_db`.
+
+    Examples
+    --------
+    >>> combined_response([1.0, 0.5], [1.0, -0.5]).get_ylabel()
+    'magnitude (dB)'
+    """
+    ax = _axes(ax, "delay (symbols)", "magnitude (dB)")
+    c = np.abs(np.convolve(as_array(h), as_array(w)))[::sps]
+    with np.errstate(divide="ignore"):
+        level = np.maximum(20 * np.log10(c / c.max()), -80)
+    t, stems = np.repeat(np.arange(c.size), 3), np.stack([np.full(c.size, -80), level, np.full(c.size, np.nan)], -1)
+    name = f"{label}: interference {isi_db(h, w, sps=sps):.1f} dB"
+    ax.plot(t, stems.ravel(), marker=".", markevery=slice(1, None, 3), label=name, **FOUND)
     return _legend(ax)
 
 

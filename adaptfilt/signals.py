@@ -1,4 +1,4 @@
-"""Test signals: white, coloured, tones, pseudo-random binary, symbols, and noise at a stated signal-to-noise ratio.
+"""Test signals: white, coloured, tones, pseudo-random binary, symbols, pulses, and noise at a stated level.
 
 Time is the last axis. A random signal takes ``rng``, a :class:`numpy.random.Generator` or an integer seed.
 A complex ``dtype`` gives circular signals: independent real and imaginary parts of equal power.
@@ -291,6 +291,84 @@ def root_raised_cosine(rolloff: float, sps: int, span: int = 8) -> Array:
         limit = (1 + 2 / np.pi) * np.sin(turn) + (1 - 2 / np.pi) * np.cos(turn)
         pulse[is_edge] = rolloff / np.sqrt(2) * limit
     return pulse / np.linalg.norm(pulse)
+
+
+def pulse_train(a: ArrayLike, pulse: ArrayLike, sps: int) -> Array:
+    """Symbols as a transmitter sends them, ``x[m] = sum_k a[k] pulse[m - k sps]``.
+
+    Parameters
+    ----------
+    a : array_like, shape (..., N)
+        Symbols, real or complex.
+    pulse : array_like, shape (L,)
+        Such as `root_raised_cosine`, whose middle is its delay.
+    sps : int >= 1
+        Samples a symbol.
+
+    Returns
+    -------
+    ndarray, shape (..., N * sps)
+        The end of the last pulses is cut off.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `sps` is not an integer >= 1, or `a` has no axis.
+
+    Examples
+    --------
+    >>> pulse_train([1.0, -1.0], [0.5, 1.0, 0.5], sps=2)
+    array([ 0.5,  1. ,  0. , -1. ])
+    """
+    return np.asarray(lfilter(np.asarray(pulse), 1.0, upsample(a, sps)))
+
+
+def off_carrier(x: ArrayLike, frequency: float = 0.0, *, walk: float = 0.0, rng: Seed | None = None) -> Array:
+    """Turn signals as a receiver hears them whose oscillator is not the transmitter's.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., T)
+        Signals; all are turned alike.
+    frequency : float
+        Offset in radians a sample.
+    walk : float >= 0
+        Standard deviation of the phase's step from sample to sample, in radians. Oscillators of a linewidth B together,
+        in cycles a sample, have ``sqrt(2 pi B)``.
+    rng : numpy.random.Generator or int
+        Source of randomness, or a seed; needed for a walk.
+
+    Returns
+    -------
+    ndarray, shape (..., T)
+        ``x[n] exp(j (frequency n + phase[n]))``, complex; phase[0] = 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `walk` is negative, or is given without `rng`, or `x` has no axis.
+
+    Notes
+    -----
+    M. S. Faruk, S. J. Savory, "Digital signal processing for coherent transceivers employing multilevel formats",
+    J. Lightwave Technology 35(5), 2017, on phase noise as a Wiener process.
+
+    Examples
+    --------
+    >>> off_carrier([1.0, 1.0, 1.0], np.pi / 2).round(3) + 0
+    array([ 1.+0.j,  0.+1.j, -1.+0.j])
+    """
+    x = np.asarray(x)
+    if x.ndim == 0:
+        raise ValueError("x must have time as its last axis, got a number")
+    if not 0 <= walk < np.inf:
+        raise ValueError(f"walk must be finite and >= 0, got {walk}")
+    phase = frequency * np.arange(x.shape[-1])
+    if walk:
+        if rng is None:
+            raise TypeError("walk needs rng")
+        phase[1:] += walk * np.cumsum(white(x.shape[-1], rng)[1:])
+    return np.asarray(x * np.exp(1j * phase), np.result_type(x.dtype, np.complex64))
 
 
 def pole_radius(a: ArrayLike) -> float:

@@ -31,10 +31,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy.fft import fft, ifft, next_fast_len
+from scipy.integrate import quad
 from scipy.linalg import eigvalsh, lstsq, solve_toeplitz, toeplitz
 from scipy.signal import lfilter
+from scipy.special import ndtr
 
 from adaptfilt.checks import DivergenceError, positive_int
+from adaptfilt.constellation import Constellation
 from adaptfilt.metrics import as_array
 from adaptfilt.signals import Seed, add_noise, white
 
@@ -599,6 +602,59 @@ def mmse_infinite(h: ArrayLike, noise: float) -> tuple[float, float]:
         raise ValueError(f"noise must be finite and positive, got {noise}")
     error = noise / (np.abs(fft(h, 2**18)) ** 2 + noise)
     return float(np.mean(error)), float(np.exp(np.mean(np.log(error))))
+
+
+def symbol_error_rate(constellation: Constellation, noise: float) -> float:
+    """How many symbols white Gaussian noise alone makes wrong: what no equaliser betters.
+
+    Parameters
+    ----------
+    constellation : Constellation
+        On a grid (`pam`, `qam` but for the crosses), or `psk`.
+    noise : float > 0
+        Power of the noise at the decision, complex circular where the points are complex, for symbols of unit power;
+        `mmse_equalizer` gives that of an equaliser, whose rest is nearly Gaussian.
+
+    Returns
+    -------
+    float
+        From 0 to 1; with probabilities, of symbols as often as they are sent, decided for the nearest point.
+
+    Raises
+    ------
+    ValueError
+        If the noise is not positive, or the constellation is another one.
+
+    Notes
+    -----
+    J. G. Proakis, *Digital Communications*, 4th ed., 2001, section 5.2, for grids; J. W. Craig, "A new, simple and
+    exact result for calculating the probability of error for two-dimensional signal constellations", IEEE MILCOM,
+    1991, for `psk`: ``1 / pi`` times the integral of ``exp(-sin(pi/M)^2 / (noise sin(t)^2))`` from 0 to ``pi - pi/M``.
+
+    Examples
+    --------
+    >>> from adaptfilt import Constellation
+    >>> print(f"{symbol_error_rate(Constellation.qam(16), 10 ** -1.5):.4e}")
+    1.7782e-02
+    """
+    c = constellation
+    if not 0 < noise < math.inf:
+        raise ValueError(f"noise must be finite and positive, got {noise}")
+    if c.grid is not None:
+        deviation = math.sqrt(noise if c.is_real else noise / 2)
+        beyond = float(ndtr(-c.min_distance / 2 / deviation))
+        wrong = [np.full(levels, 2 * beyond) for levels in c.grid]
+        for row in wrong:
+            row[[0, -1]] = beyond if row.size > 1 else 0.0
+        either = wrong[0][:, None] + (1 - wrong[0][:, None]) * wrong[1]
+        return float(c.probabilities @ either.ravel())
+    M = c.points.size
+    if c.radii.size > 1 or c.symmetry != M:
+        raise ValueError(f"constellation must be a grid or psk, got {c!r}")
+    if c.is_real:
+        return float(ndtr(-1 / math.sqrt(noise)))
+    s = math.sin(math.pi / M) ** 2 / noise
+    return float(quad(lambda t: math.exp(-s / math.sin(t) ** 2), 0, math.pi - math.pi / M, epsabs=0)[0] / math.pi)
 
 
 def _count(name: str, value: int) -> int:

@@ -378,3 +378,67 @@ def test_runs_as_a_program():
     command = [sys.executable, "-m", "adaptfilt", "--help"]
     program = subprocess.run(command, capture_output=True, text=True, check=True)
     assert {"demo", "identify", "cancel", "compile"} <= set(program.stdout.split())
+
+
+@pytest.fixture
+def capture(tmp_path, monkeypatch):
+    """A folder with capture.iq, 16-QAM at two samples a symbol, off carrier; returns its symbols."""
+    monkeypatch.chdir(tmp_path)
+    qam = af.Constellation.qam(16)
+    a = af.signals.symbols(qam, 30_000, rng=0)
+    pulse = af.signals.root_raised_cosine(0.3, 2)
+    x = np.convolve(af.signals.pulse_train(a, pulse, 2), np.convolve(pulse, [0.1, 1, 0.3j, 0.1]))[32 : 32 + 60_000]
+    x = af.signals.add_noise(af.signals.off_carrier(x, 5e-4), 28.0, rng=1)
+    (300 * x).astype(np.complex64).tofile("capture.iq")
+    return a
+
+
+def test_equalize_finds_the_symbols_and_the_carrier(capture, capsys):
+    assert run("equalize capture.iq --modulation qam16 --sps 2 --out symbols.npy --plot report.png") == 0
+    y, text = np.load("symbols.npy"), capsys.readouterr().out
+    assert y.shape == (30_000,)
+    assert y.dtype == np.complex64
+    found = af.metrics.align_symbols(y[-5000:-20], capture[-5000:], rotations=4)  # the last pulses are cut
+    assert af.metrics.ser(found.y, found.symbols, af.Constellation.qam(16)) == 0
+    assert "decided" in text
+    off = float(re.search(r"carrier: (\S+) cycles", text)[1])
+    assert off == pytest.approx(1e-3 / (2 * np.pi), rel=0.3)  # radians a symbol
+    assert Path("report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_equalize_with_training_turns_nothing(capture, capsys):
+    np.save("known.npy", capture[:2000])
+    assert run("equalize capture.iq --modulation qam16 --training known.npy") == 0
+    y = np.load("symbols.npy")
+    found = af.metrics.align_symbols(y[2000:-20], capture[2000:], rotations=1)
+    assert af.metrics.ser(found.y, found.symbols, af.Constellation.qam(16)) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("equalize none.iq --modulation qam16", "none.iq: no such file"),
+        ("equalize odd.iq --modulation qam16", "9 bytes are no complex64 samples"),
+        ("equalize silent.iq --modulation qam16", "silent.iq: is silent"),
+        ("equalize nan.iq --modulation qam16", "nan.iq: holds NaN"),
+        ("equalize capture.iq --modulation qam15", "M must be a power of two"),
+        ("equalize capture.iq --modulation fm", "--modulation must be bpsk, qpsk, or psk"),
+        ("equalize capture.iq", "--modulation"),
+        ("equalize capture.iq --modulation qam16 --sps 0", "sps must be an integer >= 1"),
+        ("equalize capture.iq --modulation qam16 --mu 9", "diverged after"),
+        ("equalize capture.iq --modulation qam16 --out symbols.txt", "must end in .npy"),
+        ("equalize capture.iq --modulation qam16 --training capture.iq", "not a NumPy file of symbols"),
+        ("equalize capture.iq --modulation qam64 --training few.npy", "points of the constellation"),
+        ("equalize capture.iq --modulation qam16 --training many.npy", "more than the 30000 of the file"),
+    ],
+)
+def test_equalize_says_what_is_wrong(capture, capsys, change, says):
+    Path("odd.iq").write_bytes(bytes(9))
+    np.zeros(50, np.complex64).tofile("silent.iq")
+    np.full(50, np.nan, np.complex64).tofile("nan.iq")
+    np.save("few.npy", capture[:100])
+    np.save("many.npy", np.append(capture, capture))
+    before = set(os.listdir())
+    assert run(change) == 2
+    assert says in capsys.readouterr().err
+    assert set(os.listdir()) == before

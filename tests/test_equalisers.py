@@ -268,3 +268,229 @@ def test_a_part_of_a_batch_starts_again() -> None:
     np.testing.assert_array_equal(f.w[0], [0, 0, 1, 0])
     np.testing.assert_array_equal(f.w[1:], w[1:])
     assert int(f.phase) == 0
+
+
+BLIND: dict[str, tuple[Any, Any]] = {  # a filter of one tap, and the cost of which its error is the negative gradient
+    "cma": (lambda **k: af.CMA(1, 0.1, 1.3, **k), lambda y: (abs(y) ** 2 - 1.3) ** 2 / 4),
+    "cma 1": (lambda **k: af.CMA(1, 0.1, 1.3, power=1, **k), lambda y: (abs(y) - 1.3) ** 2 / 2),
+    "cma 3": (lambda **k: af.CMA(1, 0.1, 1.3, power=3, **k), lambda y: (abs(y) ** 3 - 1.3) ** 2 / 6),
+    "normalised": (lambda **k: af.CMA(1, 0.1, 1.21, normalized=True, **k), lambda y: (abs(y) - 1.1) ** 2 / 2),
+    "mma": (lambda **k: af.MMA(1, 0.1, QAM, **k), lambda y: (y.real**2 - 0.82) ** 2 / 4 + (y.imag**2 - 0.82) ** 2 / 4),
+    "sato": (
+        lambda **k: af.Sato(1, 0.1, QAM, **k),
+        lambda y: (abs(y.real) - 0.625**0.5) ** 2 / 2 + (abs(y.imag) - 0.625**0.5) ** 2 / 2,
+    ),
+    "rde": (
+        lambda **k: af.RDE(1, 0.1, QAM.radii, **k),
+        lambda y: min((abs(y) ** 2 - r**2) ** 2 for r in QAM.radii) / 4,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BLIND)
+def test_a_blind_error_is_the_negative_gradient_of_its_cost(name: str) -> None:
+    make, cost = BLIND[name]
+    rng, h = np.random.default_rng(0), 1e-6
+    y = 1.5 * (rng.standard_normal(100) + 1j * rng.standard_normal(100))
+    if name == "rde":  # whose error is directed by the radius, its cost by its square: not where these differ
+        middles = [(QAM.radii[:-1] + QAM.radii[1:]) / 2, np.sqrt((QAM.radii[:-1] ** 2 + QAM.radii[1:] ** 2) / 2)]
+        y = y[np.all([(np.abs(y) < np.min(m) - h) | (np.abs(y) > np.max(m) + h) for m in np.transpose(middles)], 0)]
+    e = make(engine="reference", **COMPLEX)(y, mu=0.0).e
+    slope = [(cost(v + h) - cost(v - h)) / (2 * h) + 1j * (cost(v + 1j * h) - cost(v - 1j * h)) / (2 * h) for v in y]
+    np.testing.assert_allclose(e, -np.array(slope), rtol=1e-6, atol=1e-7)
+    assert make(engine="reference", **COMPLEX).step(0.0)[1] == 0  # silence
+
+
+def test_a_blind_error_of_a_constellation_whose_parts_differ() -> None:
+    """8-QAM has four levels in one part and two in the other; BPSK has none there."""
+    c = af.Constellation.qam(8)
+    for make, name in ((af.MMA, "dispersion_parts"), (af.Sato, "sato_parts")):
+        of_real, of_imag = getattr(c, name)
+        assert of_real > 1.5 * of_imag
+        assert getattr(BPSK, name) == (1.0, 0.0)
+        e = make(1, 0.1, BPSK, engine="reference", **COMPLEX)(np.array([1.0 + 0.5j])).e[0]  # type: ignore[operator]
+        assert e.real == pytest.approx(0)
+        assert e.imag < 0
+
+
+@pytest.mark.parametrize(
+    ("make", "constellation", "turn"),
+    [
+        (lambda **k: af.CMA(6, 0.02, power=1, **k), QPSK, 0.7),
+        (lambda **k: af.CMA(6, 0.02, power=4, **k), QPSK, 0.7),
+        (lambda **k: af.CMA(6, 0.02, normalized=True, **k), QPSK, 0.7),
+        (lambda **k: af.RDE(6, 0.02, QAM.radii, **k), QAM, 0.7),
+        (lambda **k: af.MMA(6, 0.02, QPSK, **k), QPSK, np.pi),
+        (lambda **k: af.Sato(6, 0.02, QPSK, **k), QPSK, -np.pi / 2),
+        (lambda **k: af.ShalviWeinstein(6, 0.99, **k), QPSK, 0.7),
+    ],
+    ids=["cma 1-2", "godard 4", "normalised", "rde", "mma", "sato", "shalvi-weinstein"],
+)
+def test_a_blind_rule_stands_still_where_its_cost_is_zero(make: Any, constellation: Any, turn: float) -> None:
+    """Noise-free, at two samples a symbol, every turn that the rule cannot see of a zero-forcing equaliser."""
+    a = af.signals.symbols(constellation, 5000, rng=1)
+    x = np.concatenate([[0], np.convolve(af.signals.upsample(a, 2), CHANNEL)[: 2 * len(a) - 1]])
+    w0 = zero_forcing(6) * np.exp(1j * turn)
+    f = make(sps=2, w0=w0, **COMPLEX)
+    start = f(x[:40], mu=0.0)  # the line fills
+    assert np.abs(start.w - w0).max() == 0
+    assert np.abs(f(x[40:]).w - w0).max() < 1e-12
+
+
+def test_sato_on_binary_symbols_is_decision_directed_lms() -> None:
+    x, _ = proakis_b(2000)
+    for dtype in (torch.float64, torch.complex128):
+        v = x * (1 + 0.3j) if dtype.is_complex else x
+        c = QPSK if dtype.is_complex else BPSK
+        pair = [af.Sato(9, 0.01, c, dtype=dtype), af.DecisionDirected(9, 0.01, c, dtype=dtype)]
+        for f in pair:
+            f.filter(v[:9])  # in silence one of them decides
+        sato, decided = (f(v[9:]) for f in pair)
+        np.testing.assert_allclose(sato.e, decided.e, rtol=1e-10, atol=1e-12)
+
+
+def test_a_pinned_phase_changes_no_modulus() -> None:
+    x, _ = half_spaced(4000)
+    f, g = af.CMA(6, 0.02, sps=2, **COMPLEX), af.CMA(6, 0.02, sps=2, **COMPLEX)
+    f(x[:1001])
+    g(x[:1001])
+    g.pin_phase()
+    largest = g.w[g.w.abs().argmax()]
+    assert float(largest.real) == pytest.approx(float(f.w.abs().max()))
+    assert float(largest.imag) == pytest.approx(0, abs=1e-15)
+    np.testing.assert_allclose(np.abs(g(x[1001:]).y), np.abs(f(x[1001:]).y), rtol=1e-9)
+    two = af.RDE(3, 0.01, QAM.radii, inputs=2, outputs=2, engine="reference", **COMPLEX)
+    two.w = two.w * torch.tensor([1j, -0.6 + 0.8j], dtype=torch.complex128)[:, None, None]
+    two.pin_phase()
+    np.testing.assert_allclose(two.w.sum((-2, -1)), [1, 1], atol=1e-15)
+
+
+def test_shalvi_weinstein_is_faster_than_cma_at_any_step() -> None:
+    """16-QAM through a channel whose colour slows CMA down: what interferes after 2,000 symbols."""
+    h = np.array([0.3, 1.0, 0.6j]) / np.linalg.norm([0.3, 1.0, 0.6])
+    a = af.signals.symbols(QAM, (30, 2000), rng=2)
+    x = np.array([np.convolve(s, h)[:2000] for s in a])
+
+    def left(f: Any) -> float:
+        return 10 * np.log10(np.mean(10 ** (af.metrics.isi_db(h, f(x).w) / 10)))
+
+    steps = (0.002, 0.005, 0.01)
+    slow = min(left(af.CMA(15, mu, QAM.dispersion, batch=30, **COMPLEX)) for mu in steps)
+    assert left(af.ShalviWeinstein(15, 0.998, QAM.dispersion, batch=30, **COMPLEX)) < slow - 3
+
+
+def test_what_a_blind_rule_does_not_take() -> None:
+    for make in (af.MMA, af.Sato):
+        with pytest.raises(TypeError, match="constellation must have real points for a real filter"):
+            make(4, 0.1, QAM)
+    for radii in ([], [-1.0], [[1.0]], [np.nan]):
+        with pytest.raises(ValueError, match="radii must be finite numbers >= 0"):
+            af.RDE(4, 0.1, radii)
+    with pytest.raises(ValueError, match="power must be"):
+        af.CMA(4, 0.1, power=0.5)
+    with pytest.raises(ValueError, match="dispersion must be below 2, that of Gaussian symbols, got 2"):
+        af.ShalviWeinstein(4, 0.99, 2, **COMPLEX)
+    with pytest.raises(ValueError, match="lam must be"):
+        af.ShalviWeinstein(4, 1.0)
+
+
+def test_stop_and_go_follows_a_decision_where_satos_sign_agrees() -> None:
+    rng = np.random.default_rng(0)
+    y = 1.2 * (rng.standard_normal(500) + 1j * rng.standard_normal(500))
+    e = af.DecisionDirected(1, 0.1, QAM, decisions="stop-and-go", engine="reference", **COMPLEX)(y, mu=0.0).e
+    sato = af.Sato(1, 0.1, QAM, engine="reference", **COMPLEX)(y, mu=0.0).e
+    decided = QAM.slice(y) - y
+    agree = [np.sign(part(decided)) == np.sign(part(sato)) for part in (np.real, np.imag)]
+    np.testing.assert_allclose(e, decided.real * agree[0] + 1j * decided.imag * agree[1], atol=1e-12)
+    pam = af.Constellation.pam(4)
+    f = af.DecisionDirected(1, 0.1, pam, decisions="stop-and-go", dtype=torch.float64, engine="reference")
+    decided, sato = pam.slice(y.real) - y.real, pam.sato * np.sign(y.real) - y.real
+    np.testing.assert_allclose(f(y.real, mu=0.0).e, decided * (decided * sato > 0), atol=1e-12)
+
+
+def test_soft_decisions_are_the_posterior_mean() -> None:
+    y, noise = np.linspace(-3, 3, 50), 0.4
+    f = af.DecisionDirected(1, 0.1, BPSK, decisions=("soft", noise), dtype=torch.float64, engine="reference")
+    np.testing.assert_allclose(f(y, mu=0.0).e, np.tanh(2 * y / noise) - y, rtol=1e-9, atol=1e-12)
+    z = y + 1j * y[::-1] ** 2
+    p = np.exp(-(np.abs(z[:, None] - QAM.points) ** 2) / noise)
+    for engine in ("auto", "reference"):
+        f = af.DecisionDirected(1, 0.1, QAM, decisions=("soft", noise), engine=engine, **COMPLEX)
+        np.testing.assert_allclose(f(z, mu=0.0).e, p @ QAM.points / p.sum(-1) - z, rtol=1e-9, atol=1e-12)
+        hard = af.DecisionDirected(1, 0.1, QAM, decisions=("soft", 1e-9), engine=engine, **COMPLEX)(z, mu=0.0)
+        np.testing.assert_allclose(hard.y + hard.e, QAM.slice(z), atol=1e-12)
+
+
+@pytest.mark.parametrize("carrier", [None, (0.01, 0.707)])
+def test_a_hand_over_is_the_recursion_it_states(carrier: Any) -> None:
+    x, _ = offset_qam(QAM, 300, 0.0)
+    x[150:] *= np.exp(0.2j)
+    d = np.where(np.arange(300) % 5 == 0, QAM.slice(x), np.nan)
+    f = af.DecisionDirected(4, 0.01, QAM, decisions=("blind", 1.2), carrier=carrier, delay=0, **COMPLEX)
+    out = f(x, d)
+    w, past, theta, nu, spread = np.eye(4)[0] + 0j, np.concatenate([np.zeros(3), x]), 0.0, 0.0, 1.0
+    alpha, beta = (float(f.alpha), float(f.beta)) if carrier else (0.0, 0.0)
+    for n in range(300):
+        u, turn = past[n : n + 4][::-1], np.exp(1j * theta)
+        z = (w @ u) / turn
+        np.testing.assert_allclose(out.y[n], z, rtol=1e-9)
+        decided = QAM.slice(z)
+        a = decided if np.isnan(d[n]) else d[n]
+        blind = (QAM.dispersion - abs(z) ** 2) * z
+        if not carrier:
+            R = QAM.dispersion_part
+            blind = (R - z.real**2) * z.real + 1j * (R - z.imag**2) * z.imag
+        is_open = spread < 1.2 * QAM.min_distance**2 / 4
+        e = turn * (a - z if is_open or not np.isnan(d[n]) else blind)
+        np.testing.assert_allclose(out.e[n], e, rtol=1e-8, atol=1e-12)
+        w = w + 0.01 * e * u.conj()
+        phi = (z * np.conj(a)).imag / abs(a) ** 2
+        nu += beta * phi
+        theta += alpha * phi + nu
+        spread = 0.99 * spread + 0.01 * abs(decided - z) ** 2
+    assert float(f.spread) == pytest.approx(spread)
+
+
+def offset_qam(constellation: af.Constellation, symbols: int, offset: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return symbols through a channel that closes the eye, at an offset in cycles a symbol, 30 dB above noise."""
+    a, h = af.signals.symbols(constellation, symbols, rng=3), np.array([0.2, 0.9j, 0.35, -0.2])
+    x = np.convolve(a, h / np.linalg.norm(h))[:symbols] * np.exp(2j * np.pi * offset * np.arange(symbols))
+    return af.signals.add_noise(x, 30, rng=1), a
+
+
+@pytest.mark.parametrize("offset", [0.0, 2e-4])
+def test_a_hand_over_opens_a_closed_eye_and_decides(offset: float) -> None:
+    """64-QAM without a known symbol: 1 dB from the noise, where decisions alone never start."""
+    qam = af.Constellation.qam(64)
+    x, a = offset_qam(qam, 30000, offset)
+    left = {}
+    for decisions in ("hard", ("blind", 0.4)):
+        f = af.DecisionDirected(15, 2e-3, qam, carrier=(0.01, 0.707), decisions=decisions, **COMPLEX)
+        found = af.metrics.align_symbols(f(x).y[-2000:], a[-2000:], rotations=4)
+        left[decisions] = af.metrics.evm_db(found.y, found.symbols)
+    assert left["hard"] > -5
+    assert left["blind", 0.4] < -28.5
+    assert float(f.spread) < 0.1 * qam.min_distance**2 / 4
+    f.reset()
+    assert float(f.spread) == 1
+
+
+def test_stop_and_go_opens_an_eye_that_decisions_do_not() -> None:
+    qam = af.Constellation.qam(64)
+    x, a = offset_qam(qam, 30000, 0.0)
+    found = {}
+    for decisions in ("hard", "stop-and-go"):
+        y = af.DecisionDirected(15, 2e-3, qam, decisions=decisions, **COMPLEX)(x).y
+        aligned = af.metrics.align_symbols(y[-2000:], a[-2000:], rotations=4)
+        found[decisions] = af.metrics.evm_db(aligned.y, aligned.symbols)
+    assert found["stop-and-go"] < -28.5 < found["hard"]
+
+
+def test_decisions_there_are_not() -> None:
+    for decisions in ("firm", ("soft",), ("hard", 0.1), 3):
+        with pytest.raises(ValueError, match='decisions must be "hard", "stop-and-go"'):
+            af.DecisionDirected(4, 0.1, QAM, decisions=decisions, **COMPLEX)
+    with pytest.raises(ValueError, match="decisions: soft must be"):
+        af.DecisionDirected(4, 0.1, QAM, decisions=("soft", 0.0), **COMPLEX)
+    with pytest.raises(TypeError, match="decisions is read-only"):
+        af.DecisionDirected(4, 0.1, BPSK).decisions = "hard"

@@ -176,6 +176,45 @@ def cma(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
     return adapted(x, spike(M // 2), 0.001, lambda n, y: ((1.3 - abs(y) ** 2) * y, 0))
 
 
+def blind(error: Callable[[Any], Any]) -> Callable[..., Any]:
+    return lambda x, d: adapted(x, spike(M // 2), 0.001, lambda n, y: (error(y), 0))
+
+
+def of_parts(error: Callable[[float, bool], float]) -> Callable[[Any], Any]:
+    """Return an error of real and imaginary part, each by itself."""
+    return lambda y: error(y.real, True) + 1j * error(y.imag, True) if np.iscomplexobj(y) else error(y, False)
+
+
+def rde_error(y: complex) -> complex:
+    radius = min([0.5, 1.1, 1.6], key=lambda r: abs(r - abs(y)))
+    return (radius**2 - abs(y) ** 2) * y
+
+
+def sign_cma(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    def error(y: complex) -> complex:
+        return np.sign(1.3 - abs(y) ** 2) * of_parts(lambda r, half: np.sign(r))(y)
+
+    return blind(error)(x, d)
+
+
+def shalvi_weinstein(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    update, w, ys = rls(0.99, 100.0), spike(M // 2).astype(x.dtype), []
+    past, gaussian = np.concatenate([np.zeros(M - 1), x]), 2 if np.iscomplexobj(x) else 3
+    for n in range(len(x)):
+        u = past[n : n + M][::-1]
+        ys.append(w @ u)
+        w = update(w, u, ys[-1] * (1.3 - abs(ys[-1]) ** 2) / (gaussian - 1.3), 0.0)
+    return np.array(ys), w
+
+
+def only_x(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    return (x,)
+
+
+def both_parts(**k: Any) -> af.Constellation:
+    return af.Constellation.qam(16) if k["dtype"].is_complex else af.Constellation.pam(4)
+
+
 def symbol(d: np.ndarray, n: int, y: complex, delay: int) -> complex:
     """Return the known symbol, or BPSK's nearest."""
     a = d[n - delay] if n >= delay else np.nan
@@ -224,7 +263,20 @@ BPSK = af.Constellation.psk(2)
 LOOPS: dict[
     str, tuple[Callable[..., Any], ...]
 ] = {  # filters whose error or regressor is their own: filter, loop, signals
-    "CMA": (lambda **k: af.CMA(M, 0.001, 1.3, **k), cma, lambda x, d: (x,)),
+    "CMA": (lambda **k: af.CMA(M, 0.001, 1.3, **k), cma, only_x),
+    "MMA": (  # of 16-QAM, or of its real part at unit power
+        lambda **k: af.MMA(M, 0.001, both_parts(**k), **k),
+        blind(of_parts(lambda r, half: ((0.82 if half else 1.64) - r * r) * r)),
+        only_x,
+    ),
+    "RDE": (lambda **k: af.RDE(M, 0.001, [1.6, 0.5, 1.1], **k), blind(rde_error), only_x),
+    "Sato": (
+        lambda **k: af.Sato(M, 0.001, both_parts(**k), **k),
+        blind(of_parts(lambda r, half: np.sqrt(0.625 if half else 1.25) * np.sign(r) - r)),
+        only_x,
+    ),
+    "SignCMA": (lambda **k: af.SignCMA(M, 0.001, 1.3, **k), sign_cma, only_x),
+    "ShalviWeinstein": (lambda **k: af.ShalviWeinstein(M, 0.99, 1.3, **k), shalvi_weinstein, only_x),
     "DecisionDirected": (lambda **k: af.DecisionDirected(M, 0.005, BPSK, **k), decision_directed, unknown),
     "DFE": (lambda **k: af.DFE(3, 2, 0.005, BPSK, **k), dfe, unknown),
     "EquationError": (lambda **k: af.EquationError(2, 2, 0.005, **k), equation_error, lambda x, d: (x, d)),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.signal import butter, freqz, lfilter
+from scipy.special import j0
 
 from adaptfilt import plants, signals
 
@@ -146,3 +147,41 @@ def test_proakis_channels_have_unit_energy(name):
 def test_proakis_channel_of_another_name():
     with pytest.raises(ValueError, match="name must be one of"):
         plants.proakis("D")
+
+
+def test_multipath_has_the_stated_powers():
+    h = np.array([plants.multipath([0.0, -10.0, -np.inf], seed).b for seed in range(4000)])
+    assert_allclose(np.mean(np.abs(h) ** 2, 0), [10 / 11, 1 / 11, 0], rtol=0.06)
+    assert_allclose(np.mean(h**2, 0), 0, atol=0.05)  # circular
+    for profile in ([], [-np.inf], [[0.0]], [np.nan]):
+        with pytest.raises(ValueError, match="profile_db must"):
+            plants.multipath(profile, 0)
+
+
+def test_fading_has_clarkes_autocorrelation():
+    doppler, lags = 0.05, np.arange(0, 200, 20)
+    h = np.array([plants.fading([0.0, -6.0], doppler, 200, seed).h for seed in range(3000)])
+    power = np.array([1, 10**-0.6]) / (1 + 10**-0.6)
+    r = np.mean(h[:, lags] * h[:, :1].conj(), 0)
+    assert_allclose(r / power, np.stack(2 * [j0(doppler * lags)], -1), atol=0.08)
+    assert_allclose(np.mean(h[:, 0, 0] * h[:, 0, 1].conj()), 0, atol=0.03)
+    still = plants.fading([0.0], 0.0, 50, 0).h
+    assert_allclose(still, np.broadcast_to(still[0], still.shape), rtol=1e-12)
+    with pytest.raises(ValueError, match="doppler"):
+        plants.fading([0.0], -0.1, 50, 0)
+
+
+def test_a_fibre_loses_nothing_and_mixes_by_its_matrices():
+    x = signals.white((3, 2, 400), 0, dtype=complex)
+    x[..., -5:] = 0
+    for fibre in (plants.polarisation(3, rng=1), plants.polarisation(2, angles=(0.6, 0.4))):
+        y = fibre(x)
+        assert_allclose(np.sum(np.abs(y) ** 2, (-2, -1)), np.sum(np.abs(x) ** 2, (-2, -1)), rtol=1e-12)
+        back = fibre.after.conj().T @ y
+        sent = fibre.before @ x
+        assert_allclose(back[..., 0, :], sent[..., 0, :], atol=1e-12)
+        assert_allclose(back[..., 1, fibre.delay :], sent[..., 1, : -fibre.delay], atol=1e-12)
+    with pytest.raises(TypeError, match="either angles or rng"):
+        plants.polarisation(1)
+    with pytest.raises(ValueError, match="delay must be"):
+        plants.polarisation(-1, rng=0)

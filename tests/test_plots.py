@@ -40,6 +40,9 @@ PICTURES = {
     "frequency_response": lambda ax: plots.frequency_response(TRUE, TRUE, fs=8000.0, ax=ax),
     "signals": lambda ax: plots.signals({"recorded": TRUE}, fs=360.0, unit="mV", ax=ax),
     "constellation": lambda ax: plots.constellation([0.9 + 0.1j, -1.1], [1.0, -1.0], ax=ax),
+    "eye": lambda ax: plots.eye(np.exp(0.3j * np.arange(40)), 4, ax=ax),
+    "symbol_errors": lambda ax: plots.symbol_errors(np.linspace(1, 0, 50), label="decided", ax=ax),
+    "combined_response": lambda ax: plots.combined_response(TRUE, TRUE, ax=ax),
 }
 
 
@@ -202,3 +205,39 @@ def test_constellation_refuses_what_it_cannot_show():
     for y in ([], [np.nan]):
         with pytest.raises(ValueError, match="y must be finite and not empty"):
             plots.constellation(y)
+
+
+@pytest.mark.parametrize("offset", [0, 3, 6])
+def test_an_eye_has_the_symbols_in_its_middle(offset):
+    a = np.random.default_rng(0).choice([-1.0, 1.0], 50)
+    y = np.convolve(signals.upsample(a, 4), [0.5, 1.0, 0.5])[: 4 * 50]  # symbols at 1, 5, ...
+    y = np.append(np.zeros(offset), y)
+    ax = plots.eye(1j * y, 4, offset=1 + offset, traces=30)
+    (curve,) = lines(ax, "imag")
+    middle = curve.get_ydata()[curve.get_xdata() == 0]
+    assert middle.size == 30
+    assert_array_equal(np.abs(middle), np.ones(30))
+    assert np.all(lines(ax, "real")[0].get_ydata()[~np.isnan(curve.get_xdata())] == 0)
+
+
+def test_an_eye_refuses_what_has_none():
+    for y, sps in ((np.ones(50), 1), (np.ones((2, 50)), 4), (np.ones(8), 4)):
+        with pytest.raises(ValueError, match="must"):
+            plots.eye(y, sps)
+
+
+def test_errors_over_symbols_with_their_mean():
+    e = np.where(np.arange(20_000) < 10_000, 1.0, 0.1)
+    ax = plots.symbol_errors(1j * e, window=100, label="cma")
+    (mean,) = lines(ax, "cma")
+    assert_allclose(mean.get_ydata()[[50, 9_999, 10_099, 19_999]], [0, 0, -20, -20], atol=1e-9)
+    dots = next(line for line in ax.get_lines() if line is not mean)
+    assert dots.get_xdata().size == 5_000
+    assert dots.get_color() == mean.get_color()
+
+
+def test_a_combined_response_is_in_db_of_its_largest():
+    ax = plots.combined_response([1.0, 0.0, 0.1], [0.0, 0.0, 2.0], sps=2)
+    (curve,) = ax.get_lines()
+    assert_allclose(curve.get_ydata()[1::3], [-80, 0, -20], atol=1e-9)
+    assert legend(ax) == ["found: interference -20.0 dB"]

@@ -238,3 +238,27 @@ def test_pulses_shape_and_match(rolloff, span, least):
 def test_pulses_name_what_is_wrong(change, says):
     with pytest.raises(ValueError, match=says):
         signals.root_raised_cosine(**({"rolloff": 0.2, "sps": 2} | change))
+
+
+def test_a_pulse_train_is_the_sum_of_its_pulses():
+    a, pulse = signals.white((2, 7), 0, dtype=complex), signals.white(9, 1)
+    x = signals.pulse_train(a, pulse, 3)
+    assert x.shape == (2, 21)
+    for m in range(21):
+        expected = sum(a[:, k] * pulse[m - 3 * k] for k in range(7) if 0 <= m - 3 * k < 9)
+        assert_allclose(x[:, m], expected, rtol=1e-12)
+
+
+def test_an_offset_turns_and_a_walk_widens_the_line():
+    x = np.ones((2, 5), np.float32)
+    y = signals.off_carrier(x, 0.3)
+    assert y.dtype == np.complex64
+    assert_allclose(y, np.stack(2 * [np.exp(0.3j * np.arange(5))]), rtol=1e-6)
+    z = signals.off_carrier(np.ones(400_000), walk=0.1, rng=0)
+    assert z[0] == 1
+    for lag in (1, 10, 50):  # the autocorrelation of a Lorentzian line
+        assert_allclose(np.mean(z[lag:] * z[:-lag].conj()), np.exp(-0.005 * lag), atol=0.02)
+    with pytest.raises(TypeError, match="walk needs rng"):
+        signals.off_carrier(x, walk=0.1)
+    with pytest.raises(ValueError, match="walk must be"):
+        signals.off_carrier(x, walk=-0.1, rng=0)

@@ -8,7 +8,7 @@ from scipy.linalg import toeplitz
 from scipy.optimize import brentq
 from scipy.signal import lfilter
 
-from adaptfilt import LMS, NLMS, DivergenceError, SignError, plants, signals, theory
+from adaptfilt import LMS, NLMS, Constellation, DivergenceError, SignError, metrics, plants, signals, theory
 
 AR1 = 0.5 ** np.arange(32)  # autocorrelation of sqrt(.75) / (1 - .5 z^-1) driven by white noise
 
@@ -503,3 +503,37 @@ def test_feedback_beyond_the_channel_is_zero():
 def test_equalisers_of_theory_name_what_is_wrong(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.03])
+@pytest.mark.parametrize(
+    "c",
+    [
+        Constellation.psk(2), Constellation.psk(4), Constellation.psk(8), Constellation.pam(8), Constellation.qam(8),
+        Constellation.qam(64), Constellation.qam(16, np.r_[0.4, np.full(15, 0.04)]),
+    ],
+    ids=["psk2", "psk4", "psk8", "pam8", "qam8", "qam64", "shaped"],
+)  # fmt: skip
+def test_symbol_errors_in_noise_are_those_of_theory(c, noise):
+    a = signals.symbols(c, 400_000, 0)
+    y = a + np.sqrt(noise) * signals.white(a.shape, 1, dtype=a.dtype)
+    expected = theory.symbol_error_rate(c, noise)
+    assert_allclose(metrics.ser(y, a, c), expected, rtol=4.5 / np.sqrt(4e5 * expected))
+
+
+def test_symbol_errors_in_closed_form():
+    """Printed for 16-QAM at 15 and 20 dB; QPSK as a grid and as a ring are one."""
+    qam = Constellation.qam(16)
+    assert_allclose(theory.symbol_error_rate(qam, 10**-1.5), 1.7782e-2, rtol=1e-4)
+    assert_allclose(theory.symbol_error_rate(qam, 10**-2.0), 1.1616e-5, rtol=1e-4)
+    for noise in (0.01, 0.1, 1.0):
+        ring = theory.symbol_error_rate(Constellation.psk(4), noise)
+        assert_allclose(ring, theory.symbol_error_rate(Constellation.qam(4), noise), rtol=1e-10)
+
+
+def test_symbol_errors_of_what_has_no_formula():
+    for c in (Constellation.qam(32), Constellation.apsk((4, 12), (1, 2.6)), Constellation([1, 1j, -1])):
+        with pytest.raises(ValueError, match="constellation must be a grid or psk"):
+            theory.symbol_error_rate(c, 0.1)
+    with pytest.raises(ValueError, match="noise must be"):
+        theory.symbol_error_rate(Constellation.qam(16), 0.0)

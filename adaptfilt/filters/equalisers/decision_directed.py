@@ -9,9 +9,9 @@ With a carrier loop, z = y exp(-j theta) is decided and returned, and with a sec
     e = a exp(j theta) - y,    phi = Im(z conj(a)) / |a|^2
     nu <- nu + beta phi,    theta <- theta + alpha phi + nu
 
-Stable, while decisions are right, as LMS and NLMS: 0 < mu < 2 / (3 tr R), or 2. Cost: 2 M multiply-adds a symbol and a
-decision; the loop a sine and a cosine. To track once the eye is open, after training or a blind start; in the same call
-where d begins with training symbols. With the loop where carriers differ.
+Stable, while decisions are right, as LMS and NLMS: 0 < mu < 2 / (3 tr R), or 2. Cost: 2 M multiply-adds a symbol and
+a decision; the loop a sine and a cosine. To track once the eye is open, after training or a blind start; in the same
+call where d begins with training symbols. With the loop where carriers differ.
 
 Source: R. W. Lucky, "Techniques for adaptive equalization of digital communication systems", Bell System Technical
 Journal, 1966; D. D. Falconer, "Jointly adaptive equalization and carrier recovery in two-dimensional digital
@@ -19,60 +19,17 @@ communication systems", Bell System Technical Journal, 1976; loop gains from noi
 *Digital Communications: A Discrete-Time Approach*, 2009, app. C.
 """
 
-from collections.abc import Callable
-from math import pi
 from typing import Any, ClassVar, Self
 
 import torch
 
 from adaptfilt.base.linear import LinearFilter
-from adaptfilt.checks import check_number, positive_int
+from adaptfilt.checks import positive_int
 from adaptfilt.constellation import Constellation
 from adaptfilt.engines.algorithm import Algorithm, Variants
-from adaptfilt.engines.words import abs2, add, conj, div, expj, floor, imag, isnan, maximum, mul, scale, where
-from adaptfilt.filters.equalisers.decisions import DECIDE, VECTORS, Decide, choose, erring
-
-
-def directed_gain(e: Any, energy: Any, mu: Any, eps: Any, normalized: Any) -> Any:
-    """Return the gain of LMS or NLMS."""
-    return scale(div(mu, where(normalized > 0, add(eps, energy), 1.0)), e)
-
-
-def derotated(decide: Decide) -> Callable[..., Any]:
-    """Return the function of output and error in a carrier loop."""
-
-    def carrier_error(y: Any, d: Any, theta: Any, points: Any, half_distance: Any, columns: Any, rows: Any) -> Any:
-        turn = expj(theta)
-        z = y * conj(turn)
-        a = where(isnan(d), decide(z, points, half_distance, columns, rows), d)
-        return z, a * turn - y
-
-    return carrier_error
-
-
-def carrier_gain(
-    e: Any, energy: Any, y: Any, mu: Any, eps: Any, normalized: Any, theta: Any, nu: Any, alpha: Any, beta: Any
-) -> Any:
-    """Return the gain, and the loop's angle within a turn and its rate."""
-    a = y + e  # turned by theta
-    phi = div(imag(y * conj(a)), maximum(1e-30, abs2(a)))
-    nu = nu + beta * phi
-    theta = theta + alpha * phi + nu
-    turns = floor(add(mul(0.5 / pi, theta), 0.5))
-    return directed_gain(e, energy, mu, eps, normalized), add(theta, mul(-2 * pi, turns)), nu
-
-
-def loop_gains(carrier: Any, dtype: torch.dtype) -> dict[str, float]:
-    """Return the gains of a second-order loop from its noise bandwidth, in cycles a symbol, and damping."""
-    if not (isinstance(carrier, tuple | list) and len(carrier) == 2):
-        raise TypeError(f"carrier must be a pair (bandwidth, damping), got {carrier!r}")
-    if not dtype.is_complex:
-        raise TypeError("carrier needs a complex filter: make it with dtype=torch.complex64 or complex128")
-    names = ("carrier bandwidth", "carrier damping")
-    bandwidth, damping = (float(check_number(k, v, (), above=True)) for k, v in zip(names, carrier, strict=True))
-    t = bandwidth / (damping + 0.25 / damping)
-    total = 1 + 2 * damping * t + t * t
-    return {"alpha": 4 * damping * t / total, "beta": 4 * t * t / total}
+from adaptfilt.filters.equalisers import targets
+from adaptfilt.filters.equalisers.carrier import carrier_gain, derotated, directed_gain, loop_gains
+from adaptfilt.filters.equalisers.decisions import DECIDE, VECTORS, choose, erring
 
 
 class DecisionDirected(LinearFilter):
@@ -94,6 +51,12 @@ class DecisionDirected(LinearFilter):
         Steps as those of NLMS.
     carrier : tuple of float > 0, optional
         Noise bandwidth, in cycles a symbol, and damping of the carrier loop, which goes on where weights are frozen.
+    decisions : {"hard", "stop-and-go"} or tuple of str and float
+        Towards what it adapts where d is not known: the nearest point; the same, in each part only where its error has
+        the sign of Sato's; ("soft", noise), the mean of the points in noise of that power, about that of the output;
+        ("blind", handover), MMA, or with a carrier loop CMA, until the smoothed |a - y|^2 is below `handover` times the
+        square of half the least distance of points, and again above. In a closed eye it is about 2 / 3 for QAM and 0.4
+        for binary symbols: 0.4 suits the former and 0.2 the latter.
     eps : float >= 0 or Tensor
         Regularisation of normalised steps, in (units of x)^2.
     leak : float >= 0 or Tensor
@@ -105,6 +68,8 @@ class DecisionDirected(LinearFilter):
     ----------
     theta, nu : Tensor [shape=batch]
         Angle and rate of the carrier loop, in radians and radians a symbol.
+    spread : Tensor [shape=batch]
+        With ("blind", handover), the smoothed |a - y|^2.
 
     Raises
     ------
@@ -132,6 +97,7 @@ class DecisionDirected(LinearFilter):
             )
             for k, f in DECIDE.items()
         },
+        **targets.algorithms(),
     )  # fmt: skip
     ranges = {"mu": {}, "eps": {}, "leak": {}}
     _shown = ("mu", "sps", "delay", "leak")
@@ -140,6 +106,10 @@ class DecisionDirected(LinearFilter):
     rows: float
     alpha: float
     beta: float
+    c1: float
+    c2: float
+    dispersion: float
+    closed: float
 
     def __init__(
         self,
@@ -151,22 +121,29 @@ class DecisionDirected(LinearFilter):
         delay: int | None = None,
         normalized: bool = False,
         carrier: tuple[float, float] | None = None,
+        decisions: Any = "hard",
         eps: Any = 1e-6,
         leak: Any = 0.0,
         **common: Any,
     ) -> None:
-        self.variant, points = choose(constellation, common.get("dtype", torch.float32))
-        params = {"mu": mu, "eps": eps, "leak": leak, "normalized": float(normalized), **points}
+        dtype = common.get("dtype", torch.float32)
+        self.variant, points = choose(constellation, dtype)
+        self.variant, constants = targets.choose_target(decisions, self.variant, constellation, dtype.is_complex)
+        params = {"mu": mu, "eps": eps, "leak": leak, "normalized": float(normalized), **points, **constants}
         if carrier is not None:
             self.variant += "_carrier"
-            params |= loop_gains(carrier, common.get("dtype", torch.float32))
-        self.constellation, self.carrier = constellation, carrier
+            params |= loop_gains(carrier, dtype)
+        self.constellation, self.carrier, self.decisions = constellation, carrier, decisions
         delay = (positive_int("taps", taps) // 2) // positive_int("sps", sps) if delay is None else delay
         super().__init__(taps, params, sps=sps, delay=delay, **common)
-        self._fixed = (*self._fixed, "constellation", "carrier")
+        self._fixed = (*self._fixed, "constellation", "carrier", "decisions")
 
     def _first_weights(self, w0: Any) -> Any:
         return self._spike(self.delay * self.sps) if w0 is None else w0
+
+    def start(self) -> dict[str, Any]:
+        """Return the distance from decisions to start from, that of a closed eye."""
+        return {"spread": 1.0} if "spread" in self.algorithm.states else {}
 
     @classmethod
     def example(cls, **common: Any) -> Self:

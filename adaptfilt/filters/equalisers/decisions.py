@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from adaptfilt.constellation import Constellation
 from adaptfilt.engines import words
 from adaptfilt.engines.words import complex, imag, isnan, real, slice_pam, where
+from adaptfilt.filters.equalisers.blind import check_constellation
 
 Decide = Callable[[Any, Any, Any, Any, Any], Any]
 VECTORS = {"points": "signal"}
@@ -79,10 +79,7 @@ def choose(constellation: Any, dtype: torch.dtype) -> tuple[str, dict[str, Any]]
     TypeError
         If it is no constellation, or complex and the filter real.
     """
-    if not isinstance(constellation, Constellation):
-        raise TypeError(f"constellation must be an adaptfilt.Constellation, got {type(constellation).__name__}")
-    if not (constellation.is_real or dtype.is_complex):
-        raise TypeError("constellation must have real points for a real filter: make the filter with dtype=complex64")
+    check_constellation(constellation, dtype)
     points, (columns, rows) = constellation.points, constellation.grid or (0, 0)
     half_distance = constellation.min_distance / 2
     if len(points) == (4 if dtype.is_complex else 2) and np.allclose(

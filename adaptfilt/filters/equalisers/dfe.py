@@ -1,14 +1,15 @@
-"""Decision-feedback equaliser (DFE), adapted by LMS.
+"""Decision-feedback equaliser (DFE), adapted by LMS or NLMS.
 
-The regressor holds M = forward samples and the K = feedback symbols before the present one, a known or, where d is NaN,
-decided as the point nearest to the output:
+The regressor holds M = forward samples and the K = feedback symbols before the present one, a known or, where d is
+NaN, decided as the point nearest to the output:
 
     u = [x[n], ..., x[n - M + 1], a[n - 1], ..., a[n - K]],    w = [f | b],    y = w^T u
-    e = a[n] - y,    w <- (1 - mu leak) w + mu e conj(u)
+    e = a[n] - y,    w <- (1 - mu leak) w + mu e conj(u)    [mu / (eps + u^H u) normalised]
 
-b tends to minus the echoes of past symbols, which f then need not fight, so that it amplifies less noise. Stable, while
-decisions are right, for 0 < mu < 2 / (3 (M E|x|^2 + K E|a|^2)). Cost: 2 (M + K) multiply-adds a symbol and a decision.
-Where the channel has deep notches; a wrong decision can cause more. A frozen filter goes on to feed its decisions.
+b tends to minus the echoes of past symbols, which f then need not fight, so that it amplifies less noise. Stable,
+while decisions are right, for 0 < mu < 2 / (3 (M E|x|^2 + K E|a|^2)). Cost: 2 (M + K) multiply-adds a symbol and a
+decision. Where the channel has deep notches; a wrong decision can cause more. A frozen filter goes on to feed its
+decisions.
 
 Source: P. Monsen, "Feedback equalization for fading dispersive channels", IEEE Trans. Information Theory, 1971;
 C. A. Belfiore and J. H. Park, "Decision feedback equalization", Proc. IEEE, 1979.
@@ -22,14 +23,9 @@ from torch import Tensor
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.checks import positive_int
 from adaptfilt.constellation import Constellation
-from adaptfilt.engines.algorithm import Algorithm, Variants
-from adaptfilt.engines.words import scale
+from adaptfilt.engines.algorithm import Variants
+from adaptfilt.filters.equalisers.blind import stepping
 from adaptfilt.filters.equalisers.decisions import DECIDE, VECTORS, choose, deciding, erring
-
-
-def dfe_gain(e: Any, mu: Any) -> Any:
-    """Return the gain of LMS."""
-    return scale(mu, e)
 
 
 class DFE(LinearFilter):
@@ -49,6 +45,10 @@ class DFE(LinearFilter):
         Samples a symbol.
     delay : int >= 0, optional
         y[n] estimates symbol n - delay; None: (M - 1) // sps. The weights start as a spike at delay * sps.
+    normalized : bool
+        Steps as those of NLMS, by the energy of samples and symbols together.
+    eps : float >= 0 or Tensor
+        Regularisation of normalised steps.
     leak : float >= 0 or Tensor
         Leakage: the weights shrink by 1 - mu * leak a symbol.
     w0, batch, dtype, device, nonfinite, engine, inputs, outputs
@@ -77,11 +77,12 @@ class DFE(LinearFilter):
 
     algorithm: ClassVar[Any] = Variants(
         **{
-            k: Algorithm(gain=dfe_gain, error=erring(f), feed=deciding(f), vectors=VECTORS, unknown=True)
+            name: algorithm
             for k, f in DECIDE.items()
+            for name, algorithm in stepping(k, erring(f), feed=deciding(f), vectors=VECTORS, unknown=True).items()
         }
     )
-    ranges = {"mu": {}, "leak": {}}
+    ranges = {"mu": {}, "eps": {}, "leak": {}}
     _shown = ("feedback", "mu", "sps", "delay", "leak")
     half_distance: float
     columns: float
@@ -96,13 +97,16 @@ class DFE(LinearFilter):
         *,
         sps: int = 1,
         delay: int | None = None,
+        normalized: bool = False,
+        eps: Any = 1e-6,
         leak: Any = 0.0,
         **common: Any,
     ) -> None:
         self.variant, points = choose(constellation, common.get("dtype", torch.float32))
+        self.variant += "_normalized" * normalized
         self.constellation = constellation
         delay = (positive_int("forward", forward) - 1) // positive_int("sps", sps) if delay is None else delay
-        params = {"mu": mu, "leak": leak, **points}
+        params = {"mu": mu, "eps": eps, "leak": leak, **points}
         super().__init__(forward, params, feedback=feedback, sps=sps, delay=delay, **common)
         self._fixed = (*self._fixed, "constellation")
 

@@ -1,0 +1,99 @@
+"""What blind rules share: steps, a start from spikes, and a phase that can be pinned.
+
+A blind rule is an error e = b(y) with which the weights take the steps of LMS or NLMS:
+
+    w <- (1 - mu leak) w + mu e conj(u)    [mu / (eps + u^H u) normalised]
+
+Source: S. Bellini, "Bussgang techniques for blind equalization", IEEE GLOBECOM, 1986, on rules of this form.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from adaptfilt.constellation import Constellation
+from adaptfilt.engines.algorithm import Algorithm
+from adaptfilt.engines.words import scale
+from adaptfilt.filters.equalisers.constrained import ConstrainedStart
+
+
+def plain_gain(e: Any, mu: Any) -> Any:
+    """Return the gain of LMS."""
+    return scale(mu, e)
+
+
+def normalized_gain(e: Any, energy: Any, mu: Any, eps: Any) -> Any:
+    """Return the gain of NLMS."""
+    return scale(mu / (eps + energy), e)
+
+
+def stepping(name: str, error: Callable[..., Any], **said: Any) -> dict[str, Algorithm]:
+    """Return the algorithms of an error with the steps of LMS and with those of NLMS, by name."""
+    return {
+        name: Algorithm(gain=plain_gain, error=error, **said),
+        f"{name}_normalized": Algorithm(gain=normalized_gain, error=error, **said),
+    }
+
+
+class BlindFilter(ConstrainedStart):
+    """A blind rule with its constants: ``y, e, w = f(x)``.
+
+    Parameters
+    ----------
+    taps : int >= 1
+        Number of coefficients an input and output, M.
+    mu : float >= 0 or Tensor
+        Step size.
+    constants : dict
+        What else the rule's error names.
+    normalized : bool
+        Steps as those of NLMS.
+    start, eps, leak, **common
+        As for `CMA`.
+    """
+
+    def __init__(
+        self,
+        taps: int,
+        mu: Any,
+        constants: dict[str, Any],
+        *,
+        normalized: bool = False,
+        start: str = "spike",
+        eps: Any = 1e-6,
+        leak: Any = 0.0,
+        **common: Any,
+    ) -> None:
+        self.variant += "_normalized" * normalized
+        super().__init__(taps, {"mu": mu, **constants, "eps": eps, "leak": leak}, start, **common)
+
+
+class PhaseBlindFilter(BlindFilter):
+    """A blind rule of the modulus alone, which leaves the outputs' phase to chance."""
+
+    def pin_phase(self) -> None:
+        """Turn the weights so that the largest of each output is real and positive; no output's modulus changes.
+
+        The rule goes on as it would have, turned. In noise its phase wanders; pinned before every block it stays within
+        what the channel turns, so that a carrier loop behind it has nothing else to follow.
+        """
+        with self._lock, torch.no_grad():
+            w = self.w.reshape(*self._filters, -1)
+            largest = w.gather(-1, w.abs().argmax(-1, keepdim=True))
+            self.w = (w * torch.sgn(largest).conj()).reshape(self.w.shape)
+
+
+def check_constellation(constellation: Any, dtype: torch.dtype) -> Constellation:
+    """Return a constellation that fits a filter.
+
+    Raises
+    ------
+    TypeError
+        If it is no constellation, or complex and the filter real.
+    """
+    if not isinstance(constellation, Constellation):
+        raise TypeError(f"constellation must be an adaptfilt.Constellation, got {type(constellation).__name__}")
+    if not (constellation.is_real or dtype.is_complex):
+        raise TypeError("constellation must have real points for a real filter: make the filter with dtype=complex64")
+    return constellation
