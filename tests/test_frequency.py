@@ -1,5 +1,8 @@
 """Frequency-domain filters: against block LMS and LMS, published results, splits, silence, bursts, gradients."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,7 @@ from scipy.signal import lfilter
 
 import adaptfilt as af
 from adaptfilt.engines.bins import Bins
+from adaptfilt.engines.cpu import fft
 
 DOUBLE: dict[str, Any] = {"dtype": torch.float64}
 
@@ -102,6 +106,52 @@ def test_no_output_waits_and_any_split_is_one_block(make: Any, constraint: str) 
         first = last
     np.testing.assert_allclose(np.concatenate(got), want.y, atol=1e-12)
     np.testing.assert_allclose(parts.w, whole.w, atol=1e-12)
+
+
+@pytest.mark.parametrize("constraint", ["full", "alternate", "none"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex64])
+def test_the_compiled_engine_equals_the_reference(constraint: str, dtype: torch.dtype) -> None:
+    """Whole hops, parts of hops, a weight for every sample, a record, several inputs and outputs, a batch."""
+    pytest.importorskip("rocket_fft")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3, 700)) + (1j * rng.standard_normal((2, 3, 700)) if dtype.is_complex else 0)
+    d = np.stack([x[:, 0], 0.5 * x[:, 1] - np.roll(x[:, 2], 3, -1)], 1)
+    tolerance = 1e-11 if dtype == torch.float64 else 2e-4
+    for cls, own in ((af.FDAF, {"mu": 0.5, "leak": 0.01, "block": 16}), (af.FDKF, {"block": 16, "hop": 4})):
+        common = {"constraint": constraint, "dtype": dtype, "inputs": 3, "outputs": 2, "batch": 2, **own}
+        f, g = (cls(40, engine=engine, **common) for engine in ("compiled", "reference"))
+        for first, last in ((0, 16), (16, 19), (19, 20), (20, 300), (300, 700)):
+            weights = np.where(rng.random(last - first) > 0.2, own.get("mu", 1.0), 0.0)
+            for options in ({}, {"record_every": 7, "mu": weights}):
+                for a, b in zip(f(x[..., first:last], d[..., first:last], **options),
+                                g(x[..., first:last], d[..., first:last], **options), strict=True):  # fmt: skip
+                    np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+        for (k, a), b in zip(f.named_buffers(), g.buffers(), strict=True):
+            if k not in ("spectra", "clock", "tail"):  # a ring, its place, and what is left over in mid-hop
+                torch.testing.assert_close(a, b, rtol=10 * tolerance, atol=10 * tolerance)
+
+
+def test_the_loops_run_uncompiled() -> None:
+    """They are plain Python, to be stepped through; `fft` and `memory` have their words in NumPy and torch."""
+    V, v = np.zeros((2, 5), complex), np.random.default_rng(0).standard_normal((2, 8))
+    fft.forward(v, V)
+    np.testing.assert_allclose(V, np.fft.rfft(v))
+    back = np.zeros((2, 8))
+    fft.backward(V, back)
+    np.testing.assert_allclose(back, v)
+
+
+def test_a_second_process_links_the_object_file(tmp_path: Any) -> None:
+    pytest.importorskip("rocket_fft")
+    code = "import numpy as np, adaptfilt as af, sys; f = af.FDAF(8, 0.5, block=4, engine='compiled');" \
+        "y = f(np.ones(20), np.ones(20)).y; print(y.sum(), 'numba' in sys.modules)"  # fmt: skip
+    runs = [
+        subprocess.run([sys.executable, "-c", code], env={**os.environ, "ADAPTFILT_CACHE": str(tmp_path)},
+                       capture_output=True, text=True, check=True).stdout.split()
+        for _ in range(2)
+    ]  # fmt: skip
+    assert runs[0][0] == runs[1][0]
+    assert (runs[0][1], runs[1][1]) == ("True", "False")
 
 
 @pytest.mark.parametrize("make", [lambda **k: af.FDAF(64, 0.5, block=16, **k), lambda **k: af.FDKF(64, block=16, **k)])

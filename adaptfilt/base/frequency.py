@@ -16,14 +16,17 @@ from adaptfilt.checks import (
     check_block,
     check_finite,
     check_same_kind,
+    plainly_fit,
     positive_int,
     zeroed,
 )
 from adaptfilt.engines.bins import CONSTRAINTS, Bins, Frames
 from adaptfilt.engines.choose import tracked
+from adaptfilt.engines.cpu import bins as cpu_bins
+from adaptfilt.engines.cpu import fft
 from adaptfilt.engines.tensors import bins
 
-ENGINES = ("auto", "reference")
+ENGINES = ("auto", "compiled", "reference")
 LARGEST = 256  # taps of a partition where none are given
 
 
@@ -53,7 +56,8 @@ class FrequencyFilter(ParametricFilter):
         Initial weights, a response; 0 by default.
     batch, dtype, device, nonfinite, adapt_in_eval
         As for `AdaptiveFilter`.
-    engine : {"auto", "reference"}
+    engine : {"auto", "compiled", "reference"}
+        "compiled" on the CPU, without gradients, where rocket-fft is installed; else the reference, in torch.
 
     Attributes
     ----------
@@ -65,7 +69,7 @@ class FrequencyFilter(ParametricFilter):
     weights: Tensor
     spectra: Tensor
     constraint: str
-    n: Tensor  # samples since the last update
+    clock: Tensor  # samples since the last update, place of the newest spectrum in its ring, updates so far
 
     def __init__(
         self,
@@ -99,7 +103,7 @@ class FrequencyFilter(ParametricFilter):
         self.step_module = step
         for name, shape in self._shapes().items():
             real = name in ("spectra", "weights", "gates")
-            own = torch.int64 if not shape else self.dtype.to_real() if real else self.dtype
+            own = torch.int64 if name == "clock" else self.dtype.to_real() if real else self.dtype
             self.register_buffer(name, torch.zeros(shape, dtype=own, device=self.device))
         self._register_state()
         self.w0 = None if w0 is None else self._as_weights("w0", w0)
@@ -120,7 +124,7 @@ class FrequencyFilter(ParametricFilter):
     # State
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of all that is carried besides line and states; none for a number.
+        """Return the shapes of all that is carried besides line and states.
 
         Spectra are kept as real and imaginary parts: a real filter converts as a whole.
         """
@@ -132,7 +136,7 @@ class FrequencyFilter(ParametricFilter):
             "wanted": (*self._filters, self.block),
             "gates": (*self._filters, self.block),
             "tail": (*self._filters, self.hop),
-            "n": (), "place": (), "turn": (),
+            "clock": (3,),
         }  # fmt: skip
 
     def _state_kinds(self) -> dict[str, tuple[bool, tuple[int, ...]]]:
@@ -151,9 +155,10 @@ class FrequencyFilter(ParametricFilter):
         return {**first, **super()._starts()}
 
     def _restart(self, mask: Tensor | None = None) -> None:
-        if mask is not None and int(self.n):
-            raise ValueError(f"reset(mask) comes between hops, not {int(self.n)} of {self.hop} samples into one")
-        keep = {} if mask is None else {k: self._buffers[k].clone() for k in ("n", "place", "turn")}  # type: ignore[union-attr]
+        n = int(self.clock[0])
+        if mask is not None and n:
+            raise ValueError(f"reset(mask) comes between hops, not {n} of {self.hop} samples into one")
+        keep = {} if mask is None else {"clock": self.clock.clone()}
         super()._restart(mask)
         self._commit(keep)
 
@@ -202,7 +207,9 @@ class FrequencyFilter(ParametricFilter):
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
 
     def _can_be_brief(self) -> bool:
-        return False
+        learned = self.w0 is not None and (self.w0.requires_grad or tracked(self.w0))
+        compiles = self.step_module is None and fft.library() is not None
+        return super()._can_be_brief() and compiles and not learned
 
     def _forget(self) -> None:
         super()._forget()
@@ -257,6 +264,7 @@ class FrequencyFilter(ParametricFilter):
         if gate is not None:
             gate = gate.to(self.device, self.dtype.to_real()).expand(*self._filters, T).reshape(B, Q, T)
         buffers: Any = self._buffers
+        n, place, turn = self.clock.tolist()
         params = {k: self._flat(v, B, Q) for k, v in self._params().items()}
         gradient = tracked(own_x, own_d, gate, self._start_spectra(), *params.values())
         if steps is not None and "mu" in params:
@@ -269,7 +277,7 @@ class FrequencyFilter(ParametricFilter):
             torch.view_as_complex(self.spectra).reshape(B, C, -1, self.bins),
             self.line.samples.reshape(B, C, 2 * self.block),
             buffers["wanted"].reshape(B, Q, self.block), buffers["gates"].reshape(B, Q, self.block),
-            buffers["tail"].reshape(B, Q, self.hop), int(self.n), int(buffers["place"]), int(buffers["turn"]),
+            buffers["tail"].reshape(B, Q, self.hop), n, place, turn,
             states, params, self.taps, self.block, self.hop, 0, self.constraint, True,
             gradient or (self.step_module is not None and torch.is_grad_enabled()), self.step_module, passed, moves,
         )  # fmt: skip
@@ -294,22 +302,71 @@ class FrequencyFilter(ParametricFilter):
 
     def _adapt(self, job: Frames) -> tuple[Any, Any, Any]:
         fresh = job.gate is not None and not bool(job.gate.any()) and self._fresh
-        with torch.set_grad_enabled(job.gradient), torch.autocast(self.device.type, enabled=False):
-            found = bins.run(job)
-        self._take_over({**found.carried, **job.moves})
+        if self._compiled(job):
+            workspace = self._workspace(job)
+            workspace.set_parameters(job.params)
+            y, e, w, rows = workspace.run(
+                job.x.contiguous(), job.d.contiguous(), None if job.gate is None else job.gate.contiguous(), job.every,
+                job.settle,
+            )  # fmt: skip
+            self._commit(job.moves)
+        else:
+            with torch.set_grad_enabled(job.gradient), torch.autocast(self.device.type, enabled=False):
+                y, e, w, rows, carried = bins.run(job)
+            self._take_over({**carried, **job.moves})
         self.__dict__.update(_fresh=fresh, _untouched=False)
-        shape = self._weight_shape()
-        w = found.w.reshape(shape)
+        shape, T = self._weight_shape(), job.x.shape[-1]
+        w = w.reshape(shape)
         if job.every:
-            rows = [row.reshape(shape) for row in found.record]
-            w = torch.stack(rows, -2) if rows else w.unsqueeze(-2)[..., :0, :]
-        e = found.e if job.passed is None else torch.where(job.passed.reshape(found.e.shape), torch.nan, found.e)
-        T = job.x.shape[-1]
-        return found.y.reshape(*self._filters, T), e.reshape(*self._filters, T), w
+            w = torch.stack([row.reshape(shape) for row in rows], -2) if len(rows) else w.unsqueeze(-2)[..., :0, :]
+        e = e if job.passed is None else torch.where(job.passed.reshape(e.shape), torch.nan, e)
+        return y.reshape(*self._filters, T), e.reshape(*self._filters, T), w
+
+    def _compiled(self, job: Frames) -> bool:
+        """Say whether the compiled engine runs a block."""
+        able = job.W.is_cpu and not job.gradient and job.step is None and fft.library() is not None
+        if self.engine == "compiled" and not able:
+            raise ValueError('engine="compiled" runs on the CPU, without gradients, with rocket-fft: use "auto"')
+        return able and self.engine != "reference"
+
+    def _workspace(self, job: Frames | None = None) -> cpu_bins.Workspace:  # type: ignore[override]
+        """Return a workspace for the state where it lies."""
+        buffers: Any = self._buffers
+        line: Any = self._modules["line"]
+        own = [buffers["weights"], buffers["spectra"], line._buffers["samples"], buffers["wanted"], buffers["gates"]]
+        own += [buffers[k] for k in ("tail", *self.algorithm.state, "clock")]
+        places, free = [v.data_ptr() for v in own], self._free
+        if not free or free[0].places != places:
+            free[:] = [cpu_bins.Workspace(job or self._check_input(self._nothing()), self.clock)]
+        return free[0]
+
+    def _nothing(self) -> Tensor:
+        """Return an empty block of x."""
+        return self.line.samples[..., :0]
+
+    def _frame(self, x: Any, d: Any, mu: Any, record_every: Any) -> Any:
+        """Adapt over a block of arrays at speed and return y, e, w; None where `_check` has to look at it."""
+        own = self.__dict__
+        if mu is not None or record_every is not None or not own["_brief"] or type(x) is not np.ndarray:
+            return None
+        if not (plainly_fit(x, d, self.line.samples, self.batch) and (own["training"] or own["adapt_in_eval"])):
+            return None
+        params, workspace = self._params(), self._workspace()
+        if params is not own["_given"]:  # a tensor is among them
+            return None
+        if workspace.params is not params:
+            workspace.set_parameters(params)
+        with np.errstate(over="ignore"):
+            x, d = (np.ascontiguousarray(v, workspace.dtype) for v in (x, d))
+        out = workspace.run(x, d)
+        if out is not None:
+            own.update(_fresh=False, _untouched=False)
+            return *out[:2], out[2].reshape(self._weight_shape())
+        return None
 
     def _take_over(self, carried: Mapping[str, Any]) -> None:
         """Take over the state after a block, if it is finite."""
-        tensors = {k: v if isinstance(v, Tensor) else torch.tensor(v, device=self.device) for k, v in carried.items()}
+        tensors = dict(carried)
         if not all(bool(torch.isfinite(tensors[k]).all()) for k in ("W", *self.algorithm.state)):
             raise DivergenceError(DIVERGED)
         tensors["line"], tensors["weights"] = tensors.pop("frame"), torch.view_as_real(tensors.pop("W"))
@@ -356,5 +413,5 @@ class FrequencyFilter(ParametricFilter):
         with torch.no_grad():
             wanted[..., -1] += error[..., 0] * good  # type: ignore[index]  # which `predict` left at y
             gates[..., -1] = good  # type: ignore[index]
-        nothing = self.line.samples[..., :0]
+        nothing = self._nothing()
         self._adapt(self._frames(nothing, nothing.real.new_zeros((*self._filters, 0)), None))

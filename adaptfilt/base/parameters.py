@@ -45,7 +45,7 @@ class ParametricFilter(AdaptiveFilter):
     ranges: ClassVar[dict[str, dict[str, Any]]] = {}  # of each parameter, as keywords of `check_number`
     w: Tensor
     _given: dict[str, Any] | None  # the parameters, where they are numbers
-    _free: list[compiled.Workspace]  # those that no call is using
+    _free: list[Any]  # workspaces: those that no call is using
     _alone: bool  # compiled code takes single samples
     _skips: bool
     _blind: bool

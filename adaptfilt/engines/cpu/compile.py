@@ -16,14 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from adaptfilt.engines import words
-from adaptfilt.engines.cpu import memory, vectors
+from adaptfilt.engines.cpu import fft, memory, vectors
 from adaptfilt.engines.cpu.fingerprint import codes
 
 DEBUG = os.environ.get("ADAPTFILT_DEBUG") == "1"
 # Multiply-adds may be contracted; sums are reordered only inside the vocabulary's words, NaN and infinity honoured.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "boundscheck": DEBUG}
 _NO_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_TRANSLATED = (words.__name__, memory.__name__, "adaptfilt.engines.cpu.numba_", *([] if DEBUG else [vectors.__name__]))
+_TRANSLATED = (
+    words.__name__,
+    memory.__name__,
+    fft.__name__,
+    "adaptfilt.engines.cpu.numba_",
+    *([] if DEBUG else [vectors.__name__]),
+)
 
 
 def compile_function(name: str, source: str, arguments: tuple[str, ...], inject: Mapping[str, Any]) -> tuple[Any, str]:
@@ -42,6 +48,9 @@ def compile_function(name: str, source: str, arguments: tuple[str, ...], inject:
     import numba
 
     from adaptfilt.engines.cpu import numba_memory, numba_vectors, numba_words  # noqa: F401 (teach Numba the words)
+
+    if fft.library():
+        from adaptfilt.engines.cpu import numba_fft  # noqa: F401
 
     namespace: dict[str, Any] = {"__name__": name, "carray": numba.carray, **inject}
     exec(compile(source, f"<adaptfilt {name}>", "exec"), namespace)

@@ -18,14 +18,17 @@ import llvmlite.binding as llvm
 import numpy as np
 
 _WORDS = tuple(
-    f"adaptfilt.engines.{name}" for name in ("words", "cpu.vectors", "cpu.memory", "cpu.loops", "cpu.lookahead")
+    f"adaptfilt.engines.{name}"
+    for name in ("words", "cpu.vectors", "cpu.memory", "cpu.loops", "cpu.lookahead", "cpu.bins_loops", "cpu.fft")
 )
 _FILES = (
     "compile",
     "objects",
+    "bins_loops",
     "loops",
     "lookahead",
     "vectors",
+    "numba_fft",
     "numba_memory",
     "numba_parts",
     "numba_vectors",

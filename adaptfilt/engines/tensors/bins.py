@@ -88,6 +88,7 @@ class Stream:
         """Adapt where a hop is complete."""
         if self.n == self.job.hop:
             self.n = 0
+            self.turn += 1
             if bool(self.gates[..., -self.job.hop :].any()):
                 self._adapt()
 
@@ -119,11 +120,10 @@ class Stream:
             own = self.states[name]
             self.states[name] = torch.where(_over(alive, own), new.expand_as(own), own)
         self.W = torch.where(_over(alive & heard, W), self._constrained(W), self.W)
-        self.turn += 1
 
     def _constrained(self, W: Tensor) -> Tensor:
         """Return weights of which some partitions are made responses of their length again."""
-        chosen = constrained(self.job.constraint, self.partitions, self.turn)
+        chosen = constrained(self.job.constraint, self.partitions, self.turn - 1)
         parts = [self._as_response(W[..., p, :], self.lengths[p]) if p in chosen else W[..., p, :]
                  for p in range(self.partitions)] if len(chosen) < self.partitions else []  # fmt: skip
         if parts:
@@ -164,7 +164,8 @@ class Stream:
         """Return the state."""
         return {
             "W": self.W, "spectra": torch.stack(self.spectra, -2), "frame": self.frame, "wanted": self.wanted,
-            "gates": self.gates, "tail": self.tail, "n": self.n, "place": 0, "turn": self.turn, **self.states,
+            "gates": self.gates, "tail": self.tail,
+            "clock": torch.tensor([self.n, 0, self.turn], device=self.W.device), **self.states,
         }  # fmt: skip
 
 
