@@ -29,14 +29,19 @@ from adaptfilt.features import Polynomial, RandomFourier, Volterra
 from adaptfilt.filters.equalisers.cma import CMA
 from adaptfilt.filters.equalisers.decision_directed import DecisionDirected
 from adaptfilt.filters.equalisers.dfe import DFE
+from adaptfilt.filters.gradient.aboulnasr_mayyas import AboulnasrMayyas
+from adaptfilt.filters.gradient.gngd import GNGD
 from adaptfilt.filters.gradient.kwong_johnston import KwongJohnston
 from adaptfilt.filters.gradient.lmf import LMF
 from adaptfilt.filters.gradient.lms import LMS
+from adaptfilt.filters.gradient.mathews_xie import MathewsXie
 from adaptfilt.filters.gradient.nlms import NLMS
 from adaptfilt.filters.gradient.npvss import NPVSS
 from adaptfilt.filters.gradient.sign_data import SignData
 from adaptfilt.filters.gradient.sign_error import SignError
 from adaptfilt.filters.gradient.sign_sign import SignSign
+from adaptfilt.filters.gradient.simplified_kalman import SimplifiedKalman
+from adaptfilt.filters.gradient.vss_nlms import VSSNLMS
 from adaptfilt.filters.least_squares.affine_projection import AffineProjection
 from adaptfilt.filters.least_squares.lattice_rls import LatticeRLS
 from adaptfilt.filters.least_squares.rls import RLS
@@ -53,11 +58,14 @@ if TYPE_CHECKING:
 __all__ = [
     "CMA",
     "DFE",
+    "GNGD",
     "LMF",
     "LMS",
     "NLMS",
     "NPVSS",
     "RLS",
+    "VSSNLMS",
+    "AboulnasrMayyas",
     "AdaptiveFilter",
     "AffineProjection",
     "Algorithm",
@@ -71,6 +79,7 @@ __all__ = [
     "KwongJohnston",
     "LatticeRLS",
     "LinearFilter",
+    "MathewsXie",
     "Output",
     "OutputError",
     "Polynomial",
@@ -79,6 +88,7 @@ __all__ = [
     "SignData",
     "SignError",
     "SignSign",
+    "SimplifiedKalman",
     "TapDelayLine",
     "Volterra",
     "ap",
