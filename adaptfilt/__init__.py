@@ -48,6 +48,8 @@ from adaptfilt.filters.least_squares.rls import RLS
 from adaptfilt.filters.noise_control.fxlms import FxLMS
 from adaptfilt.filters.recursive.equation_error import EquationError
 from adaptfilt.filters.recursive.output_error import OutputError
+from adaptfilt.filters.set_membership.passive_aggressive import PassiveAggressive
+from adaptfilt.filters.set_membership.set_membership_nlms import SetMembershipNLMS
 from adaptfilt.gradient.filter import GradientFilter
 from adaptfilt.once import ap, lms, nlms, rls
 from adaptfilt.taps import TapDelayLine
@@ -82,9 +84,11 @@ __all__ = [
     "MathewsXie",
     "Output",
     "OutputError",
+    "PassiveAggressive",
     "Polynomial",
     "RandomFourier",
     "RecursiveFilter",
+    "SetMembershipNLMS",
     "SignData",
     "SignError",
     "SignSign",

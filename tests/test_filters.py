@@ -138,6 +138,14 @@ def simplified_kalman(q: float | None, r: float, p: float) -> Callable[..., np.n
     return update
 
 
+def passive_aggressive(bound: float, step: Callable[..., float]) -> Callable[..., np.ndarray]:
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        loss = max(0, abs(e) - bound)
+        return w + step(loss, np.vdot(u, u).real) * e / abs(e) * u.conj()
+
+    return update
+
+
 def vss_nlms(mu_max: float, alpha: float, c: float, eps: float) -> Callable[..., np.ndarray]:
     p: Any = 0.0
 
@@ -280,6 +288,18 @@ CASES = {
         lambda: vss_nlms(0.9, 0.8, 0.01, 0.1),
     ),
     "NPVSS": (lambda **k: af.NPVSS(M, noise=0.02, eps=0.1, lam=0.9, **k), lambda: npvss(0.02, 0.1, 0.9)),
+    "SetMembershipNLMS": (
+        lambda **k: af.SetMembershipNLMS(M, 0.3, eps=0.1, **k),
+        lambda: passive_aggressive(0.3, lambda loss, power: loss / (0.1 + power)),
+    ),
+    "PassiveAggressive": (
+        lambda **k: af.PassiveAggressive(M, 0.3, aggressiveness=0.05, **k),
+        lambda: passive_aggressive(0.3, lambda loss, power: min(0.05, loss / power)),
+    ),
+    "PassiveAggressive, squared": (
+        lambda **k: af.PassiveAggressive(M, 0.3, aggressiveness=0.05, squared=True, **k),
+        lambda: passive_aggressive(0.3, lambda loss, power: loss / (power + 10)),
+    ),
     "SignData": (lambda **k: af.SignData(M, 0.01, **k), lambda w, u, e, d: w + 0.01 * e * sign(u.conj())),
     "SignSign": (
         lambda **k: af.SignSign(M, 0.01, **k),
