@@ -33,8 +33,10 @@ from adaptfilt.filters.gradient.aboulnasr_mayyas import AboulnasrMayyas
 from adaptfilt.filters.gradient.gngd import GNGD
 from adaptfilt.filters.gradient.kwong_johnston import KwongJohnston
 from adaptfilt.filters.gradient.lmf import LMF
+from adaptfilt.filters.gradient.lmmn import LMMN
 from adaptfilt.filters.gradient.lms import LMS
 from adaptfilt.filters.gradient.mathews_xie import MathewsXie
+from adaptfilt.filters.gradient.nlmf import NLMF
 from adaptfilt.filters.gradient.nlms import NLMS
 from adaptfilt.filters.gradient.npvss import NPVSS
 from adaptfilt.filters.gradient.sign_data import SignData
@@ -48,6 +50,11 @@ from adaptfilt.filters.least_squares.rls import RLS
 from adaptfilt.filters.noise_control.fxlms import FxLMS
 from adaptfilt.filters.recursive.equation_error import EquationError
 from adaptfilt.filters.recursive.output_error import OutputError
+from adaptfilt.filters.robust.gmcc import GMCC
+from adaptfilt.filters.robust.huber_nlms import HuberNLMS
+from adaptfilt.filters.robust.llad import LLAD
+from adaptfilt.filters.robust.llncosh import Llncosh
+from adaptfilt.filters.robust.lmls import LMLS
 from adaptfilt.filters.set_membership.passive_aggressive import PassiveAggressive
 from adaptfilt.filters.set_membership.set_membership_nlms import SetMembershipNLMS
 from adaptfilt.gradient.filter import GradientFilter
@@ -60,9 +67,14 @@ if TYPE_CHECKING:
 __all__ = [
     "CMA",
     "DFE",
+    "GMCC",
     "GNGD",
+    "LLAD",
     "LMF",
+    "LMLS",
+    "LMMN",
     "LMS",
+    "NLMF",
     "NLMS",
     "NPVSS",
     "RLS",
@@ -78,9 +90,11 @@ __all__ = [
     "FilteredFilter",
     "FxLMS",
     "GradientFilter",
+    "HuberNLMS",
     "KwongJohnston",
     "LatticeRLS",
     "LinearFilter",
+    "Llncosh",
     "MathewsXie",
     "Output",
     "OutputError",

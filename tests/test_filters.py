@@ -138,6 +138,18 @@ def simplified_kalman(q: float | None, r: float, p: float) -> Callable[..., np.n
     return update
 
 
+def huber(mu: float, eps: float, lam: float) -> Callable[..., np.ndarray]:
+    limit = 0.0
+
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        nonlocal limit
+        w = w + mu * min(1, limit / abs(e)) * e * u.conj() / (eps + np.vdot(u, u).real)
+        limit = lam * limit + (1 - lam) * 1.8806 * min(abs(e), limit) if limit else 1.8806 * abs(e)
+        return w
+
+    return update
+
+
 def passive_aggressive(bound: float, step: Callable[..., float]) -> Callable[..., np.ndarray]:
     def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
         loss = max(0, abs(e) - bound)
@@ -288,6 +300,38 @@ CASES = {
         lambda: vss_nlms(0.9, 0.8, 0.01, 0.1),
     ),
     "NPVSS": (lambda **k: af.NPVSS(M, noise=0.02, eps=0.1, lam=0.9, **k), lambda: npvss(0.02, 0.1, 0.9)),
+    "HuberNLMS": (
+        lambda **k: af.HuberNLMS(M, 0.7, clip=0.5, eps=0.3, leak=0.1, **k),
+        lambda w, u, e, d: 0.93 * w + 0.7 * min(1, 0.5 / abs(e)) * e * u.conj() / (0.3 + np.vdot(u, u).real),
+    ),
+    "HuberNLMS, clip follows": (
+        lambda **k: af.HuberNLMS(M, 0.7, clip=None, eps=0.3, lam=0.9, **k),
+        lambda: huber(0.7, 0.3, 0.9),
+    ),
+    "GMCC": (
+        lambda **k: af.GMCC(M, 0.02, shape=1.5, scale=0.3, leak=0.2, **k),
+        lambda w, u, e, d: 0.996 * w + 0.009 * np.exp(-0.3 * abs(e) ** 1.5) * abs(e) ** -0.5 * e * u.conj(),
+    ),
+    "Llncosh": (
+        lambda **k: af.Llncosh(M, 0.02, scale=1.5, leak=0.2, **k),
+        lambda w, u, e, d: 0.996 * w + 0.02 * np.tanh(1.5 * abs(e)) * sign(e) * u.conj(),
+    ),
+    "LLAD": (
+        lambda **k: af.LLAD(M, 0.02, scale=1.5, leak=0.2, **k),
+        lambda w, u, e, d: 0.996 * w + 0.03 * e * u.conj() / (1 + 1.5 * abs(e)),
+    ),
+    "LMLS": (
+        lambda **k: af.LMLS(M, 0.02, scale=1.5, leak=0.2, **k),
+        lambda w, u, e, d: 0.996 * w + 0.03 * abs(e) ** 2 * e * u.conj() / (1 + 1.5 * abs(e) ** 2),
+    ),
+    "LMMN": (
+        lambda **k: af.LMMN(M, 1e-3, mix=0.7, leak=0.2, **k),
+        lambda w, u, e, d: 0.9998 * w + 1e-3 * (0.7 + 0.3 * abs(e) ** 2) * e * u.conj(),
+    ),
+    "NLMF": (
+        lambda **k: af.NLMF(M, 0.01, eps=2.0, leak=0.2, **k),
+        lambda w, u, e, d: 0.998 * w + 0.01 * abs(e) ** 2 * e * u.conj() / (2.0 + np.vdot(u, u).real),
+    ),
     "SetMembershipNLMS": (
         lambda **k: af.SetMembershipNLMS(M, 0.3, eps=0.1, **k),
         lambda: passive_aggressive(0.3, lambda loss, power: loss / (0.1 + power)),
