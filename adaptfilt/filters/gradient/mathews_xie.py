@@ -6,9 +6,9 @@ renewed before it is used, descends on |e|^2; u', e' are those of the sample bef
     e = d - w^T u,    step <- min(mu_max, max(mu_min, step + rho Re(conj(e) e' u^T conj(u'))))
     w <- w + step e conj(u)
 
-Stable in the mean square for 0 < mu_max < 2 / (3 tr R); without a mu_max nothing ensures it. rho is in
-1 / ((units of x)^4 (units of d)^2): a tenth of mu^2 for signals of unit power. Cost: 2 M + 6 multiply-adds a sample.
-For plants that change at times, where the right step is not known; a white input of steady level suits it best.
+Stable in the mean square for 0 < mu_max < 2 / (3 tr R); without a mu_max nothing ensures it. White input of power P,
+through a plant h, raises the step by about rho P^2 |h - w|^2 a sample. Cost: 2 M + 6 multiply-adds a sample. For plants
+that change at times, where the right step is not known; on inputs of steady level.
 
 Source: V. J. Mathews and Z. Xie, "A stochastic gradient adaptive filter with gradient adaptive step size", IEEE Trans.
 Signal Processing, 1993.
