@@ -105,18 +105,24 @@ def test_sklearn_huber() -> None:
     np.testing.assert_allclose(w, learned(theirs, u, d), rtol=1e-12)
 
 
-@pytest.mark.parametrize(("squared", "loss"), [(False, "epsilon_insensitive"), (True, "squared_epsilon_insensitive")])
-def test_sklearn_passive_aggressive(squared: bool, loss: str) -> None:
+def passive_aggressive(rate: str, price: float) -> Any:
     linear = pytest.importorskip("sklearn.linear_model", reason="the peer scikit-learn is not installed")
+    pytest.importorskip("sklearn", minversion="1.8")  # before, it is a class of its own, deprecated since
+    return linear.SGDRegressor(
+        loss="epsilon_insensitive", epsilon=0.1, penalty=None, learning_rate=rate, eta0=price, fit_intercept=False
+    )
+
+
+@pytest.mark.parametrize(("squared", "rate"), [(False, "pa1"), (True, "pa2")])
+def test_sklearn_passive_aggressive(squared: bool, rate: str) -> None:
     u, d = rows_for_sklearn()
-    theirs = linear.PassiveAggressiveRegressor(C=0.05, epsilon=0.1, loss=loss, fit_intercept=False)
+    theirs = learned(passive_aggressive(rate, 0.05), u, d)
     ours = af.PassiveAggressive(5, 0.1, aggressiveness=0.05, squared=squared, dtype=torch.float64)
-    np.testing.assert_allclose(ours(u, d, regressors=True).w, learned(theirs, u, d), rtol=1e-12)
+    np.testing.assert_allclose(ours(u, d, regressors=True).w, theirs, rtol=1e-12)
 
 
 def test_sklearn_set_membership() -> None:
-    linear = pytest.importorskip("sklearn.linear_model", reason="the peer scikit-learn is not installed")
     u, d = rows_for_sklearn()
-    theirs = linear.PassiveAggressiveRegressor(C=1e10, epsilon=0.1, fit_intercept=False)
+    theirs = learned(passive_aggressive("pa1", 1e10), u, d)
     ours = af.SetMembershipNLMS(5, 0.1, eps=1e-30, dtype=torch.float64)
-    np.testing.assert_allclose(ours(u, d, regressors=True).w, learned(theirs, u, d), rtol=1e-12)
+    np.testing.assert_allclose(ours(u, d, regressors=True).w, theirs, rtol=1e-12)
