@@ -38,17 +38,24 @@ from adaptfilt.filters.equalisers.shalvi_weinstein import ShalviWeinstein
 from adaptfilt.filters.equalisers.sign_cma import SignCMA
 from adaptfilt.filters.frequency.fdaf import FDAF
 from adaptfilt.filters.frequency.fdkf import FDKF
+from adaptfilt.filters.gradient.aboulnasr_mayyas import AboulnasrMayyas
+from adaptfilt.filters.gradient.gngd import GNGD
 from adaptfilt.filters.gradient.ipnlms import IPNLMS
 from adaptfilt.filters.gradient.kwong_johnston import KwongJohnston
 from adaptfilt.filters.gradient.l0_lms import L0LMS
 from adaptfilt.filters.gradient.lmf import LMF
+from adaptfilt.filters.gradient.lmmn import LMMN
 from adaptfilt.filters.gradient.lms import LMS
+from adaptfilt.filters.gradient.mathews_xie import MathewsXie
+from adaptfilt.filters.gradient.nlmf import NLMF
 from adaptfilt.filters.gradient.nlms import NLMS
 from adaptfilt.filters.gradient.npvss import NPVSS
 from adaptfilt.filters.gradient.rza_lms import RZALMS
 from adaptfilt.filters.gradient.sign_data import SignData
 from adaptfilt.filters.gradient.sign_error import SignError
 from adaptfilt.filters.gradient.sign_sign import SignSign
+from adaptfilt.filters.gradient.simplified_kalman import SimplifiedKalman
+from adaptfilt.filters.gradient.vss_nlms import VSSNLMS
 from adaptfilt.filters.gradient.za_lms import ZALMS
 from adaptfilt.filters.least_squares.affine_projection import AffineProjection
 from adaptfilt.filters.least_squares.dcd_rls import DCDRLS
@@ -62,6 +69,13 @@ from adaptfilt.filters.least_squares.variable_forgetting import VariableForgetti
 from adaptfilt.filters.noise_control.fxlms import FxLMS
 from adaptfilt.filters.recursive.equation_error import EquationError
 from adaptfilt.filters.recursive.output_error import OutputError
+from adaptfilt.filters.robust.gmcc import GMCC
+from adaptfilt.filters.robust.huber_nlms import HuberNLMS
+from adaptfilt.filters.robust.llad import LLAD
+from adaptfilt.filters.robust.llncosh import Llncosh
+from adaptfilt.filters.robust.lmls import LMLS
+from adaptfilt.filters.set_membership.passive_aggressive import PassiveAggressive
+from adaptfilt.filters.set_membership.set_membership_nlms import SetMembershipNLMS
 from adaptfilt.gradient.filter import GradientFilter
 from adaptfilt.once import ap, lms, nlms, rls
 from adaptfilt.taps import TapDelayLine
@@ -75,18 +89,26 @@ __all__ = [
     "DFE",
     "FDAF",
     "FDKF",
+    "GMCC",
+    "GNGD",
     "IPNLMS",
     "L0LMS",
+    "LLAD",
     "LMF",
+    "LMLS",
+    "LMMN",
     "LMS",
     "MMA",
+    "NLMF",
     "NLMS",
     "NPVSS",
     "QRRLS",
     "RDE",
     "RLS",
     "RZALMS",
+    "VSSNLMS",
     "ZALMS",
+    "AboulnasrMayyas",
     "AdaptiveFilter",
     "AffineProjection",
     "Algorithm",
@@ -100,21 +122,27 @@ __all__ = [
     "FrequencyFilter",
     "FxLMS",
     "GradientFilter",
+    "HuberNLMS",
     "Kalman",
     "KwongJohnston",
     "LatticeRLS",
     "LinearFilter",
+    "Llncosh",
+    "MathewsXie",
     "Output",
     "OutputError",
+    "PassiveAggressive",
     "Polynomial",
     "RandomFourier",
     "RecursiveFilter",
     "Sato",
+    "SetMembershipNLMS",
     "ShalviWeinstein",
     "SignCMA",
     "SignData",
     "SignError",
     "SignSign",
+    "SimplifiedKalman",
     "SlidingWindowRLS",
     "TapDelayLine",
     "VariableForgettingRLS",

@@ -322,9 +322,9 @@ def test_a_checkpoint_that_does_not_fit_is_refused(cls: Any) -> None:
 @pytest.mark.parametrize("taps", [0, -1, 2.5, "8", True, None])
 def test_taps(cls: Any, taps: Any) -> None:
     given = inspect.signature(cls).parameters.values()
-    needed = [p for p in given if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+    needed = [p for p in given if p.default is p.empty and p.kind is not p.VAR_KEYWORD][1:]
     with pytest.raises((ValueError, TypeError), match="taps must be an integer"):
-        cls(taps, *[getattr(cls.example(), p.name) for p in needed])
+        cls(taps, **{p.name: getattr(cls.example(), p.name) for p in needed})
 
 
 @every_ruled

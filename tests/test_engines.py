@@ -41,8 +41,8 @@ def make(cls: Any, engine: str = "auto", taps: int | None = None, **common: Any)
     given = list(inspect.signature(cls).parameters.values())
     own = {p.name: getattr(f, p.name) for p in given if p.name not in ("taps", "common") and hasattr(f, p.name)}
     own = {name: value for name, value in own.items() if not callable(value)}
-    if cls is af.LMF:
-        own["mu"] = 1e-6  # it diverges on the errors that `adapt` brings in
+    if cls in (af.LMF, af.NLMF, af.LMMN):
+        own["mu"] = 1e-6  # they diverge on the errors that `adapt` brings in
     elif "mu" in own and "energy" not in names(cls.algorithm.function):
         own["mu"] = f.mu * min(1.0, 4 / taps)
     if "delay" in own:

@@ -1,0 +1,1 @@
+"""Gradient filters whose costs grow less with large errors than the square, for noise with outliers."""

@@ -1,0 +1,1 @@
+"""Filters that adapt only where the error is beyond a bound."""
