@@ -391,6 +391,36 @@ def combined_response(h: Data, w: Data, *, sps: int = 1, label: str = "found", a
     return _legend(ax)
 
 
+def delays(tried: Data, errors: Data, *, ax: Axes | None = None) -> Axes:
+    """Error that training leaves over the delay tried: the ``delays`` and ``delay_errors`` of an `adaptfilt.Equalizer`.
+
+    Parameters
+    ----------
+    tried : array_like or Tensor, shape (D,)
+        Delays in symbols.
+    errors : array_like or Tensor, shape (D,)
+        Mean squared errors.
+    ax : Axes
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        With the best delay marked.
+
+    Examples
+    --------
+    >>> delays([3, 4, 5], [0.1, 0.01, 0.2]).get_xlabel()
+    'delay (symbols)'
+    """
+    tried, level = as_array(tried), 10 * np.log10(as_array(errors))
+    ax = _axes(ax, "delay (symbols)", "mean squared error (dB)")
+    best = int(level.argmin())
+    ax.plot(tried, level, ".-", label="tried", **FOUND)
+    ax.plot(tried[best], level[best], "o", color="C3", label=f"best: {tried[best]:g}")
+    return _legend(ax)
+
+
 def _axes(ax: Axes | None, xlabel: str, ylabel: str) -> Axes:
     if ax is None:
         from matplotlib.figure import Figure

@@ -494,3 +494,26 @@ def test_decisions_there_are_not() -> None:
         af.DecisionDirected(4, 0.1, QAM, decisions=("soft", 0.0), **COMPLEX)
     with pytest.raises(TypeError, match="decisions is read-only"):
         af.DecisionDirected(4, 0.1, BPSK).decisions = "hard"
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+def test_an_mmse_start_of_a_dfe_leaves_the_error_of_theory_from_the_start(normalized: bool) -> None:
+    x, a = proakis_b(100_000)
+    w, mse = af.theory.mmse_equalizer(af.plants.proakis("B").b, 8, 7, 0.01, feedback=2)
+    f = af.DFE(8, 2, 0.01, BPSK, w0=w, normalized=normalized, dtype=torch.float64)
+    e = f(x, a, mu=0.0).e[20:]
+    assert np.mean(e**2) == pytest.approx(mse, rel=0.02)  # the rest of theory's error is nearly Gaussian
+    f.reset()
+    assert np.mean(f(x[:500], a[:500]).e[20:] ** 2) < 1.5 * mse
+
+
+def test_a_normalised_dfe_is_nlms_on_samples_and_symbols() -> None:
+    x, a = proakis_b(60)
+    out = af.DFE(3, 2, 0.3, BPSK, normalized=True, eps=0.1, delay=0, dtype=torch.float64)(x, a)
+    w, past, fed = np.array([1.0, 0, 0, 0, 0]), np.concatenate([[0, 0], x]), [0.0, 0.0]
+    for n in range(60):
+        u = np.concatenate([past[n : n + 3][::-1], fed])
+        e, fed = a[n] - w @ u, [a[n], fed[0]]
+        np.testing.assert_allclose(out.e[n], e, rtol=1e-10, atol=1e-12)
+        w = w + 0.3 * e * u / (0.1 + u @ u)
+    np.testing.assert_allclose(out.w, w, rtol=1e-10)

@@ -221,6 +221,8 @@ def test_what_fails_changes_nothing() -> None:
         eq(bad)
     with pytest.raises(ValueError, match="x must be finite"):
         eq(bad, training=a[:20])
+    with pytest.raises(af.DivergenceError):
+        eq(1e200 * x[120:])
     for got, want in zip(eq(x[120:]), twin(x[120:]), strict=True):
         np.testing.assert_array_equal(got, want)
 
@@ -246,6 +248,9 @@ def test_what_is_refused() -> None:
         (lambda: eq(x, training=a[None, :10]), ValueError, "training must have shape"),
         (lambda: eq(x.real, training=a[:10]), TypeError, "x is real, the points are complex"),
         (lambda: eq(list(x)), TypeError, "x must be a NumPy array"),
+        (lambda: eq(np.array(1j)), ValueError, "x must have time as its last axis"),
+        (lambda: eq(x, training=list(a)), TypeError, "training must be a NumPy array"),
+        (lambda: af.Equalizer(7, BPSK)(x.real, training=a), TypeError, "training is complex, the points are real"),
         (lambda: af.Equalizer(7, QAM, dtype=torch.float32), TypeError, "real points for a real filter"),
         (lambda: af.Equalizer(7, [1, -1]), TypeError, r"must be an adaptfilt\.Constellation, got list"),
         (lambda: af.Equalizer(7, QAM, batch=3), TypeError, "no batch"),

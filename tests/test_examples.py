@@ -94,6 +94,19 @@ def test_loudspeaker(picture):
     assert last["MLP"] < last["NLMS"] - 5
 
 
+def test_qam_receiver(picture):
+    assert example("qam_receiver").main(picture) < 2.2  # dB above theory's best, which has no phase noise
+
+
+def test_polarisations(picture):
+    assert example("polarisations").main(picture) == 0
+
+
+def test_decision_feedback(picture):
+    lost = example("decision_feedback").main(picture)
+    assert max(lost.values()) < 0.25
+
+
 def test_every_example_has_a_test_and_a_picture():
     tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
     for path in (ROOT / "examples").glob("*.py"):
@@ -101,7 +114,7 @@ def test_every_example_has_a_test_and_a_picture():
         assert (ROOT / "docs" / "pictures" / f"{path.stem}.png").is_file()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/notation.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/notation.md", "docs/equalise.md"])
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}

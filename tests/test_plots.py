@@ -42,6 +42,7 @@ PICTURES = {
     "constellation": lambda ax: plots.constellation([0.9 + 0.1j, -1.1], [1.0, -1.0], ax=ax),
     "eye": lambda ax: plots.eye(np.exp(0.3j * np.arange(40)), 4, ax=ax),
     "symbol_errors": lambda ax: plots.symbol_errors(np.linspace(1, 0, 50), label="decided", ax=ax),
+    "delays": lambda ax: plots.delays([1, 2, 3], TRUE, ax=ax),
     "combined_response": lambda ax: plots.combined_response(TRUE, TRUE, ax=ax),
 }
 
@@ -241,3 +242,10 @@ def test_a_combined_response_is_in_db_of_its_largest():
     (curve,) = ax.get_lines()
     assert_allclose(curve.get_ydata()[1::3], [-80, 0, -20], atol=1e-9)
     assert legend(ax) == ["found: interference -20.0 dB"]
+
+
+def test_the_best_delay_is_marked():
+    ax = plots.delays(np.arange(5, 8), [0.1, 0.01, 1.0])
+    (curve,), (best,) = lines(ax, "tried"), lines(ax, "best: 6")
+    assert_allclose(curve.get_ydata(), [-10, -20, 0], atol=1e-12)
+    assert (best.get_xdata()[0], best.get_ydata()[0]) == (6, pytest.approx(-20))

@@ -41,7 +41,7 @@ class DecidedRLS(RLS):
     >>> import numpy as np, adaptfilt as af
     >>> from adaptfilt.filters.equalisers.decided_rls import DecidedRLS
     >>> a = af.signals.symbols(af.Constellation.pam(2), 1000, rng=0)
-    >>> x = np.convolve(a, af.plants.proakis("B").b)[:1000]
+    >>> x = np.convolve(a, [0.4, 1, 0.4])[:1000]
     >>> y, e, w = DecidedRLS(8, 2, 0.999, constellation=af.Constellation.pam(2))(x, a[:100])
     >>> bool(np.abs(e[-100:]).max() < 0.1)
     True

@@ -291,27 +291,32 @@ class Equalizer(nn.Module):
         DivergenceError
             If the weights become infinite. In all cases the state is the one before the call.
         """
-        if not isinstance(x, np.ndarray | Tensor):
-            raise TypeError(f"x must be a NumPy array or a torch tensor, got {type(x).__name__}")
-        if not (self.constellation.is_real or np.iscomplexobj(x) or (isinstance(x, Tensor) and x.is_complex())):
+        _check_kind("x", x)
+        if not (self.constellation.is_real or _is_complex(x)):
             raise TypeError("x is real, the points are complex: an I/Q signal is needed")
-        f = self.active
-        before = {k: t.clone() for k, t in f._carried().items()}, copy.copy(self.get_extra_state())
+        settled = training is None and self._stage >= len(self.stages) - 1
+        filters: list[Any] = [self.active] if settled else [*self.filters.values()]
+        before = [{k: t.clone() for k, t in f._carried().items()} for f in filters]
+        extra = self.get_extra_state()
         try:
             if training is not None:
-                self._take(x, self._checked(training, f._outputs_of(x.shape[-1])))
+                self._take(x, self._checked(training, self.active._outputs_of(x.shape[-1])))
             return self._run(x)
         except BaseException:
-            self.set_extra_state(before[1])
-            f._commit(before[0])
+            self.set_extra_state(extra)
+            for f, carried in zip(filters, before, strict=True):
+                f._commit(carried)
             if self._stage < len(self.stages):
                 self._set_step(self.stages[self._stage][1])
             raise
 
     def _checked(self, training: Any, length: int) -> Tensor:
         """Refuse training symbols that do not fit, and return them."""
-        outputs = self.common.get("outputs")
-        known = as_tensor(training, self.common["dtype"], self.active.device)
+        outputs, f = self.common.get("outputs"), self.active
+        _check_kind("training", training)
+        if _is_complex(training) and not f.dtype.is_complex:
+            raise TypeError("training is complex, the points are real")
+        known = as_tensor(training, f.dtype, f.device)
         if known.ndim != (1 if outputs is None else 2) or (outputs is not None and len(known) != outputs):
             raise ValueError(f"training must have shape ([outputs,] L), got {tuple(known.shape)}")
         if known.shape[-1] > length:
@@ -330,7 +335,7 @@ class Equalizer(nn.Module):
     def _take(self, x: Block, known: Tensor) -> None:
         """Begin anew with known symbols, once their delay is found."""
         if self.delay is None and bool((~torch.isnan(known)).any()):
-            self.delay = self._find_delay(as_tensor(x, self.common["dtype"], self.active.device), known)
+            self.delay = self._find_delay(as_tensor(x, self.active.dtype, self.active.device), known)
         delay = self._first_delay() if self.delay is None else self.delay
         waiting = known.new_full((*known.shape[:-1], delay), torch.nan)
         if self._due is not None:
@@ -408,8 +413,8 @@ class Equalizer(nn.Module):
             there = min(known.shape[-1], length - delay)
             row[..., delay : delay + there] = known[..., :there]
         rule = "rls" if self.taps + self.feedback <= FEW else "nlms"
-        w0 = torch.zeros(D, *self._weight_shape(rule), dtype=f.dtype)
-        g = self._decided(TRIAL[rule], rule, None, batch=(D,), w0=w0)
+        w0 = torch.zeros(D, *self._weight_shape(rule), dtype=f.dtype, device=f.device)
+        g = self._decided(TRIAL[rule], rule, None, batch=(D,), w0=w0, dtype=f.dtype, device=f.device)
         x = x[..., : offset + (length - 1) * self.sps + 1]
         is_known = ~torch.isnan(d)
         e = g(x.expand(D, *x.shape), d, mu=is_known.to(f.dtype.to_real())).e
@@ -467,6 +472,18 @@ def _lag(x: Tensor, known: Tensor, sps: int, offset: int, outputs: int) -> int:
             c = torch.fft.ifft(torch.fft.fft(samples, size) * torch.fft.fft(a, size).conj())
             total = total + c[..., :outputs].abs().square().sum(0).cpu()
     return int(total.argmax())
+
+
+def _check_kind(name: str, value: Any) -> None:
+    """Refuse what is neither an array nor a tensor, or has no time."""
+    if not isinstance(value, np.ndarray | Tensor):
+        raise TypeError(f"{name} must be a NumPy array or a torch tensor, got {type(value).__name__}")
+    if value.ndim == 0:
+        raise ValueError(f"{name} must have time as its last axis, got a number")
+
+
+def _is_complex(value: Block) -> bool:
+    return value.is_complex() if isinstance(value, Tensor) else np.iscomplexobj(value)
 
 
 def _join(parts: list[Any]) -> Any:
