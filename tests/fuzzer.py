@@ -1075,7 +1075,7 @@ def main() -> None:
     options = parser.parse_args()
     classes = [c for c in FILTERS if options.filter in (None, c.__name__)]
     dtypes = [t for t in TOLERANCE if options.dtype in (None, str(t).removeprefix("torch."))]
-    kinds = [(c, t) for c in classes for t in dtypes]
+    kinds = [(c, t) for t in dtypes for c in classes]
     chunk, failures, counts, started = 10, 0, Counter[str](), time.time()
     print(f"seed {options.seed}")
     context = multiprocessing.get_context("fork")
