@@ -713,6 +713,42 @@ def test_a_decided_block_may_be_empty() -> None:
     assert f.filter(np.zeros((2, 0))).shape == (2, 0)
 
 
+# Paths of every length: loops take four taps at once, and what is left one by one
+
+
+def filtered_x(x: Any, d: Any, secondary: Any, path: Any, taps: int, mu: float) -> tuple[Any, Any, Any]:
+    """FxLMS of x, (inputs, T), whose outputs are heard through a path."""
+    v = np.array([np.convolve(row, secondary)[: len(row)] for row in x])
+    w, ys, es = np.zeros(len(x) * taps, x.dtype), [], []
+
+    def window(rows: Any, n: int) -> Any:
+        return np.array([row[n - k] if n >= k else 0.0 for row in rows for k in range(taps)])
+
+    for n in range(len(d)):
+        ys.append(w @ window(x, n))
+        es.append(d[n] - sum(s * y for s, y in zip(path, reversed(ys), strict=False)))
+        w = w + mu * es[-1] * window(v, n).conj()
+    return np.array(ys), np.array(es), w
+
+
+@every_engine
+@pytest.mark.parametrize("dtype", [torch.float64, slow(torch.complex128)], ids=str)
+@pytest.mark.parametrize(("inputs", "S", "P"), [(None, 1, 9), (None, 5, 4), (2, 8, 1), (None, 9, 33), (2, 33, 5)])
+def test_paths_of_every_length(dtype: torch.dtype, engine: str, inputs: int | None, S: int, P: int) -> None:
+    x, d = signals(dtype, 90, (inputs or 1,)), signals(dtype, 90, seed=4)
+    secondary, path = 0.5 * signals(dtype, S, seed=5), 0.5 * signals(dtype, P, seed=6)
+    make = {"inputs": inputs, "path_taps": max(S, P), "dtype": dtype, "engine": engine}
+    f, g = (af.FxLMS(4, 0.003, secondary, **make) for _ in range(2))
+    x_in = x if inputs else x[0]
+    want = filtered_x(x, d, secondary, path, 4, 0.003)
+    y, e, w = f(x_in, d, path=path)
+    agrees((y, e, w.ravel()), want)
+    parts = [g(x_in[..., a:b], d[a:b], path=path) for a, b in pairwise([0, 1, 4, 21, 90])]
+    agrees((*(np.concatenate([p[i] for p in parts]) for i in (0, 1)), g.w.numpy().ravel()), want)
+    f.reset()
+    agrees((*(v.ravel() for v in f(x_in, d)),), filtered_x(x, d, secondary, secondary, 4, 0.003))
+
+
 # What a secondary path does not go with
 
 

@@ -77,6 +77,12 @@ def test_npvss_estimated_equals_a_plain_loop() -> None:
         np.testing.assert_allclose(f(x, d).w, w, rtol=1e-9, atol=1e-12)
 
 
+def test_npvss_remembers_sixteen_times_longer_where_it_estimates() -> None:
+    """Means over 4 taps samples of the error; over 64 taps of the powers whose difference is the noise."""
+    assert af.NPVSS(5, noise=0.1).lam == 1 - 1 / 20
+    assert af.NPVSS(5).lam == 1 - 1 / 320
+
+
 def test_npvss_keeps_its_kind_of_noise() -> None:
     f = af.NPVSS(4, noise=0.1)
     f.noise = 0.2

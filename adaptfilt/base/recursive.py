@@ -86,8 +86,15 @@ class RecursiveFilter(ParametricFilter):
     def _quick(self, verb: str, x: Any, d: Any) -> Any:
         if verb == "adapt":
             self._refuse_adapt()
-        self.__dict__["_stale"] = True  # before a sample comes, so that no interrupt lies in between
-        return super()._quick(verb, x, d)
+        own, stale, out = self.__dict__, self._stale, None
+        own["_stale"] = True  # before a sample comes, so that no interrupt lies in between
+        try:
+            out = super()._quick(verb, x, d)
+        except Exception:  # refused, or gone back
+            own["_stale"] = stale
+            raise
+        own["_stale"] = stale or out is not None
+        return out
 
     def _frame(self, x: Any, d: Any, mu: Any, record_every: Any) -> Any:
         out = super()._frame(x, d, mu, record_every)

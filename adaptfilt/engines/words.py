@@ -324,8 +324,8 @@ def frobenius(A: Tensor) -> Tensor:
 def push(rows: Tensor, new: Tensor) -> Tensor:
     """Put `new` in front, drop the oldest (may overwrite rows): (..., K, M), (..., M) or (..., K), (..., 1)."""
     if rows.ndim == new.ndim:
-        return torch.cat([new, rows[..., :-1]], -1)
-    return torch.cat([new.unsqueeze(-2), rows[..., :-1, :]], -2)
+        return torch.cat([new.expand_as(rows[..., :1]), rows[..., :-1]], -1)
+    return torch.cat([new.unsqueeze(-2).expand_as(rows[..., :1, :]), rows[..., :-1, :]], -2)  # outputs share new
 
 
 def solve(A: Tensor, b: Tensor, ridge: Tensor) -> Tensor:

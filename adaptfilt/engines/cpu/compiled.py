@@ -211,11 +211,11 @@ class Workspace:
 
     def block(self, job: Job, y: Any, e: Any, record: Any, moves: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Adapt over a block and fill y, e and the record, all contiguous."""
-        rests = job.mu is not None or self._rests
-        gated = job.skip or (rests and not self._algorithm.stands_still)
+        gated = job.skip or ((job.mu is not None or self._rests) and not self._algorithm.stands_still)
         try:
             self._block(job, y, e, record, moves, gated)
         except DivergenceError:
+            rests = self._rests if job.mu is None else bool((torch.as_tensor(job.mu) == 0).any())
             if gated or not rests:
                 raise
             self._block(job, y, e, record, moves, True)  # a gain of 0 may come out as 0 times infinity
