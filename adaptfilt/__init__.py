@@ -40,6 +40,7 @@ from adaptfilt.filters.gradient.rza_lms import RZALMS
 from adaptfilt.filters.gradient.sign_data import SignData
 from adaptfilt.filters.gradient.sign_error import SignError
 from adaptfilt.filters.gradient.sign_sign import SignSign
+from adaptfilt.filters.gradient.transform_domain import TransformDomainLMS
 from adaptfilt.filters.gradient.za_lms import ZALMS
 from adaptfilt.filters.least_squares.affine_projection import AffineProjection
 from adaptfilt.filters.least_squares.dcd_rls import DCDRLS
@@ -48,6 +49,7 @@ from adaptfilt.filters.least_squares.kalman import Kalman
 from adaptfilt.filters.least_squares.lattice_rls import LatticeRLS
 from adaptfilt.filters.least_squares.qr_rls import QRRLS
 from adaptfilt.filters.least_squares.rls import RLS
+from adaptfilt.filters.least_squares.set_membership_ap import SetMembershipAP
 from adaptfilt.filters.least_squares.sliding_window import SlidingWindowRLS
 from adaptfilt.filters.least_squares.variable_forgetting import VariableForgettingRLS
 from adaptfilt.filters.noise_control.fxlms import FxLMS
@@ -94,11 +96,13 @@ __all__ = [
     "Polynomial",
     "RandomFourier",
     "RecursiveFilter",
+    "SetMembershipAP",
     "SignData",
     "SignError",
     "SignSign",
     "SlidingWindowRLS",
     "TapDelayLine",
+    "TransformDomainLMS",
     "VariableForgettingRLS",
     "Volterra",
     "ap",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.fft import dct
 from scipy.signal import lfilter
 
 import adaptfilt as af
@@ -110,6 +111,31 @@ def affine_projection(mu: float, order: int, eps: float) -> Callable[..., np.nda
         rows = [(u, d), *rows[:-1]]
         U, D = np.array([r for r, _ in rows]), np.array([v for _, v in rows])
         return w + mu * U.conj().T @ np.linalg.solve(U @ U.conj().T + eps * np.eye(order), D - U @ w)
+
+    return update
+
+
+def set_membership_ap(bound: float, order: int, eps: float) -> Callable[..., np.ndarray]:
+    U = np.zeros((order, M))
+
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        nonlocal U
+        U = np.vstack([u, U[:-1]])
+        s = np.linalg.solve(U @ U.conj().T + eps * np.eye(order), np.eye(order)[0])
+        return w + max(0, 1 - bound / abs(e)) * e * (U.conj().T @ s)
+
+    return update
+
+
+def transform_domain(mu: float, lam: float, power: float, eps: float) -> Callable[..., np.ndarray]:
+    T, p = dct(np.eye(M), axis=0, norm="ortho"), np.full(M, power)
+
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        nonlocal p
+        z = T @ u
+        p = lam * p + (1 - lam) * abs(z) ** 2
+        v = T @ w + min(mu, 1 / np.sum(abs(z) ** 2 / (eps + p))) * e * z.conj() / (eps + p)
+        return T.T @ v
 
     return update
 
@@ -290,6 +316,14 @@ CASES = {
     ),
     "DCDRLS": (lambda **k: af.DCDRLS(M, 0.97, delta=0.1, updates=3, **k), lambda: dcd(0.97, 0.1, 3)),
     "FastRLS": (lambda **k: af.FastRLS(M, 0.97, delta=0.1, **k), lambda: rls(0.97, 0.1, fading=True)),
+    "SetMembershipAP": (
+        lambda **k: af.SetMembershipAP(M, 0.3, 3, eps=0.2, **k),
+        lambda: set_membership_ap(0.3, 3, 0.2),
+    ),
+    "TransformDomainLMS": (
+        lambda **k: af.TransformDomainLMS(M, 0.1, lam=0.9, power=0.5, eps=0.1, **k),
+        lambda: transform_domain(0.1, 0.9, 0.5, 0.1),
+    ),
     "LatticeRLS": (lambda **k: af.LatticeRLS(M, 0.97, delta=0.1, **k), lambda: rls(0.97, 0.1, fading=True)),
     "AffineProjection": (
         lambda **k: af.AffineProjection(M, 0.6, 3, 0.2, **k),

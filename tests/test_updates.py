@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.fft import dct, fft
 from scipy.signal import lfilter
 
 import adaptfilt as af
@@ -70,6 +71,8 @@ MILLION = {
     "Kalman": lambda: af.Kalman(16, q=1e-6, r=1e-3),
     "IPNLMS": lambda: af.IPNLMS(16, 0.5),
     "QRRLS": lambda: af.QRRLS(16, 0.98),
+    "SetMembershipAP": lambda: af.SetMembershipAP(16, 1e-6, 3),
+    "TransformDomainLMS": lambda: af.TransformDomainLMS(16, 0.03),
     "DCDRLS": lambda: af.DCDRLS(16, 0.98),
     "FastRLS": lambda: af.FastRLS(16, 0.98, dtype=torch.float32),
     "VariableForgettingRLS": lambda: af.VariableForgettingRLS(16, 0.98),
@@ -191,3 +194,82 @@ def test_za_lms_bias_is_what_its_cost_says() -> None:
     d = np.array([np.convolve(row, [0.8, -0.6])[:4000] for row in x])
     w = f(x, d, record_every=10).w[:, 100:].mean((0, 1))
     np.testing.assert_allclose(w, [0.75, -0.55], atol=1e-3)
+
+
+def test_set_membership_of_order_one_is_the_normalised_form() -> None:
+    # SM-NLMS: the a posteriori error is the bound, and there is no update below it.
+    x, d, _ = identification(2000, 8, 0.1)
+    bound = np.sqrt(5 * 0.01)
+    f = af.SetMembershipAP(8, bound, order=1, eps=1e-9, **COMMON)
+    out = f(x, d, record_every=1)
+    before = np.vstack([np.zeros(8), out.w[:-1]])
+    past = np.concatenate([np.zeros(7), x])
+    after = d - np.einsum("nk,nk->n", np.lib.stride_tricks.sliding_window_view(past, 8)[:, ::-1], out.w)
+    over = np.abs(out.e) > bound
+    np.testing.assert_allclose(np.abs(after[over]), bound, rtol=1e-6)
+    assert (out.w[~over] == before[~over]).all()
+    assert over[1000:].mean() < 0.1  # noise alone passes sqrt(5) deviations in 2.5 samples of 100
+
+
+def test_set_membership_ap_keeps_the_older_errors() -> None:
+    x, d, _ = identification(300, 8, 0.1)
+    out = af.SetMembershipAP(8, 0.05, order=3, eps=1e-12, **COMMON)(x, d, record_every=1)
+    past = np.concatenate([np.zeros(7), x])
+    u = np.lib.stride_tricks.sliding_window_view(past, 8)[:, ::-1]
+    for n in range(50, 300):
+        step = out.w[n] - out.w[n - 1]
+        np.testing.assert_allclose(u[n - 2 : n] @ step, 0, atol=1e-8)
+
+
+@pytest.mark.parametrize("transform", ["dct", "dft", "haar"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_transforms_are_orthonormal_and_those_of_scipy(transform: str, dtype: torch.dtype) -> None:
+    T = af.TransformDomainLMS(8, 0.1, transform=transform, dtype=dtype).T.numpy()
+    np.testing.assert_allclose(T @ T.conj().T, np.eye(8), atol=1e-14)
+    if transform == "dct":
+        np.testing.assert_allclose(T, dct(np.eye(8), axis=0, norm="ortho"), atol=1e-14)
+    if transform == "dft" and dtype.is_complex:
+        np.testing.assert_allclose(T, fft(np.eye(8), axis=0, norm="ortho"), atol=1e-14)
+    if transform == "haar":
+        assert sorted((T != 0).sum(1)) == [2, 2, 2, 2, 4, 4, 8, 8]
+
+
+def test_the_cosine_transform_leaves_the_spread_that_beaufays_proved() -> None:
+    rho, taps = 0.5, 512
+    T = af.TransformDomainLMS(taps, 0.1, dtype=torch.float64).T.numpy()
+    S = T @ rho ** np.abs(np.subtract.outer(np.arange(taps), np.arange(taps))) @ T.T
+    S /= np.sqrt(np.outer(np.diag(S), np.diag(S)))
+    assert np.linalg.cond(S) == pytest.approx(1 + rho, rel=0.005)
+
+
+@pytest.mark.parametrize("transform", ["dct", "dft", "haar"])
+def test_transforms_pay_where_the_input_is_coloured(transform: str) -> None:
+    rng = np.random.default_rng(0)
+    x = lfilter([np.sqrt(1 - 0.95**2)], [1, -0.95], rng.standard_normal((20, 1000)))
+    h = rng.standard_normal(16)
+    d = lfilter(h, 1, x) + 1e-3 * rng.standard_normal(x.shape)
+    common: dict[str, Any] = {"batch": (20,), **COMMON}
+    ours = af.TransformDomainLMS(16, 0.03, transform=transform, **common)(x, d).w
+    plain = af.NLMS(16, 0.5, **common)(x, d).w
+    assert np.sum((ours - h) ** 2) < 0.01 * np.sum((plain - h) ** 2)
+
+
+def test_transform_of_a_module_gives_every_feature_its_own_power() -> None:
+    rng = np.random.default_rng(0)
+    x = 0.1 * rng.standard_normal(1000)  # products of two samples are ten times smaller still
+    features = af.Volterra(2, order=2)
+    h = rng.standard_normal(features.count)
+    past = np.concatenate([[0.0], x])
+    u = torch.tensor(np.lib.stride_tricks.sliding_window_view(past, 2)[:, ::-1].copy())
+    d = features(u).numpy() @ h
+    ours = af.TransformDomainLMS(2, 0.05, transform=features, power=1e-3, eps=1e-12, **COMMON)(x, d).w
+    plain = af.NLMS(2, 0.5, features=features, **COMMON)(x, d).w
+    np.testing.assert_allclose(ours, h, atol=0.01)
+    assert np.abs(plain - h).max() > 10 * np.abs(ours - h).max()
+
+
+def test_haar_needs_a_power_of_two() -> None:
+    with pytest.raises(ValueError, match="power of two"):
+        af.TransformDomainLMS(6, 0.1, transform="haar")
+    with pytest.raises(ValueError, match="transform must be one of"):
+        af.TransformDomainLMS(6, 0.1, transform="walsh")
