@@ -42,6 +42,8 @@ from adaptfilt.filters.gradient.sign_error import SignError
 from adaptfilt.filters.gradient.sign_sign import SignSign
 from adaptfilt.filters.gradient.transform_domain import TransformDomainLMS
 from adaptfilt.filters.gradient.za_lms import ZALMS
+from adaptfilt.filters.kernel.krls import KRLS
+from adaptfilt.filters.kernel.qklms import QKLMS
 from adaptfilt.filters.least_squares.affine_projection import AffineProjection
 from adaptfilt.filters.least_squares.dcd_rls import DCDRLS
 from adaptfilt.filters.least_squares.fast_rls import FastRLS
@@ -54,6 +56,7 @@ from adaptfilt.filters.least_squares.sliding_window import SlidingWindowRLS
 from adaptfilt.filters.least_squares.variable_forgetting import VariableForgettingRLS
 from adaptfilt.filters.noise_control.fxlms import FxLMS
 from adaptfilt.filters.recursive.equation_error import EquationError
+from adaptfilt.filters.recursive.notch import Notch
 from adaptfilt.filters.recursive.output_error import OutputError
 from adaptfilt.gradient.filter import GradientFilter
 from adaptfilt.once import ap, lms, nlms, rls
@@ -67,11 +70,13 @@ __all__ = [
     "DCDRLS",
     "DFE",
     "IPNLMS",
+    "KRLS",
     "L0LMS",
     "LMF",
     "LMS",
     "NLMS",
     "NPVSS",
+    "QKLMS",
     "QRRLS",
     "RLS",
     "RZALMS",
@@ -91,6 +96,7 @@ __all__ = [
     "KwongJohnston",
     "LatticeRLS",
     "LinearFilter",
+    "Notch",
     "Output",
     "OutputError",
     "Polynomial",

@@ -22,11 +22,11 @@ from adaptfilt.testing.comparisons import (
     close,
     decides,
     feeds_back,
-    given_by_path,
     outputs_cut,
     pair,
     plant,
     recursive,
+    responds,
     same,
     single,
     sps,
@@ -47,7 +47,7 @@ def test_finds_what_there_is_to_find(cls: Any, dtype: torch.dtype) -> None:
     f = cls.example(dtype=dtype)
     x, d = trial(f, 20000)
     out = call(f, x, d)
-    if decides(f) or feeds_back(f) or given_by_path(f):
+    if not responds(f):
         assert np.mean(np.abs(out.e[..., -2000:]) ** 2) < 0.33 * np.mean(np.abs(out.e[..., :20]) ** 2)
     else:
         assert np.abs(out.w - plant(dtype)).max() < 0.06
@@ -266,8 +266,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused(cls: Any) -> None:
         f.load_state_dict(state)
     file = io.BytesIO()
     torch.save(f.state_dict(), file)
-    with pytest.raises(RuntimeError, match=r"PytorchStreamReader|central directory"):
-        torch.load(io.BytesIO(file.getvalue()[: len(file.getvalue()) // 2]), weights_only=True)
+    with pytest.raises((RuntimeError, ValueError), match=r"PytorchStreamReader|central directory|negative seek"):
+        torch.load(io.BytesIO(file.getvalue()[:-200]), weights_only=True)
 
 
 @each([c for c in RULED if "taps" in inspect.signature(c).parameters])

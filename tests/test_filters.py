@@ -239,6 +239,67 @@ def fxlms(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
     return np.array(ys), w
 
 
+def notch(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Two sections, one after the other, with radius 0.8 and lam 0.97, from 0.5 and 2."""
+    s = x.astype(complex if np.iscomplexobj(x) else float)
+    ks = []
+    for k in -np.cos([0.5, 2.0]):
+        C, D, g1, g2, out = -0.1 * k, 0.1, 0.0, 0.0, []
+        for v in s:
+            g = v - k * 1.8 * g1 - 0.8 * g2
+            out.append(0.9 * (g + 2 * k * g1 + g2))
+            C, D = 0.97 * C + (np.conj(g1) * (g + g2)).real, 0.97 * D + 2 * abs(g1) ** 2
+            k, g1, g2 = np.clip(-C / D, -1, 1), g, g1
+        s = np.array(out)
+        ks.append(k)
+    return x - s, np.arccos(-np.array(ks))
+
+
+def regressors(x: np.ndarray) -> np.ndarray:
+    return np.lib.stride_tricks.sliding_window_view(np.concatenate([np.zeros(M - 1), x]), M)[:, ::-1]
+
+
+def gauss(centres: list[np.ndarray], u: np.ndarray, width: float) -> np.ndarray:
+    return np.array([np.exp(-np.sum(abs(u - v) ** 2) / (2 * width**2)) for v in centres])
+
+
+def qklms(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    """mu 0.4, width 2, threshold 1.5, at most 60 centres."""
+    centres: list[np.ndarray] = []
+    c, ys = np.zeros(60, x.dtype), []
+    for u, v in zip(regressors(x), d, strict=True):
+        ys.append(c[: len(centres)] @ gauss(centres, u, 2.0))
+        apart = [np.linalg.norm(u - centre) for centre in centres]
+        at, share = int(np.argmin(apart)) if apart else 0, 1.0
+        if not apart or (apart[at] > 1.5 and len(centres) < 60):
+            at = len(centres)
+            centres.append(u)
+        elif apart[at] > 1.5:
+            share = np.exp(-(apart[at] ** 2) / 8)
+        c[at] += 0.4 * share * (v - ys[-1])
+    return np.array(ys), c
+
+
+def krls(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    """width 3, novelty 0.1, at most 30 centres: the least squares of all samples, as sums of their explanations."""
+    centres: list[np.ndarray] = []
+    B, c, ys = np.zeros((0, 0)), np.zeros(0), []
+    for n, u in enumerate(regressors(x)):
+        k = gauss(centres, u, 3.0)
+        ys.append(k @ c)
+        K = np.array([gauss(centres, v, 3.0) for v in centres]).reshape(len(centres), len(centres))
+        b = np.linalg.solve(K, k) if n else np.zeros(0)
+        if n == 0 or (1 - k @ b > 0.1 and len(centres) < 30):
+            centres.append(u)
+            K = np.array([gauss(centres, v, 3.0) for v in centres])
+            B = np.pad(B, ((0, 1), (0, 1)))
+            B[-1, -1] = 1.0
+        else:
+            B = np.vstack([B, b])
+        c = np.linalg.solve(K, np.linalg.lstsq(B.astype(d.dtype), d[: n + 1], rcond=None)[0])
+    return np.array(ys), np.pad(c, (0, 30 - len(c)))
+
+
 SECONDARY = np.array([0.2, 0.9, -0.4])
 
 
@@ -255,6 +316,13 @@ LOOPS: dict[
     "DFE": (lambda **k: af.DFE(3, 2, 0.005, BPSK, **k), dfe, unknown),
     "EquationError": (lambda **k: af.EquationError(2, 2, 0.005, **k), equation_error, lambda x, d: (x, d)),
     "FxLMS": (lambda **k: af.FxLMS(M, 0.01, SECONDARY, leak=0.3, **k), fxlms, lambda x, d: (x, d)),
+    "Notch": (
+        lambda **k: af.Notch([0.5, 2.0], radius=0.8, lam=0.97, delta=0.1, **k),
+        notch,
+        lambda x, d: (x,),
+    ),
+    "QKLMS": (lambda **k: af.QKLMS(M, 0.4, width=2.0, threshold=1.5, budget=60, **k), qklms, lambda x, d: (x, d)),
+    "KRLS": (lambda **k: af.KRLS(M, width=3.0, novelty=0.1, budget=30, **k), krls, lambda x, d: (x, d)),
     "OutputError": (lambda **k: af.OutputError(2, 2, 0.002, **k), output_error, lambda x, d: (x, d)),
 }
 

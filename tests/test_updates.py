@@ -93,6 +93,27 @@ def test_stays_bounded_in_float32_over_a_million_samples(name: str, kind: str) -
 
 
 @pytest.mark.parametrize("kind", ["silence", "tone", "loud tone", "burst"])
+def test_a_notch_stays_bounded_in_float32_over_a_million_samples(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    f = af.Notch([0.5, 1.0])
+    assert np.isfinite(f(signal(kind, rng)).e).all()
+    n = np.arange(20000)
+    w = np.sort(f(np.sin(0.8 * n) + np.sin(2.0 * n)).w)
+    np.testing.assert_allclose(w, [0.8, 2.0], atol=5e-3)  # the first section hears the other tone, too
+
+
+@pytest.mark.parametrize("kind", ["silence", "tone", "loud tone", "burst"])
+def test_qklms_stays_bounded_in_float32_over_a_million_samples(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    f = af.QKLMS(2, 0.3, width=1.0, threshold=0.5, budget=100)
+    x = signal(kind, rng)
+    assert np.abs(f(x, np.tanh(x)).w).max() < 20
+    x = rng.uniform(-1, 1, 5000)
+    if kind != "loud tone":  # which has spent the budget on centres a thousand widths apart
+        assert np.mean(f(x, np.tanh(x)).e[-1000:] ** 2) < 0.05 * np.mean(np.tanh(x) ** 2)
+
+
+@pytest.mark.parametrize("kind", ["silence", "tone", "loud tone", "burst"])
 def test_a_sliding_window_stays_bounded_over_a_million_samples(kind: str) -> None:
     rng = np.random.default_rng(0)
     x = signal(kind, rng)
@@ -273,3 +294,61 @@ def test_haar_needs_a_power_of_two() -> None:
         af.TransformDomainLMS(6, 0.1, transform="haar")
     with pytest.raises(ValueError, match="transform must be one of"):
         af.TransformDomainLMS(6, 0.1, transform="walsh")
+
+
+def test_qklms_without_quantisation_is_klms() -> None:
+    # The textbook's KLMS keeps every regressor, with mu e as its coefficient.
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(150)
+    d = np.tanh(x) * np.concatenate([[0.0], x[:-1]])
+    u = np.lib.stride_tricks.sliding_window_view(np.concatenate([[0.0], x]), 2)[:, ::-1]
+    a, y = np.zeros(0), []
+    for n in range(150):
+        y.append(a @ np.exp(-((u[:n] - u[n]) ** 2).sum(1) / 2))
+        a = np.append(a, 0.5 * (d[n] - y[n]))
+    out = af.QKLMS(2, 0.5, width=1.0, threshold=0.0, budget=150, **COMMON)(x, d)
+    np.testing.assert_allclose(out.y, y, atol=1e-14)
+    np.testing.assert_allclose(out.w, a, atol=1e-14)
+
+
+def test_kernel_filters_find_what_no_linear_filter_does() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(3000)
+    d = x * np.concatenate([[0.0], x[:-1]])
+    for f in (af.KRLS(2, width=2.0, novelty=1e-4, budget=100), af.QKLMS(2, 0.3, width=1.0, threshold=0.3, **COMMON)):
+        assert np.mean(f(x, d).e[-1000:] ** 2) < 0.05
+    assert np.mean(af.RLS(2, 1.0, **COMMON)(x, d).e[-1000:] ** 2) > 0.9
+
+
+@pytest.mark.parametrize(("frequency", "db"), [(0.3, 10), (1.1, 0), (2.5, 0)])
+def test_notch_finds_the_frequency_in_noise(frequency: float, db: float) -> None:
+    rng = np.random.default_rng(0)
+    n = np.arange(20000)
+    x = np.sqrt(2) * np.sin(frequency * n) + 10 ** (-db / 20) * rng.standard_normal(20000)
+    f = af.Notch(1.0, radius=0.9, lam=0.995, **COMMON)
+    w = f(x, record_every=1).w[10000:, 0]
+    assert np.mean(w) == pytest.approx(frequency, abs=2e-3)
+
+
+def test_notch_is_a_null_at_its_frequency_and_passes_the_ends() -> None:
+    f = af.Notch(0.7, radius=0.9, **COMMON).eval()
+    n = np.arange(2000)
+    assert np.abs(f(np.sin(0.7 * n)).e[-500:]).max() < 1e-12
+    for x in (np.ones(2000), np.where(n % 2, 1.0, -1.0)):
+        np.testing.assert_allclose(f.reset()(x).e[-500:], x[-500:], atol=1e-12)
+
+
+def test_a_cascade_of_notches_finds_the_tones_of_a_hum() -> None:
+    rng = np.random.default_rng(0)
+    n = np.arange(40000)
+    x = np.sin(0.4 * n) + 0.7 * np.sin(1.2 * n + 1) + 0.3 * rng.standard_normal(40000)
+    f = af.Notch([0.5, 1.0], radius=0.95, lam=0.998, **COMMON)
+    out = f(x)
+    np.testing.assert_allclose(out.w, [0.4, 1.2], atol=5e-3)
+    assert np.mean(out.e[-5000:] ** 2) == pytest.approx(0.09, rel=0.15)
+
+
+@pytest.mark.parametrize("frequency", [0.0, np.pi, -0.1, [], [0.3, 4.0], np.nan])
+def test_notch_refuses_what_is_no_frequency(frequency: Any) -> None:
+    with pytest.raises(ValueError, match="frequency must be above 0 and below pi"):
+        af.Notch(frequency)
