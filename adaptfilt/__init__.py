@@ -55,8 +55,11 @@ from adaptfilt.filters.gradient.sign_data import SignData
 from adaptfilt.filters.gradient.sign_error import SignError
 from adaptfilt.filters.gradient.sign_sign import SignSign
 from adaptfilt.filters.gradient.simplified_kalman import SimplifiedKalman
+from adaptfilt.filters.gradient.transform_domain import TransformDomainLMS
 from adaptfilt.filters.gradient.vss_nlms import VSSNLMS
 from adaptfilt.filters.gradient.za_lms import ZALMS
+from adaptfilt.filters.kernel.krls import KRLS
+from adaptfilt.filters.kernel.qklms import QKLMS
 from adaptfilt.filters.least_squares.affine_projection import AffineProjection
 from adaptfilt.filters.least_squares.dcd_rls import DCDRLS
 from adaptfilt.filters.least_squares.fast_rls import FastRLS
@@ -64,10 +67,12 @@ from adaptfilt.filters.least_squares.kalman import Kalman
 from adaptfilt.filters.least_squares.lattice_rls import LatticeRLS
 from adaptfilt.filters.least_squares.qr_rls import QRRLS
 from adaptfilt.filters.least_squares.rls import RLS
+from adaptfilt.filters.least_squares.set_membership_ap import SetMembershipAP
 from adaptfilt.filters.least_squares.sliding_window import SlidingWindowRLS
 from adaptfilt.filters.least_squares.variable_forgetting import VariableForgettingRLS
 from adaptfilt.filters.noise_control.fxlms import FxLMS
 from adaptfilt.filters.recursive.equation_error import EquationError
+from adaptfilt.filters.recursive.notch import Notch
 from adaptfilt.filters.recursive.output_error import OutputError
 from adaptfilt.filters.robust.gmcc import GMCC
 from adaptfilt.filters.robust.huber_nlms import HuberNLMS
@@ -92,6 +97,7 @@ __all__ = [
     "GMCC",
     "GNGD",
     "IPNLMS",
+    "KRLS",
     "L0LMS",
     "LLAD",
     "LMF",
@@ -102,6 +108,7 @@ __all__ = [
     "NLMF",
     "NLMS",
     "NPVSS",
+    "QKLMS",
     "QRRLS",
     "RDE",
     "RLS",
@@ -129,6 +136,7 @@ __all__ = [
     "LinearFilter",
     "Llncosh",
     "MathewsXie",
+    "Notch",
     "Output",
     "OutputError",
     "PassiveAggressive",
@@ -136,6 +144,7 @@ __all__ = [
     "RandomFourier",
     "RecursiveFilter",
     "Sato",
+    "SetMembershipAP",
     "SetMembershipNLMS",
     "ShalviWeinstein",
     "SignCMA",
@@ -145,6 +154,7 @@ __all__ = [
     "SimplifiedKalman",
     "SlidingWindowRLS",
     "TapDelayLine",
+    "TransformDomainLMS",
     "VariableForgettingRLS",
     "Volterra",
     "ap",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.fft import dct
 from scipy.signal import lfilter
 
 import adaptfilt as af
@@ -110,6 +111,31 @@ def affine_projection(mu: float, order: int, eps: float) -> Callable[..., np.nda
         rows = [(u, d), *rows[:-1]]
         U, D = np.array([r for r, _ in rows]), np.array([v for _, v in rows])
         return w + mu * U.conj().T @ np.linalg.solve(U @ U.conj().T + eps * np.eye(order), D - U @ w)
+
+    return update
+
+
+def set_membership_ap(bound: float, order: int, eps: float) -> Callable[..., np.ndarray]:
+    U = np.zeros((order, M))
+
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        nonlocal U
+        U = np.vstack([u, U[:-1]])
+        s = np.linalg.solve(U @ U.conj().T + eps * np.eye(order), np.eye(order)[0])
+        return w + max(0, 1 - bound / abs(e)) * e * (U.conj().T @ s)
+
+    return update
+
+
+def transform_domain(mu: float, lam: float, power: float, eps: float) -> Callable[..., np.ndarray]:
+    T, p = dct(np.eye(M), axis=0, norm="ortho"), np.full(M, power)
+
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        nonlocal p
+        z = T @ u
+        p = lam * p + (1 - lam) * abs(z) ** 2
+        v = T @ w + min(mu, 1 / np.sum(abs(z) ** 2 / (eps + p))) * e * z.conj() / (eps + p)
+        return T.T @ v
 
     return update
 
@@ -334,6 +360,67 @@ def fxlms(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
     return np.array(ys), w
 
 
+def notch(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Two sections, one after the other, with radius 0.8 and lam 0.97, from 0.5 and 2."""
+    s = x.astype(complex if np.iscomplexobj(x) else float)
+    ks = []
+    for k in -np.cos([0.5, 2.0]):
+        C, D, g1, g2, out = -0.1 * k, 0.1, 0.0, 0.0, []
+        for v in s:
+            g = v - k * 1.8 * g1 - 0.8 * g2
+            out.append(0.9 * (g + 2 * k * g1 + g2))
+            C, D = 0.97 * C + (np.conj(g1) * (g + g2)).real, 0.97 * D + 2 * abs(g1) ** 2
+            k, g1, g2 = np.clip(-C / D, -1, 1), g, g1
+        s = np.array(out)
+        ks.append(k)
+    return x - s, np.arccos(-np.array(ks))
+
+
+def regressors(x: np.ndarray) -> np.ndarray:
+    return np.lib.stride_tricks.sliding_window_view(np.concatenate([np.zeros(M - 1), x]), M)[:, ::-1]
+
+
+def gauss(centres: list[np.ndarray], u: np.ndarray, width: float) -> np.ndarray:
+    return np.array([np.exp(-np.sum(abs(u - v) ** 2) / (2 * width**2)) for v in centres])
+
+
+def qklms(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    """mu 0.4, width 2, threshold 1.5, at most 60 centres."""
+    centres: list[np.ndarray] = []
+    c, ys = np.zeros(60, x.dtype), []
+    for u, v in zip(regressors(x), d, strict=True):
+        ys.append(c[: len(centres)] @ gauss(centres, u, 2.0))
+        apart = [np.linalg.norm(u - centre) for centre in centres]
+        at, share = int(np.argmin(apart)) if apart else 0, 1.0
+        if not apart or (apart[at] > 1.5 and len(centres) < 60):
+            at = len(centres)
+            centres.append(u)
+        elif apart[at] > 1.5:
+            share = np.exp(-(apart[at] ** 2) / 8)
+        c[at] += 0.4 * share * (v - ys[-1])
+    return np.array(ys), c
+
+
+def krls(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    """width 3, novelty 0.1, at most 30 centres: the least squares of all samples, as sums of their explanations."""
+    centres: list[np.ndarray] = []
+    B, c, ys = np.zeros((0, 0)), np.zeros(0), []
+    for n, u in enumerate(regressors(x)):
+        k = gauss(centres, u, 3.0)
+        ys.append(k @ c)
+        K = np.array([gauss(centres, v, 3.0) for v in centres]).reshape(len(centres), len(centres))
+        b = np.linalg.solve(K, k) if n else np.zeros(0)
+        if n == 0 or (1 - k @ b > 0.1 and len(centres) < 30):
+            centres.append(u)
+            K = np.array([gauss(centres, v, 3.0) for v in centres])
+            B = np.pad(B, ((0, 1), (0, 1)))
+            B[-1, -1] = 1.0
+        else:
+            B = np.vstack([B, b])
+        c = np.linalg.solve(K, np.linalg.lstsq(B.astype(d.dtype), d[: n + 1], rcond=None)[0])
+    return np.array(ys), np.pad(c, (0, 30 - len(c)))
+
+
 SECONDARY = np.array([0.2, 0.9, -0.4])
 
 
@@ -363,6 +450,13 @@ LOOPS: dict[
     "DFE": (lambda **k: af.DFE(3, 2, 0.005, BPSK, **k), dfe, unknown),
     "EquationError": (lambda **k: af.EquationError(2, 2, 0.005, **k), equation_error, lambda x, d: (x, d)),
     "FxLMS": (lambda **k: af.FxLMS(M, 0.01, SECONDARY, leak=0.3, **k), fxlms, lambda x, d: (x, d)),
+    "Notch": (
+        lambda **k: af.Notch([0.5, 2.0], radius=0.8, lam=0.97, delta=0.1, **k),
+        notch,
+        lambda x, d: (x,),
+    ),
+    "QKLMS": (lambda **k: af.QKLMS(M, 0.4, width=2.0, threshold=1.5, budget=60, **k), qklms, lambda x, d: (x, d)),
+    "KRLS": (lambda **k: af.KRLS(M, width=3.0, novelty=0.1, budget=30, **k), krls, lambda x, d: (x, d)),
     "OutputError": (lambda **k: af.OutputError(2, 2, 0.002, **k), output_error, lambda x, d: (x, d)),
 }
 
@@ -430,6 +524,7 @@ CASES = {
     "L0LMS": (
         lambda **k: af.L0LMS(M, 0.02, kappa=1e-3, beta=2.0, **k),
         lambda w, u, e, d: w + 0.02 * e * u.conj() - 1e-3 * np.where(abs(w) < 0.5, 4 * sign(w) - 8 * w, 0),
+    ),
     "HuberNLMS": (
         lambda **k: af.HuberNLMS(M, 0.7, clip=0.5, eps=0.3, leak=0.1, **k),
         lambda w, u, e, d: 0.93 * w + 0.7 * min(1, 0.5 / abs(e)) * e * u.conj() / (0.3 + np.vdot(u, u).real),
@@ -491,6 +586,14 @@ CASES = {
     ),
     "DCDRLS": (lambda **k: af.DCDRLS(M, 0.97, delta=0.1, updates=3, **k), lambda: dcd(0.97, 0.1, 3)),
     "FastRLS": (lambda **k: af.FastRLS(M, 0.97, delta=0.1, **k), lambda: rls(0.97, 0.1, fading=True)),
+    "SetMembershipAP": (
+        lambda **k: af.SetMembershipAP(M, 0.3, 3, eps=0.2, **k),
+        lambda: set_membership_ap(0.3, 3, 0.2),
+    ),
+    "TransformDomainLMS": (
+        lambda **k: af.TransformDomainLMS(M, 0.1, lam=0.9, power=0.5, eps=0.1, **k),
+        lambda: transform_domain(0.1, 0.9, 0.5, 0.1),
+    ),
     "LatticeRLS": (lambda **k: af.LatticeRLS(M, 0.97, delta=0.1, **k), lambda: rls(0.97, 0.1, fading=True)),
     "AffineProjection": (
         lambda **k: af.AffineProjection(M, 0.6, 3, 0.2, **k),

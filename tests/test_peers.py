@@ -205,3 +205,22 @@ def test_sklearn_set_membership() -> None:
     theirs = learned(passive_aggressive("pa1", 1e10), u, d)
     ours = af.SetMembershipNLMS(5, 0.1, eps=1e-30, dtype=torch.float64)
     np.testing.assert_allclose(ours(u, d, regressors=True).w, theirs, rtol=1e-12)
+
+
+def test_dlib_krls_sinc() -> None:
+    # examples/krls_ex.cpp: exp(-0.1 (x - y)^2), novelty 0.001, sinc at -10, -9, ..., 4; what it prints, but for 5.0,
+    # which lies outside and hangs on rounding.
+    f = af.KRLS(1, width=5**0.5, novelty=1e-3, budget=15)
+    x = np.arange(-10.0, 5.0)
+    f(x, np.sinc(x / np.pi))
+    got = [f.predict(v) for v in (2.5, 0.1, -4.0, 5.0)]
+    np.testing.assert_allclose(got[:3], [0.239362, 0.998333, -0.189201], atol=1e-6)
+    assert got[3] == pytest.approx(-0.197267, abs=2e-4)
+
+
+def test_kafbox_lorenz(data_folder: Any) -> None:
+    if not (data_folder / "lorenz.dat").is_file():
+        pytest.skip("kafbox's data/lorenz.dat is not among the recordings")
+    x = np.loadtxt(data_folder / "lorenz.dat")
+    e = af.KRLS(6, width=32.0, novelty=1e-4, budget=1000)(x[:-1], x[1:]).e
+    assert 10 * np.log10(np.mean(e[1000:] ** 2)) == pytest.approx(-40.17, abs=0.5)

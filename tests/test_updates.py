@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.fft import dct, fft
 from scipy.signal import lfilter
 
 import adaptfilt as af
@@ -70,6 +71,8 @@ MILLION = {
     "Kalman": lambda: af.Kalman(16, q=1e-6, r=1e-3),
     "IPNLMS": lambda: af.IPNLMS(16, 0.5),
     "QRRLS": lambda: af.QRRLS(16, 0.98),
+    "SetMembershipAP": lambda: af.SetMembershipAP(16, 1e-6, 3),
+    "TransformDomainLMS": lambda: af.TransformDomainLMS(16, 0.03),
     "DCDRLS": lambda: af.DCDRLS(16, 0.98),
     "FastRLS": lambda: af.FastRLS(16, 0.98, dtype=torch.float32),
     "VariableForgettingRLS": lambda: af.VariableForgettingRLS(16, 0.98),
@@ -87,6 +90,27 @@ def test_stays_bounded_in_float32_over_a_million_samples(name: str, kind: str) -
     assert np.abs(out.e[-1000:]).max() <= 1e-4 * max(np.abs(x[-1000:]).max(), 1e-30)
     x = rng.standard_normal(2000)
     np.testing.assert_allclose(f(x, -0.25 * x).w, [-0.25] + [0] * 15, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["silence", "tone", "loud tone", "burst"])
+def test_a_notch_stays_bounded_in_float32_over_a_million_samples(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    f = af.Notch([0.5, 1.0])
+    assert np.isfinite(f(signal(kind, rng)).e).all()
+    n = np.arange(20000)
+    w = np.sort(f(np.sin(0.8 * n) + np.sin(2.0 * n)).w)
+    np.testing.assert_allclose(w, [0.8, 2.0], atol=5e-3)  # the first section hears the other tone, too
+
+
+@pytest.mark.parametrize("kind", ["silence", "tone", "loud tone", "burst"])
+def test_qklms_stays_bounded_in_float32_over_a_million_samples(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    f = af.QKLMS(2, 0.3, width=1.0, threshold=0.5, budget=100)
+    x = signal(kind, rng)
+    assert np.abs(f(x, np.tanh(x)).w).max() < 20
+    x = rng.uniform(-1, 1, 5000)
+    if kind != "loud tone":  # which has spent the budget on centres a thousand widths apart
+        assert np.mean(f(x, np.tanh(x)).e[-1000:] ** 2) < 0.05 * np.mean(np.tanh(x) ** 2)
 
 
 @pytest.mark.parametrize("kind", ["silence", "tone", "loud tone", "burst"])
@@ -191,3 +215,140 @@ def test_za_lms_bias_is_what_its_cost_says() -> None:
     d = np.array([np.convolve(row, [0.8, -0.6])[:4000] for row in x])
     w = f(x, d, record_every=10).w[:, 100:].mean((0, 1))
     np.testing.assert_allclose(w, [0.75, -0.55], atol=1e-3)
+
+
+def test_set_membership_of_order_one_is_the_normalised_form() -> None:
+    # SM-NLMS: the a posteriori error is the bound, and there is no update below it.
+    x, d, _ = identification(2000, 8, 0.1)
+    bound = np.sqrt(5 * 0.01)
+    f = af.SetMembershipAP(8, bound, order=1, eps=1e-9, **COMMON)
+    out = f(x, d, record_every=1)
+    before = np.vstack([np.zeros(8), out.w[:-1]])
+    past = np.concatenate([np.zeros(7), x])
+    after = d - np.einsum("nk,nk->n", np.lib.stride_tricks.sliding_window_view(past, 8)[:, ::-1], out.w)
+    over = np.abs(out.e) > bound
+    np.testing.assert_allclose(np.abs(after[over]), bound, rtol=1e-6)
+    assert (out.w[~over] == before[~over]).all()
+    assert over[1000:].mean() < 0.1  # noise alone passes sqrt(5) deviations in 2.5 samples of 100
+
+
+def test_set_membership_ap_keeps_the_older_errors() -> None:
+    x, d, _ = identification(300, 8, 0.1)
+    out = af.SetMembershipAP(8, 0.05, order=3, eps=1e-12, **COMMON)(x, d, record_every=1)
+    past = np.concatenate([np.zeros(7), x])
+    u = np.lib.stride_tricks.sliding_window_view(past, 8)[:, ::-1]
+    for n in range(50, 300):
+        step = out.w[n] - out.w[n - 1]
+        np.testing.assert_allclose(u[n - 2 : n] @ step, 0, atol=1e-8)
+
+
+@pytest.mark.parametrize("transform", ["dct", "dft", "haar"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_transforms_are_orthonormal_and_those_of_scipy(transform: str, dtype: torch.dtype) -> None:
+    T = af.TransformDomainLMS(8, 0.1, transform=transform, dtype=dtype).T.numpy()
+    np.testing.assert_allclose(T @ T.conj().T, np.eye(8), atol=1e-14)
+    if transform == "dct":
+        np.testing.assert_allclose(T, dct(np.eye(8), axis=0, norm="ortho"), atol=1e-14)
+    if transform == "dft" and dtype.is_complex:
+        np.testing.assert_allclose(T, fft(np.eye(8), axis=0, norm="ortho"), atol=1e-14)
+    if transform == "haar":
+        assert sorted((T != 0).sum(1)) == [2, 2, 2, 2, 4, 4, 8, 8]
+
+
+def test_the_cosine_transform_leaves_the_spread_that_beaufays_proved() -> None:
+    rho, taps = 0.5, 512
+    T = af.TransformDomainLMS(taps, 0.1, dtype=torch.float64).T.numpy()
+    S = T @ rho ** np.abs(np.subtract.outer(np.arange(taps), np.arange(taps))) @ T.T
+    S /= np.sqrt(np.outer(np.diag(S), np.diag(S)))
+    assert np.linalg.cond(S) == pytest.approx(1 + rho, rel=0.005)
+
+
+@pytest.mark.parametrize("transform", ["dct", "dft", "haar"])
+def test_transforms_pay_where_the_input_is_coloured(transform: str) -> None:
+    rng = np.random.default_rng(0)
+    x = lfilter([np.sqrt(1 - 0.95**2)], [1, -0.95], rng.standard_normal((20, 1000)))
+    h = rng.standard_normal(16)
+    d = lfilter(h, 1, x) + 1e-3 * rng.standard_normal(x.shape)
+    common: dict[str, Any] = {"batch": (20,), **COMMON}
+    ours = af.TransformDomainLMS(16, 0.03, transform=transform, **common)(x, d).w
+    plain = af.NLMS(16, 0.5, **common)(x, d).w
+    assert np.sum((ours - h) ** 2) < 0.01 * np.sum((plain - h) ** 2)
+
+
+def test_transform_of_a_module_gives_every_feature_its_own_power() -> None:
+    rng = np.random.default_rng(0)
+    x = 0.1 * rng.standard_normal(1000)  # products of two samples are ten times smaller still
+    features = af.Volterra(2, order=2)
+    h = rng.standard_normal(features.count)
+    past = np.concatenate([[0.0], x])
+    u = torch.tensor(np.lib.stride_tricks.sliding_window_view(past, 2)[:, ::-1].copy())
+    d = features(u).numpy() @ h
+    ours = af.TransformDomainLMS(2, 0.05, transform=features, power=1e-3, eps=1e-12, **COMMON)(x, d).w
+    plain = af.NLMS(2, 0.5, features=features, **COMMON)(x, d).w
+    np.testing.assert_allclose(ours, h, atol=0.01)
+    assert np.abs(plain - h).max() > 10 * np.abs(ours - h).max()
+
+
+def test_haar_needs_a_power_of_two() -> None:
+    with pytest.raises(ValueError, match="power of two"):
+        af.TransformDomainLMS(6, 0.1, transform="haar")
+    with pytest.raises(ValueError, match="transform must be one of"):
+        af.TransformDomainLMS(6, 0.1, transform="walsh")
+
+
+def test_qklms_without_quantisation_is_klms() -> None:
+    # The textbook's KLMS keeps every regressor, with mu e as its coefficient.
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(150)
+    d = np.tanh(x) * np.concatenate([[0.0], x[:-1]])
+    u = np.lib.stride_tricks.sliding_window_view(np.concatenate([[0.0], x]), 2)[:, ::-1]
+    a, y = np.zeros(0), []
+    for n in range(150):
+        y.append(a @ np.exp(-((u[:n] - u[n]) ** 2).sum(1) / 2))
+        a = np.append(a, 0.5 * (d[n] - y[n]))
+    out = af.QKLMS(2, 0.5, width=1.0, threshold=0.0, budget=150, **COMMON)(x, d)
+    np.testing.assert_allclose(out.y, y, atol=1e-14)
+    np.testing.assert_allclose(out.w, a, atol=1e-14)
+
+
+def test_kernel_filters_find_what_no_linear_filter_does() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(3000)
+    d = x * np.concatenate([[0.0], x[:-1]])
+    for f in (af.KRLS(2, width=2.0, novelty=1e-4, budget=100), af.QKLMS(2, 0.3, width=1.0, threshold=0.3, **COMMON)):
+        assert np.mean(f(x, d).e[-1000:] ** 2) < 0.05
+    assert np.mean(af.RLS(2, 1.0, **COMMON)(x, d).e[-1000:] ** 2) > 0.9
+
+
+@pytest.mark.parametrize(("frequency", "db"), [(0.3, 10), (1.1, 0), (2.5, 0)])
+def test_notch_finds_the_frequency_in_noise(frequency: float, db: float) -> None:
+    rng = np.random.default_rng(0)
+    n = np.arange(20000)
+    x = np.sqrt(2) * np.sin(frequency * n) + 10 ** (-db / 20) * rng.standard_normal(20000)
+    f = af.Notch(1.0, radius=0.9, lam=0.995, **COMMON)
+    w = f(x, record_every=1).w[10000:, 0]
+    assert np.mean(w) == pytest.approx(frequency, abs=2e-3)
+
+
+def test_notch_is_a_null_at_its_frequency_and_passes_the_ends() -> None:
+    f = af.Notch(0.7, radius=0.9, **COMMON).eval()
+    n = np.arange(2000)
+    assert np.abs(f(np.sin(0.7 * n)).e[-500:]).max() < 1e-12
+    for x in (np.ones(2000), np.where(n % 2, 1.0, -1.0)):
+        np.testing.assert_allclose(f.reset()(x).e[-500:], x[-500:], atol=1e-12)
+
+
+def test_a_cascade_of_notches_finds_the_tones_of_a_hum() -> None:
+    rng = np.random.default_rng(0)
+    n = np.arange(40000)
+    x = np.sin(0.4 * n) + 0.7 * np.sin(1.2 * n + 1) + 0.3 * rng.standard_normal(40000)
+    f = af.Notch([0.5, 1.0], radius=0.95, lam=0.998, **COMMON)
+    out = f(x)
+    np.testing.assert_allclose(out.w, [0.4, 1.2], atol=5e-3)
+    assert np.mean(out.e[-5000:] ** 2) == pytest.approx(0.09, rel=0.15)
+
+
+@pytest.mark.parametrize("frequency", [0.0, np.pi, -0.1, [], [0.3, 4.0], np.nan])
+def test_notch_refuses_what_is_no_frequency(frequency: Any) -> None:
+    with pytest.raises(ValueError, match="frequency must be above 0 and below pi"):
+        af.Notch(frequency)

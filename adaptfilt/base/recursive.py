@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ class RecursiveFilter(ParametricFilter):
     Parameters
     ----------
     taps : int >= 1
-        Number of weights, M.
+        Number of samples in a regressor, M; also that of the weights, unless a class says another one.
     params : mapping of str to float or Tensor
         The algorithm's parameters, which become attributes.
     batch, dtype, device, nonfinite, adapt_in_eval, engine
@@ -42,6 +42,7 @@ class RecursiveFilter(ParametricFilter):
         The weights that stand for the recursion, such as its impulse response; read-only.
     """
 
+    responds: ClassVar[bool] = True  # w is an impulse response
     _stale: bool  # samples have come since w was written
 
     def __init__(self, taps: int, params: Mapping[str, Any], **common: Any) -> None:
@@ -49,7 +50,7 @@ class RecursiveFilter(ParametricFilter):
             if name in common:
                 raise TypeError(f"{type(self).__name__} is a recursion: {name} cannot be given")
         super().__init__(taps, params, **common)
-        self.register_buffer("_w", torch.zeros(*self.batch, self.taps, dtype=self.dtype, device=self.device))
+        self.register_buffer("_w", torch.zeros(*self.batch, self._weights, dtype=self.dtype, device=self.device))
         self._register_state()
         self._restart()
         self._forget()
@@ -169,7 +170,7 @@ class RecursiveFilter(ParametricFilter):
         result = self._run(job)
         w, shape = result.w if result.record is None else result.record, job.d.shape
         record = () if result.record is None else (w.shape[-2],)
-        return result.y.reshape(shape), result.e.reshape(shape), w.reshape(*self.batch, *record, self.taps)
+        return result.y.reshape(shape), result.e.reshape(shape), w.reshape(*self.batch, *record, self._weights)
 
     def _run(self, job: Job) -> Result:
         result = super()._run(job)

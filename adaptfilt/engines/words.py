@@ -306,7 +306,7 @@ def rank_one(b: Tensor, A: Tensor, a: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return b.unsqueeze(-1) * A + (a * x).unsqueeze(-1) * y.unsqueeze(-2)
 
 
-def add_rows(a: Tensor, s: Tensor, U: Tensor, w: Tensor) -> Tensor:
+def add_rows(a: Tensor | float, s: Tensor, U: Tensor, w: Tensor) -> Tensor:
     """Return w + a U^H s (may overwrite w): (..., K), (..., K, M), (..., M)."""
     return w + a * vecmat(s, conj(U))
 

@@ -75,6 +75,16 @@ def recursive(f: Any) -> bool:
     return rule(f) is not None and rule(f).recursion is not None
 
 
+def responds(f: Any) -> bool:
+    """Say whether w can become the impulse response that is to be found."""
+    return getattr(f, "responds", True) and not (decides(f) or feeds_back(f) or given_by_path(f))
+
+
+def seeks_tones(f: Any) -> bool:
+    """Say whether a filter looks for tones in its input."""
+    return "frequency" in signature(type(f)).parameters
+
+
 def given_by_path(f: Any) -> bool:
     """Say whether inputs and outputs of a filter, or of a class, are those of a secondary path."""
     return "secondary" in signature(f if isinstance(f, type) else type(f)).parameters
@@ -126,7 +136,8 @@ def engines(f: Any, x: Any, d: Any) -> list[str]:
 def trial(f: Any, samples: int = 300, seed: int = 0) -> tuple[np.ndarray, Any]:
     """Return an input and a desired signal, None for a blind filter, in which the filter has something to find.
 
-    Samples are counted as outputs. Filters that decide get symbols through a channel, all others a plant's output.
+    Samples are counted as outputs. Filters that decide get symbols through a channel, those that seek tones a tone in
+    noise, all others a plant's output.
     """
     rng, dtype = np.random.default_rng(seed), f.dtype
     inputs, outputs = getattr(f, "inputs", None), getattr(f, "outputs", None)
@@ -139,6 +150,9 @@ def trial(f: Any, samples: int = 300, seed: int = 0) -> tuple[np.ndarray, Any]:
         x = lfilter(response, 1, stuffed.reshape(*sent.shape[:-1], -1))
         x = x[..., :C, :] + 0.1 * np.roll(x, 1, -2)[..., :C, :]
         d = sent[..., :Q, :]
+    elif seeks_tones(f):
+        x = np.sqrt(2) * np.cos(0.9 * np.arange(samples)) + 0.1 * noise(rng, (*f.batch, 1, samples), dtype)
+        d = x
     else:
         x = noise(rng, (*f.batch, C, samples * sps(f)), dtype)
         heard = sum((c + 1) * lfilter(np.roll(plant(dtype), c), 1, x[..., c, :]) for c in range(C))[..., :: sps(f)]

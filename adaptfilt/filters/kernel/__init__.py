@@ -1,0 +1,1 @@
+"""Filters that are sums of kernels around regressors they have seen."""
