@@ -328,12 +328,13 @@ def test_a_checkpoint_that_does_not_fit_is_refused(cls: Any) -> None:
 
 
 @each([c for c in RULED if "taps" in inspect.signature(c).parameters])
-@pytest.mark.parametrize("taps", [0, -1, 2.5, "8", True, None])
-def test_taps(cls: Any, taps: Any) -> None:
+def test_taps(cls: Any) -> None:
     given = inspect.signature(cls).parameters.values()
     needed = [p for p in given if p.default is p.empty and p.kind is not p.VAR_KEYWORD][1:]
-    with pytest.raises((ValueError, TypeError), match="taps must be an integer"):
-        cls(taps, **{p.name: getattr(cls.example(), p.name) for p in needed})
+    own = {p.name: getattr(cls.example(), p.name) for p in needed}
+    for taps in (0, -1, 2.5, "8", True, None):
+        with pytest.raises((ValueError, TypeError), match="taps must be an integer"):
+            cls(taps, **own)
 
 
 @every_ruled
@@ -428,18 +429,25 @@ HALVES = {
 }
 
 
+FIRST = [af.LMS, af.RLS, af.DFE, af.FxLMS, af.LatticeRLS, af.FDKF, af.GradientFilter]  # one of each kind of filter
+
+
+def in_all_ways(ways: dict[str, Any]) -> Any:
+    """Try a test on the first filter of each kind in all ways, on the others in the last one."""
+    last = list(ways)[-1]
+    cases = [pytest.param(c, ways[k], id=f"{c.__name__}-{k}") for c in FILTERS for k in ways if c in FIRST or k == last]
+    return pytest.mark.parametrize(("cls", "way"), cases)
+
+
 def kinds(f: Any) -> dict[str, torch.dtype]:
     return {k: v.dtype for k, v in (*f.named_parameters(), *f.named_buffers())}
 
 
-@every_filter
+@in_all_ways({f"{name}{' held' * held}": (*of, held) for name, of in CONVERSIONS.items() for held in (False, True)})
 @every_dtype
-@pytest.mark.parametrize("held", [False, True])
-@pytest.mark.parametrize(("convert", "dtype_to"), CONVERSIONS.values(), ids=CONVERSIONS.keys())
-def test_a_filter_and_what_holds_it_convert_alike(
-    cls: Any, dtype: Any, held: bool, convert: Any, dtype_to: Any
-) -> None:
+def test_a_filter_and_what_holds_it_convert_alike(cls: Any, dtype: Any, way: Any) -> None:
     """Signals and weights take the precision and stay complex, parameters are real, and the numbers go on."""
+    convert, dtype_to, held = way
     want = dtype_to.to_complex() if dtype.is_complex else dtype_to
     f, fresh = cls.example(dtype=dtype), cls.example(dtype=want)
     for g in (f, fresh) if cls in RULED else ():
@@ -459,18 +467,17 @@ def test_a_filter_and_what_holds_it_convert_alike(
     np.testing.assert_allclose(y, whole.y[..., 30:], rtol=1e-3, atol=1e-3)
 
 
-@every_filter
+@in_all_ways(HALVES)
 @every_dtype
-@pytest.mark.parametrize("convert", HALVES.values(), ids=HALVES.keys())
-def test_half_precision_leaves_a_filter_its_own(cls: Any, dtype: torch.dtype, convert: Any) -> None:
+def test_half_precision_leaves_a_filter_its_own(cls: Any, dtype: torch.dtype, way: Any) -> None:
     """In a module that is made half the filter stays as it is and works; asked for by itself, it is refused."""
     f = cls.example(dtype=dtype)
     x, d = trial(f, 30)
     call(f, x, d)
     before, types = state_of(f), kinds(f)
     with pytest.raises(TypeError, match="dtype must be one of"):
-        convert(f)
-    model = convert(Holder(f))
+        way(f)
+    model = way(Holder(f))
     assert model.before.weight.dtype in (torch.float16, torch.bfloat16)
     assert (kinds(f), f.dtype) == (types, dtype)
     unchanged(f, before)
