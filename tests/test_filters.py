@@ -677,6 +677,18 @@ def test_rls_stays_bounded_in_float32_over_a_million_samples(kind: str) -> None:
     np.testing.assert_allclose(f(x, -0.25 * x).w, [-0.25] + [0] * 15, atol=1e-4)
 
 
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+def test_a_lattice_survives_a_sample_beyond_its_digits(engine: str) -> None:
+    """Conversion factors stay above 0, where 1 - (gamma |b|)^2 / B has no digit left."""
+    x = np.random.default_rng(0).standard_normal(200)
+    x[100] = 1e12
+    f = af.LatticeRLS(M, 1.0, dtype=torch.float64, engine=engine)
+    for part in np.split(x, range(100, 110)):
+        f(part, 0.5 * part)
+        assert float(f.gamma.min()) > 0
+        assert float(f.gamma.max()) <= 1
+
+
 def test_affine_projection_of_order_one_is_nlms() -> None:
     x, d = signals(torch.float64)
     a = af.AffineProjection(M, 0.5, order=1, eps=0.1, dtype=torch.float64)(x, d)

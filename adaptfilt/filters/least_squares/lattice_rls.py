@@ -7,7 +7,7 @@ stage by stage. With gamma the conversion factor, and b', gamma', B' of the samp
     F <- lam F + gamma' |f|^2,    B <- lam B + gamma |b|^2
     f+ = f - kf b',    b+ = b' - kb f,    e+ = e - k b
     kf <- kf + gamma' b'* f+ / B',    kb <- kb + gamma' f* b+ / F,    k <- k + gamma b* e+ / B
-    gamma+ = gamma - (gamma |b|)^2 / B
+    gamma+ = gamma - (gamma |b|)^2 / B = gamma lam B' / B
 
 and y = d - e_M. With the starts F = delta lam^-2 and B_m = delta lam^-(m+2) it is RLS with P0 = diag(lam^(2+m)) / delta
 from the first sample on. Converges in about 2 M samples whatever the input's colour, for 0 < lam <= 1. Cost: 16 M
@@ -41,7 +41,7 @@ def lattice_recursion(F: Any, B: Any, b: Any, gamma: Any, kf: Any, kb: Any, k: A
             B[m] = lam * B_old + g * (b_m * b_m.conjugate()).real
             k[m] += g * b_m.conjugate() * (d - e) / B[m]
             gamma[m] = g
-            g = g - g * g * (b_m * b_m.conjugate()).real / B[m]
+            g = g * (lam * B_old / B[m])
         b[m] = b_m
         f, b_m = f_next, b_next
     return e, d - e
