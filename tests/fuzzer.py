@@ -32,7 +32,7 @@ from adaptfilt.engines.choose import choose
 FILTERS = [
     c for c in vars(af).values() if isinstance(c, type) and issubclass(c, af.AdaptiveFilter) and hasattr(c, "example")
 ]
-PARAMETRIC = (af.LinearFilter, af.RecursiveFilter)
+PARAMETRIC = (af.LinearFilter, af.RecursiveFilter, af.FrequencyFilter)
 SPIKED = [c for c in FILTERS if hasattr(c, "algorithm") and (c.algorithm.blind or c.algorithm.unknown)]  # their start
 ALLOWED = (ValueError, TypeError, af.DivergenceError)
 TOLERANCE = {torch.float32: 1e-4, torch.complex64: 1e-4, torch.float64: 1e-9, torch.complex128: 1e-9}
@@ -58,6 +58,7 @@ SIZES: dict[str, tuple[Any, ...]] = {  # and choices, which are read-only afterw
     "feedback": (0, 1, 3),
     "poles": (1, 3),
     "order": (1, 2, 4, 5),
+    "block": (1, 4, 8),
     "path_taps": (None, 9),
     "normalized": (False, True),
     "delay": (None, 0),
@@ -136,8 +137,12 @@ class Case:
         if not self.wide:
             self.params |= {k: False for k in ("normalized",) if k in given}
         for name in self.cls.ranges:
-            values = VALUES.get(name) or (getattr(self.cls.example(), name),)
+            values = [v for v in VALUES.get(name, ()) if v <= self.cls.ranges[name].get("high", np.inf)]
+            values = values or [getattr(self.cls.example(), name)]
             self.params[name] = self._one_of(*values, None) if name == "noise" and self.wide else self._one_of(*values)
+        for name, argument in given.items():  # what else it needs
+            if argument.default is argument.empty and name not in (*self.params, "common"):
+                self.params[name] = getattr(self.cls.example(dtype=self.dtype), name)
         if "constellation" in given:
             self.params["constellation"] = self._one_of(*constellations(self.dtype)[: None if self.wide else 1])
         if "carrier" in given and self.dtype.is_complex and self.wide:
@@ -517,6 +522,8 @@ def engine(rng: np.random.Generator, f: Any) -> Act:
 
 def runs_blocks(f: Any) -> bool:
     """Say whether the block engine runs all that comes to a filter."""
+    if not isinstance(f, af.LinearFilter):
+        return False
     try:
         choose("block", f._job())
     except ValueError:

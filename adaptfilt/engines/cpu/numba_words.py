@@ -192,12 +192,12 @@ def _div(signal_a: bool, signal_b: bool) -> Any:
 
 @_entrywise(words.minimum)
 def _minimum(signal_a: bool, signal_b: bool) -> Any:
-    return lambda a, b: np.minimum(a, b)
+    return lambda a, b: a if a < b else (b if a == a else a)  # one instruction and its care for NaN; np.minimum is six
 
 
 @_entrywise(words.maximum)
 def _maximum(signal_a: bool, signal_b: bool) -> Any:
-    return lambda a, b: np.maximum(a, b)
+    return lambda a, b: a if a > b else (b if a == a else a)
 
 
 @_entrywise(words.complex, "complex")

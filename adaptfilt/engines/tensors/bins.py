@@ -54,7 +54,7 @@ class Stream:
         self.W, self.frame, self.wanted, self.gates, self.tail = job.W, job.frame, job.wanted, job.gates, job.tail
         slots = job.spectra.shape[-2]
         self.spectra = [job.spectra[..., (job.place + i) % slots, :] for i in range(slots)]  # the newest first
-        self.n, self.turn, self.states = job.n, job.turn, dict(job.states)
+        self.n, self.place, self.turn, self.states = job.n, job.place, job.turn, dict(job.states)
         self.stride = job.block // job.hop
         self.partitions = job.W.shape[-2]
         self.output: Tensor | None = None  # of the newest frame, where it is known
@@ -71,6 +71,7 @@ class Stream:
         self.n += k
         if self.n == self.job.hop:
             self.spectra = [self._forward(self.frame), *self.spectra][: len(self.spectra)]
+            self.place = (self.place - 1) % len(self.spectra)
         self.output = self._frame_output() if y is None else None
         return self.output[..., -k:] if y is None else y  # type: ignore[index]
 
@@ -163,9 +164,10 @@ class Stream:
     def carried(self) -> dict[str, Any]:
         """Return the state."""
         return {
-            "W": self.W, "spectra": torch.stack(self.spectra, -2), "frame": self.frame, "wanted": self.wanted,
+            "W": self.W, "spectra": torch.stack(self.spectra, -2).roll(self.place, -2), "frame": self.frame,
+            "wanted": self.wanted,
             "gates": self.gates, "tail": self.tail,
-            "clock": torch.tensor([self.n, 0, self.turn], device=self.W.device), **self.states,
+            "clock": torch.tensor([self.n, self.place, self.turn], device=self.W.device), **self.states,
         }  # fmt: skip
 
 
