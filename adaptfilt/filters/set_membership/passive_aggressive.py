@@ -23,16 +23,18 @@ TINY = 1e-30  # an energy that stands for silence
 
 def pa_1_gain(e: Any, energy: Any, bound: Any, aggressiveness: Any, updates: Any, samples: Any) -> Any:
     """Return the gain of PA-I, and the counts of updates and samples."""
-    beyond = maximum(0.0, magnitude(e) - bound)
-    size = minimum(aggressiveness, div(1.0, maximum(TINY, energy)) * beyond)
-    return scale(size, sign(e)), *counted(beyond > 0, updates, samples)
+    size = magnitude(e)
+    beyond = maximum(0.0, size - bound)
+    t = minimum(aggressiveness, div(1.0, maximum(TINY, energy)) * beyond)
+    return scale(t, sign(e)), *counted(size, bound, updates, samples)
 
 
 def pa_2_gain(e: Any, energy: Any, bound: Any, aggressiveness: Any, updates: Any, samples: Any) -> Any:
     """Return the gain of PA-II, and the counts of updates and samples."""
-    beyond = maximum(0.0, magnitude(e) - bound)
-    size = div(1.0, energy + div(0.5, aggressiveness)) * beyond
-    return scale(size, sign(e)), *counted(beyond > 0, updates, samples)
+    size = magnitude(e)
+    beyond = maximum(0.0, size - bound)
+    t = div(1.0, energy + div(0.5, aggressiveness)) * beyond
+    return scale(t, sign(e)), *counted(size, bound, updates, samples)
 
 
 class PassiveAggressive(SelectiveFilter):
@@ -55,7 +57,8 @@ class PassiveAggressive(SelectiveFilter):
     Attributes
     ----------
     share : Tensor [shape=batch]
-        Share of the samples at which the filter adapted; `updates` and `samples` are what it is made of.
+        Share of the samples at which the filter adapted, |e| being beyond 1.001 bound; `updates` and `samples` are what
+        it is made of.
 
     Raises
     ------

@@ -7,12 +7,13 @@ from torch import Tensor
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.engines.words import add, mul, where
 
+BEYOND = 1.001  # an error that stands at the bound, where updates lead, is beyond it by rounding at times
 MANY = 2.0**23  # samples, from which on counts are halved: single precision counts to twice as many
 
 
-def counted(adapts: Any, updates: Any, samples: Any) -> Any:
-    """Return the counts of updates and of samples after one more sample."""
-    keep = where(samples < MANY, 1.0, 0.5)
+def counted(size: Any, bound: Any, updates: Any, samples: Any) -> Any:
+    """Return the counts of updates and of samples after one more sample, whose error has this size."""
+    keep, adapts = where(samples < MANY, 1.0, 0.5), size > mul(BEYOND, bound)
     return mul(keep, add(updates, where(adapts, 1.0, 0.0))), mul(keep, add(samples, 1.0))
 
 

@@ -20,9 +20,10 @@ from adaptfilt.filters.set_membership.selective import SelectiveFilter, counted
 
 def set_membership_gain(e: Any, energy: Any, bound: Any, eps: Any, updates: Any, samples: Any) -> Any:
     """Return the gain, and the counts of updates and samples."""
-    beyond = maximum(0.0, magnitude(e) - bound)
+    size = magnitude(e)
+    beyond = maximum(0.0, size - bound)
     g = scale(div(1.0, eps + energy) * beyond, sign(e))
-    return g, *counted(beyond > 0, updates, samples)
+    return g, *counted(size, bound, updates, samples)
 
 
 class SetMembershipNLMS(SelectiveFilter):
@@ -43,7 +44,8 @@ class SetMembershipNLMS(SelectiveFilter):
     Attributes
     ----------
     share : Tensor [shape=batch]
-        Share of the samples at which the filter adapted; `updates` and `samples` are what it is made of.
+        Share of the samples at which the filter adapted, |e| being beyond 1.001 bound; `updates` and `samples` are what
+        it is made of.
 
     Raises
     ------
