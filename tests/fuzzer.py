@@ -46,6 +46,9 @@ VALUES: dict[str, tuple[float, ...]] = {
     "lam": (0.9, 0.99, 1.0),
     "delta": (0.01, 1.0),
     "lr_scale": (0.5, 1.0, 2.0),
+    "q": (0.0, 1e-4),
+    "r": (0.01, 1.0),
+    "p0": (0.1, 1.0),
 }
 LENGTHS = (0, 1, 1, 2, 3, 7, 7, 8, 9, 16, 17, 33, 64)
 STEPS = 12  # operations a sequence
