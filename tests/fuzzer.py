@@ -49,6 +49,9 @@ VALUES: dict[str, tuple[float, ...]] = {
     "mu_max": (0.01, 0.1),
     "noise": (0.0, 0.01),
     "dispersion": (1.0, 1.3),
+    "q": (0.0, 1e-4),
+    "r": (0.01, 1.0),
+    "p0": (0.1, 1.0),
 }
 TAPS = (1, 4, 8, 9, 33)
 SIZES: dict[str, tuple[Any, ...]] = {  # and choices, which are read-only afterwards

@@ -90,10 +90,10 @@ def dcd(lam: float, delta: float, updates: int) -> Callable[..., np.ndarray]:
 
     def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
         nonlocal R, r
-        w, R, r = w.copy(), lam * R + np.outer(u.conj(), u), lam * r + e * u.conj()
+        w, R, r, h = w.copy(), lam * R + np.outer(u.conj(), u), lam * r + e * u.conj(), 4.0
         for _ in range(updates):
             p, unit = max(((p, unit) for p in range(M) for unit in (1, 1j)), key=lambda v: abs((r[v[0]] / v[1]).real))
-            part, h = (r[p] / unit).real, 4.0
+            part = (r[p] / unit).real
             while abs(part) <= h / 2 * R[p, p].real:
                 h /= 2
             w[p] += h * np.sign(part) * unit

@@ -14,20 +14,21 @@ from typing import Any, Self
 
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.words import abs2, add, axpyc, dot, magnitude, mul, norm_1, scale
+from adaptfilt.engines.words import axpyc, conj, dot, magnitude, mul, norm_1, real
 
 TINY = 1e-30  # what stands for weights that are all 0
 
 
-def ipnlms_update(
-    w: Any, u: Any, e: Any, mu: Any, alpha: Any, eps: Any, taps: Any, k: Any = None, q: Any = None, s: Any = None
-) -> Any:
+def ipnlms_update(  # noqa: PLR0913 (its scratch)
+    w: Any, u: Any, e: Any, energy: Any, mu: Any, alpha: Any, eps: Any, taps: Any, a: Any = None, s: Any = None,
+    v: Any = None,
+) -> Any:  # fmt: skip
     """Return the weights after one sample of IPNLMS."""
     constant = (1 - alpha) / (2 * taps)
     share = (1 + alpha) / (2 * norm_1(w) + TINY)
-    k = add(constant, scale(share, magnitude(w, out=k), out=q), out=k)
-    power = dot(k, abs2(u, out=q))
-    return axpyc(mu / (power + eps * constant) * e, mul(k, u, out=s), w)
+    s = mul(magnitude(w, out=a), u, out=s)
+    g = mu / (constant * (eps + energy) + share * real(dot(s, conj(u, out=v)))) * e
+    return axpyc(constant * g, u, axpyc(share * g, s, w))
 
 
 class IPNLMS(LinearFilter):
@@ -62,7 +63,7 @@ class IPNLMS(LinearFilter):
     array([0. , 0. , 0.5, 0. , 0. ], dtype=float32)
     """
 
-    algorithm = Algorithm(update=ipnlms_update, scratch={"k": ("real", "taps"), "q": ("real", "taps")})
+    algorithm = Algorithm(update=ipnlms_update, scratch={"a": ("real", "taps")})
     ranges = {"mu": {"stable": 2.0}, "alpha": {"low": -1.0, "high": 1.0}, "eps": {}}
     _shown = ("mu", "alpha", "eps")
 

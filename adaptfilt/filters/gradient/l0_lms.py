@@ -19,14 +19,15 @@ from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import add, axpy, axpyc, magnitude, maximum, mul, scale, sign, where
 
 
-def l0_lms_update(
-    w: Any, u: Any, e: Any, energy: Any, mu: Any, kappa: Any, beta: Any, a: Any = None, b: Any = None, s: Any = None
-) -> Any:
+def l0_lms_update(  # noqa: PLR0913 (its scratch)
+    w: Any, u: Any, e: Any, energy: Any, mu: Any, kappa: Any, beta: Any, a: Any = None, b: Any = None, s: Any = None,
+    v: Any = None,
+) -> Any:  # fmt: skip
     """Return the weights after one sample of l0-LMS."""
     b = add(1.0, scale(-beta, magnitude(w, out=b), out=a), out=b)
-    s = mul(maximum(0.0, b, out=a), sign(w, out=s), out=s)
+    v = mul(maximum(0.0, b, out=a), sign(w, out=s), out=v)
     w = axpyc(mu * e, u, w)
-    return axpy(where(energy > 0, -2 * beta * kappa, 0 * kappa), s, w)
+    return axpy(where(energy > 0, -2 * beta * kappa, 0 * kappa), v, w)
 
 
 class L0LMS(LinearFilter):

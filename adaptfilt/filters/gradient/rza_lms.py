@@ -16,14 +16,15 @@ from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import add, axpy, axpyc, div, magnitude, mul, scale, sign, where
 
 
-def rza_lms_update(
-    w: Any, u: Any, e: Any, energy: Any, mu: Any, rho: Any, sharpness: Any, a: Any = None, b: Any = None, s: Any = None
-) -> Any:
+def rza_lms_update(  # noqa: PLR0913 (its scratch)
+    w: Any, u: Any, e: Any, energy: Any, mu: Any, rho: Any, sharpness: Any, a: Any = None, b: Any = None, s: Any = None,
+    v: Any = None,
+) -> Any:  # fmt: skip
     """Return the weights after one sample of RZA-LMS."""
     b = add(1.0, scale(sharpness, magnitude(w, out=b), out=a), out=b)
-    s = mul(div(1.0, b, out=a), sign(w, out=s), out=s)
+    v = mul(div(1.0, b, out=a), sign(w, out=s), out=v)
     w = axpyc(mu * e, u, w)
-    return axpy(where(energy > 0, -rho, 0 * rho), s, w)
+    return axpy(where(energy > 0, -rho, 0 * rho), v, w)
 
 
 class RZALMS(LinearFilter):

@@ -38,7 +38,7 @@ def add_centre(centres: Any, counts: Any, u: Any) -> None:
 
 
 class KernelFilter(RecursiveFilter):
-    """A filter y = sum_j a_j exp(-|c_j - u|^2 / (2 width^2)) with at most `budget` centres c_j; w holds the a_j.
+    """A filter y = sum_j c_j exp(-|z_j - u|^2 / (2 width^2)) with at most `budget` centres z_j; w holds the c_j.
 
     Parameters
     ----------

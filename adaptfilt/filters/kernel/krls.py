@@ -119,10 +119,10 @@ class KRLS(KernelFilter):
     --------
     >>> import numpy as np, adaptfilt as af
     >>> x = np.random.default_rng(0).standard_normal(500)
-    >>> f = af.KRLS(taps=1, width=0.5, novelty=1e-4, budget=50)
+    >>> f = af.KRLS(taps=1, width=1.0, novelty=1e-3, budget=50)
     >>> y, e, w = f(x, np.sin(2 * x))
-    >>> bool(np.abs(e[-100:]).max() < 0.03), int(f.centres_used) < 25
-    (True, True)
+    >>> bool(np.abs(e[-100:]).max() < 0.03), int(f.centres_used)
+    (True, 13)
     """
 
     algorithm = Algorithm(

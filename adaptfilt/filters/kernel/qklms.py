@@ -1,7 +1,7 @@
 """Quantised kernel LMS (QKLMS): LMS on Gaussian kernels, with a centre where there is none nearby.
 
-    y = sum_j a_j exp(-|c_j - u|^2 / (2 width^2)),    e = d - y
-    a_j <- a_j + mu e    for the centre nearest to u, if it lies within `threshold`;    else a new centre u, a = mu e
+    y = sum_j c_j exp(-|z_j - u|^2 / (2 width^2)),    e = d - y
+    c_j <- c_j + mu e    for the centre z_j nearest to u, if within `threshold`;    else a new centre u, c = mu e
 
 A threshold of 0 is kernel LMS, in which every sample becomes a centre. Where `budget` centres are there, the nearest
 one takes the step times its kernel: from what resembles no centre, nothing is learned. The a posteriori error of a new

@@ -10,10 +10,10 @@ Real and imaginary parts of r are looked at apart. Only the first column of R is
 it is written where the oldest was, in a ring of rows and columns, and nothing is moved. That equality makes the start
 R = delta diag(lam^-(k + 2)): the RLS followed has P0 = diag(lam^(k + 2)) / delta.
 
-Follows RLS the closer the more updates; 4 are as good in noise. h starts from 4 at every move and ends at 4 / 2^24, so
+Follows RLS the closer the more updates; 4 are as good in noise. h starts from 4 at every sample and ends at 2^-22, so
 that weights beyond 4 take several moves. Cost: (5 + 2 updates) M multiply-adds a sample, and memory for M^2 numbers. R
-goes on where the filter is frozen, as if e were 0 there; in silence nothing moves. For `RLS` with hundreds of taps, and
-hardware without division; there is no P that could lose its sign, so single precision does.
+goes on where the filter is frozen, as if e were 0 there; in silence nothing moves. For `RLS` with hundreds of taps,
+and hardware without division; there is no P that could lose its sign, so single precision does.
 
 Source: Y. V. Zakharov, G. P. White and J. Liu, "Low-complexity RLS algorithms using dichotomous coordinate descent
 iterations", IEEE Trans. Signal Processing, 2008.
@@ -29,7 +29,7 @@ from adaptfilt.checks import positive_int
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import dot
 
-LARGEST, HALVINGS = 4.0, 24  # of a move
+LARGEST, SMALLEST = 4.0, 2.0**-22  # a move
 
 
 def dcd_recursion(
@@ -47,8 +47,9 @@ def dcd_recursion(
         for k in range(M):
             r[k] = lam * r[k] + e * regressor[k].conjugate()
         if d == d:
+            h = LARGEST
             for _ in range(int(updates)):
-                _descend(R, c, r, place, units)
+                h = _descend(R, c, r, place, h, units)
     return y, d - y
 
 
@@ -68,17 +69,13 @@ def _correlate(R: Any, u: Any, last: int, lam: Any) -> int:
     return place
 
 
-def _descend(R: Any, c: Any, r: Any, place: int, units: Any) -> None:
-    """Move one weight by a power of two."""
-    M, largest, p = len(c), _largest(r), 0
-    while p < M - 1 and abs(r[p].real) != largest and abs(r[p].imag) != largest:
-        p += 1
-    part = 0 if abs(r[p].real) == largest else 1
+def _descend(R: Any, c: Any, r: Any, place: int, h: Any, units: Any) -> Any:
+    """Move one weight by a power of two, h at most, and return that."""
+    M = len(c)
+    p, part, largest = _leader(r)
     at = place + p if place + p < M else place + p - M
-    row, power, h = R[at], R[at, at].real, LARGEST
-    for _ in range(HALVINGS):
-        if largest > 0.5 * h * power:
-            break
+    row, power = R[at], R[at, at].real
+    while largest <= 0.5 * h * power and h > SMALLEST:
         h = 0.5 * h
     if largest > 0.5 * h * power:
         negative = (r[p].imag if part else r[p].real) < 0
@@ -86,20 +83,21 @@ def _descend(R: Any, c: Any, r: Any, place: int, units: Any) -> None:
         c[p] += move
         _subtract(r[: M - place], move, row[place:M])
         _subtract(r[M - place :], move, row[:place])
+    return h
 
 
-def _largest(r: Any) -> Any:
-    """Return the largest magnitude of a real or imaginary part; four at a time do not wait for each other."""
-    s = t = v = w = abs(r[0].real)
-    for i in range(len(r) // 4):
-        k = 4 * i
-        s = max(s, abs(r[k].real), abs(r[k].imag))
-        t = max(t, abs(r[k + 1].real), abs(r[k + 1].imag))
-        v = max(v, abs(r[k + 2].real), abs(r[k + 2].imag))
-        w = max(w, abs(r[k + 3].real), abs(r[k + 3].imag))
-    for k in range(len(r) - len(r) % 4, len(r)):
-        s = max(s, abs(r[k].real), abs(r[k].imag))
-    return max(max(s, t), max(v, w))
+def _leader(r: Any) -> Any:
+    """Return where the largest real or imaginary part is, which of the two, and its magnitude; block by block."""
+    M, first, largest = len(r), 0, abs(r[0].real)
+    for i in range((M + 15) // 16):
+        most = r[16 * i].real * 0
+        for k in range(16 * i, min(M, 16 * i + 16)):
+            most = max(most, abs(r[k].real), abs(r[k].imag))
+        if most > largest:
+            first, largest = 16 * i, most
+    while first < M - 1 and abs(r[first].real) != largest and abs(r[first].imag) != largest:
+        first += 1
+    return first, 0 if abs(r[first].real) == largest else 1, largest
 
 
 def _subtract(r: Any, move: Any, row: Any) -> None:
