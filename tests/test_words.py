@@ -248,7 +248,8 @@ def test_triton(name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) 
     got = torch.zeros_like(want, device=device)
     with np.errstate(all="ignore"):  # the interpreter's
         kernel[(1,)](tuple(v.to(device) for v in args), got, WORD=word, N=256)
-    agree(got.cpu().numpy(), want, TOLERANCE)
+    on_a_gpu = 8 * TOLERANCE  # exp is 2^(x log2 e) there, with an error of |x| roundings
+    agree(got.cpu().numpy(), want, TOLERANCE if device == "cpu" else on_a_gpu)
 
 
 def gain_of_words(e: Tensor, energy: Tensor, mu: Tensor) -> Tensor:

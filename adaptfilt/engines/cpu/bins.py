@@ -22,6 +22,7 @@ from adaptfilt.engines.algorithm import names
 from adaptfilt.engines.bins import CONSTRAINTS, Bins, Frames
 from adaptfilt.engines.cpu import bins_loops as loops
 from adaptfilt.engines.cpu import fft, memory
+from adaptfilt.engines.cpu.compiled import address
 from adaptfilt.engines.cpu.native import native
 
 _CALL = loops.Call._fields
@@ -78,6 +79,7 @@ class Workspace:
         for k, at in self._at.items():
             self._arguments[at] = arrays[k].data_ptr() if k in arrays else 0
         self._clock: Any = (c_int64 * 3).from_address(clock.data_ptr())
+        self._w, self._none = self._rooms["w"].numpy(), torch.empty(0, dtype=own, device="cpu")
         self.params: dict[str, Any] | None = None
         self._one, self._seen = torch.ones(B, Q, 1, dtype=real, device="cpu"), (-1, -1)
         self._status, self._spare = c_int64(), c_int64()
@@ -113,8 +115,10 @@ class Workspace:
         T, tensors, a, at = x.shape[-1], isinstance(x, Tensor), self._arguments, self._at
         like: Any = torch.empty_like if tensors else np.empty_like
         y, e = like(d), like(d)
-        w, rows = self._rooms["w"], T // every if every else 0
-        record = torch.empty(rows, *w.shape, dtype=self._kind, device="cpu")
+        w, rows, record = self._rooms["w"], 0, self._none
+        if every:
+            rows = T // every
+            record = torch.empty(rows, *w.shape, dtype=self._kind, device="cpu")
         weights = self.carried["W"]
         fresh = self._seen == (weights._version, self._clock[2])
         moves = self._clock[0] + T >= self._hop
@@ -123,7 +127,7 @@ class Workspace:
         )  # fmt: skip
         a[at["gate"]], a[at["record"]] = (self._one if gate is None else gate).data_ptr(), record.data_ptr()
         for name, value in (("x", x), ("d", d), ("y", y), ("e", e)):
-            a[at[name]] = value.data_ptr() if tensors else value.ctypes.data
+            a[at[name]] = address(value)
         a[len(a) - 2], a[len(a) - 1] = 1 if gate is None else T, rows
         kept = [v.clone() for v in self.carried.values()] if moves else []
         done = False
@@ -141,7 +145,7 @@ class Workspace:
             if kept and not done:
                 torch._foreach_copy_([*self.carried.values()], kept)
         self._seen = weights._version, self._clock[2]
-        return y, e, w.clone() if tensors else w.numpy().copy(), record if tensors else record.numpy()
+        return y, e, w.clone() if tensors else self._w.copy(), record if tensors else record.numpy()
 
 
 @cache

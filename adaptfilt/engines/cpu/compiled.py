@@ -231,8 +231,8 @@ class Workspace:
         if job.secondary is not None:
             self._set_response("secondary", job.secondary)
         function, arguments = self._block_function(rows, N, every, gated), self._arguments
-        y_at, e_at, out_row = _address(y), _address(e), N * size
-        record_at, record_row = (0, 0) if record is None else (_address(record), record.nbytes // self._filters)
+        y_at, e_at, out_row = address(y), address(e), N * size
+        record_at, record_row = (0, 0) if record is None else (address(record), record.nbytes // self._filters)
         _mu, mu_at, mu_row, mu_step = self._steps(job)
         marked = job.skip or job.algorithm.unknown
         moved, old = [own for own, _ in moves], [own.clone() for own, _ in moves]
@@ -353,7 +353,7 @@ class Workspace:
                 return v, v.ctypes.data, v.strides[0], v.strides[-2]
             v = np.ascontiguousarray(v)
         run = v.shape[-1] * self.dtype.itemsize
-        return v, _address(v), runs * run, run
+        return v, address(v), runs * run, run
 
     def _call(self, function: Callable[..., int], outputs: int) -> int:
         """Run the loop over one part, the streams of a batch over threads."""
@@ -415,7 +415,7 @@ class Workspace:
                 return None
         if every:
             record = like((*shape[:-1], rows, self.weights), dtype)
-            arguments[_RECORD] = _address(record)
+            arguments[_RECORD] = address(record)
         if mu is not None:
             self._mu[0] = mu
         if self._filters == 1:
@@ -543,7 +543,7 @@ def _empty_tensor(shape: Any, dtype: torch.dtype) -> Tensor:
     return torch.empty(shape, dtype=dtype, device="cpu")
 
 
-def _address(array: Any) -> int:
+def address(array: Any) -> int:
     """Return where the data lie; the short way works where an array can be written."""
     if isinstance(array, Tensor):
         return array.data_ptr()
