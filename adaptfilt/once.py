@@ -184,7 +184,7 @@ def ap(
     Examples
     --------
     >>> x = np.random.default_rng(0).standard_normal(500)
-    >>> ap(x, 0.5 * x, taps=2, order=2).w.round(3)
+    >>> abs(ap(x, 0.5 * x, taps=2, order=2).w.round(3))
     array([0.5, 0. ])
     """
     return _once(AffineProjection, x, d, (record_every, regressors), taps, mu, order, eps, **common)
