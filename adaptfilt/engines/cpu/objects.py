@@ -17,8 +17,8 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-MAX_FILES = 1000
-MAX_BYTES = 64 << 20
+MAX_FILES = 4000  # a filter takes up to ten a precision
+MAX_BYTES = 256 << 20
 LEFT_OVER = 3600.0  # seconds after which a half-written file belongs to no living process
 _OURS = re.compile(r".+-[0-9a-f]{24}\.o(\.[0-9a-f]+\.part)?")
 _RELEASE = "NRT_MemInfo_call_dtor"  # Numba's call when an array's owner goes
