@@ -1,13 +1,14 @@
 """An echo canceller: the far end in, the microphone in, the near end out.
 
-    x -> DC notch -> bulk delay -> FDKF in two paths -> y
-    d -> DC notch ---------------> e = d - y -----------> residual suppression -> out
+    x -> DC notch, pre-emphasis -> bulk delay -> FDKF in two paths -> y
+    d -> DC notch, pre-emphasis ---------------> e = d - y ----------> residual suppression -> de-emphasis -> out
 
 The Kalman filter falls still by itself while the near end speaks, the two paths keep its mistakes from being heard, and
 the suppressor takes out what it leaves. Without far end all gains are 1, and the near end passes untouched but for the
 notch. Cost: that of `FDKF` with a hop of half a block, its foreground's, and four short transforms a hop.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from adaptfilt.checks import check_finite, check_number, natural, positive_int
-from adaptfilt.echo.sections import DCNotch
+from adaptfilt.echo.sections import DCNotch, DeEmphasis, PreEmphasis
 from adaptfilt.echo.suppressor import Suppressor
 from adaptfilt.echo.two_path import TwoPath
 from adaptfilt.filters.frequency.fdkf import FDKF
 
 TAIL = 0.256  # seconds of echo where no taps are given
 BLOCK = 0.016  # seconds of a block, about
+DECAY = 0.2  # decades of power a block: a room of half a second
 FULL_SCALE = 32768.0
 
 
@@ -85,7 +87,7 @@ class EchoCanceller(nn.Module):
         suppress: bool = True,
         floor_db: float = -20.0,
         two_paths: bool = True,
-        high_pass: float = 5.0,
+        high_pass: float = 2.0,
         **filter: Any,
     ) -> None:
         super().__init__()
@@ -95,14 +97,17 @@ class EchoCanceller(nn.Module):
         self.floor_db = -float(check_number("-floor_db", -floor_db, ()))
         block = max(2, 1 << round(np.log2(BLOCK * self.fs)))
         self.hop = block // 2
-        self.filter = FDKF(taps, **{"block": block, "hop": self.hop, **filter})
+        self.filter = FDKF(taps, **{"block": block, "hop": self.hop, "decay": DECAY, **filter})
         if suppress and (self.filter.block, self.filter.hop, self.filter.inputs) != (block, self.hop, None):
             raise ValueError(f"the suppression goes with block={block}, hop={self.hop} and one input")
-        self.paths = TwoPath(self.filter, hop=self.hop) if two_paths else None
+        self.paths = TwoPath(self.filter, hop=self.hop, patience=math.inf) if two_paths else None
         corner = float(check_number("high_pass", high_pass, (), high=self.fs / 4))
         self.notch = DCNotch(np.exp(-2 * np.pi * corner / self.fs), batch=(2,)) if corner else None
+        self.emphasis, self.deemphasis = PreEmphasis(batch=(2,)), DeEmphasis()
         rate = self.fs / self.hop
-        self.suppressor = Suppressor(block, self.filter.partitions, rate, 10 ** (self.floor_db / 20)) if suppress else None
+        self.suppressor = (
+            Suppressor(block, self.filter.partitions, rate, 10 ** (self.floor_db / 20)) if suppress else None
+        )
         for name, shape in (("pending", (2, self.hop)), ("ready", (self.hop,)), ("late", (self.delay,))):
             self.register_buffer(name, torch.zeros(shape, dtype=self.filter.dtype))
         self.register_buffer("n", torch.zeros((), dtype=torch.int64))
@@ -138,13 +143,20 @@ class EchoCanceller(nn.Module):
             raise ValueError(f"x and d must have the same length, got {far.size} and {near.size} samples")
         both = np.stack([far, near])
         both = self.notch(both) if self.notch is not None else both
+        both = self.emphasis(both)
         both[0] = self._delayed(both[0])
         out = self._cancelled(*both)[1] if self.suppressor is None else self._suppressed(both)
-        return self._given_back(out, d)
+        return self._given_back(self.deemphasis(out), d)
 
     def reset(self) -> "EchoCanceller":
         """Return to the start."""
-        for part in (self.filter if self.paths is None else self.paths, self.notch, self.suppressor):
+        for part in (
+            self.filter if self.paths is None else self.paths,
+            self.notch,
+            self.emphasis,
+            self.deemphasis,
+            self.suppressor,
+        ):
             if part is not None:
                 part.reset()
         for value in (self.n, self.pending, self.ready, self.late):

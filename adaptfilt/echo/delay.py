@@ -16,6 +16,7 @@ from torch import Tensor
 from adaptfilt.checks import check_finite, positive_int
 
 EMPHASIS = 0.9
+FIRST = 0.8  # of the largest peak: what comes first and is as high is the way itself, the rest are reflections
 
 
 def align(x: Any, d: Any, max_delay: int) -> int:
@@ -59,7 +60,7 @@ def align(x: Any, d: Any, max_delay: int) -> int:
         return 0
     peaks = torch.fft.irfft(cross / size.clamp_min(1e-12 * size.max()))
     near = torch.cat([peaks[-max_delay:], peaks[: max_delay + 1]]).abs()
-    return int(near.argmax()) - max_delay
+    return int((near >= FIRST * near.max()).to(torch.int8).argmax()) - max_delay
 
 
 def _signal(name: str, value: Any) -> Tensor:

@@ -47,7 +47,9 @@ class Section(nn.Module):
         """
         from scipy.signal import lfilter
 
-        if not isinstance(x, np.ndarray | Tensor) or (x.requires_grad if isinstance(x, Tensor) else x.dtype.kind != "f"):
+        if not isinstance(x, np.ndarray | Tensor) or (
+            x.requires_grad if isinstance(x, Tensor) else x.dtype.kind != "f"
+        ):
             raise TypeError(f"x must be an array or tensor of real floats without gradients, got {type(x).__name__}")
         if tuple(x.shape[:-1]) != self.batch or not x.ndim:
             raise ValueError(f"x must have shape {(*self.batch, 'T')}, got {tuple(x.shape)}")

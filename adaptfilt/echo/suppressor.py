@@ -1,15 +1,16 @@
 """What the filter leaves of an echo, taken out bin by bin: a gain on short spectra, 1 where there is no echo.
 
 Of every frame E of the filter's errors the expected share of the echo, R, is the larger of what the filter itself does
-not know yet, sum_p P_p |X_p|^2 / 2, and the leakage of its estimate Y, eta |Y|^2. Eta is how far |E|^2 follows |Y|^2 from
-frame to frame, all bins taken together; a near end does not follow. Then, with what was let through before,
+not know yet, sum_p P_p |X_p|^2 / 2, and twice the leakage of its estimate Y, eta |Y|^2; and at least .8 of what it was
+a frame ago, for rooms ring. Eta is how far |E|^2 follows |Y|^2 from frame to frame, a few bins taken together; a near
+end does not follow. Then, with what was let through before,
 
     S = .9 |G E|^2 (a frame ago) + .1 max(|E|^2 - R, 0),    G = max(S / (S + R), floor)
 
 Sources: leakage: J.-M. Valin, "On adjusting the learning rate in frequency domain echo cancellation with double-talk",
-IEEE Transactions on Audio, Speech and Language Processing 15(3), 2007; gain: Y. Ephraim and D. Malah, "Speech enhancement
-using a minimum mean-square error short-time spectral amplitude estimator", IEEE Transactions on Acoustics, Speech, and
-Signal Processing 32(6), 1984, whose decision-directed S goes into a Wiener filter here.
+IEEE Transactions on Audio, Speech and Language Processing 15(3), 2007; gain: Y. Ephraim and D. Malah, "Speech
+enhancement using a minimum mean-square error short-time spectral amplitude estimator", IEEE Transactions on Acoustics,
+Speech, and Signal Processing 32(6), 1984, whose decision-directed S goes into a Wiener filter here.
 """
 
 from typing import Any
@@ -21,9 +22,10 @@ from torch import Tensor, nn
 Array = np.ndarray
 TINY = 1e-20  # against 0 / 0, far below one bit of sound
 KEPT = 0.9  # of S, from frame to frame
-LEAST, MOST = 0.005, 1.0  # of eta
+LEAST, MOST = 0.005, 4.0  # of eta
 OVER = 2.0  # eta is a mean: twice as much is taken
-TAIL = 0.75  # by which the echo of a room falls at most, a hop
+AROUND = np.ones(5)  # bins whose eta is one
+TAIL = 0.8  # by which the echo of a room falls, a hop
 
 
 class Suppressor(nn.Module):
@@ -45,7 +47,7 @@ class Suppressor(nn.Module):
         half = self.hop + 1
         shapes = {
             "far": (2 * block,), "left": (block,), "echo": (block,), "overlap": (self.hop,),
-            "powers": (2 * partitions - 1, block + 1), "means": (2, half), "products": (2,), "held": (half,),
+            "powers": (2 * partitions - 1, block + 1), "means": (2, half), "products": (2, half), "held": (half,),
             "passed": (half,),
         }  # fmt: skip
         for name, shape in shapes.items():
@@ -79,16 +81,16 @@ class Suppressor(nn.Module):
         powers[0] = _abs2(np.fft.rfft(state["far"]))
         return np.asarray((P.detach().numpy() * powers[::2]).sum(0)[::2] / 4)
 
-    def _leakage(self, state: Any, e2: Array, y2: Array) -> float:
+    def _leakage(self, state: Any, e2: Array, y2: Array) -> Array:
         """Return the share of the echo's estimate that is expected among the errors."""
         powers = np.stack([e2, y2])
         change = powers - state["means"]
-        state["means"][:] += min(1.0, 2 / self.rate * 8) * change
+        state["means"][:] += min(1.0, 16 / self.rate) * change
         total_e, total_y = e2.sum() + TINY, y2.sum()
         weight = min(2 / self.rate * total_y, 0.5 / self.rate * total_e) / total_e
-        state["products"][:] += weight * (np.array([change[0] @ change[1], change[1] @ change[1]]) - state["products"])
-        both, own = state["products"]
-        return float(np.clip(both / (own + TINY), LEAST, MOST))
+        state["products"][:] += weight * (change[1] * change - state["products"])
+        both, own = (np.convolve(v, AROUND, "same") for v in state["products"])
+        return np.clip(both / (own + TINY), LEAST, MOST)
 
     def reset(self) -> "Suppressor":
         """Return to silence."""

@@ -3,18 +3,20 @@
 Nobody hears what the background does while it follows a near end. After every hop the energies of both errors, S_f and
 S_b, are compared with D, the energy of the difference of both outputs, by which they can differ by chance:
 
-    d = S_f - S_b;    M1 <- .6 M1 + .4 d,  V1 <- .36 V1 + .16 S_f D;    M2 <- .85 M2 + .15 d,  V2 <- .7225 V2 + .0225 S_f D
+    d = S_f - S_b,    M1 <- .6 M1 + .4 d,      V1 <- .36 V1 + .16 S_f D
+                      M2 <- .85 M2 + .15 d,    V2 <- .7225 V2 + .0225 S_f D
 
 The foreground takes over the background where d |d| > S_f D, M1 |M1| > V1 / 2 or M2 |M2| > V2 / 4, and the background
-the foreground where the negative of one of them exceeds four times as much: it has gone astray.
+the foreground's weights where the negative of one of them exceeds `patience` times as much: it has gone astray.
 
 Source: J.-M. Valin, "On adjusting the learning rate in frequency domain echo cancellation with double-talk", IEEE
-Transactions on Audio, Speech and Language Processing 15(3), 2007, and its implementation, SpeexDSP's `mdf.c`; two paths:
-K. Ochiai, T. Araseki and T. Ogihara, "Echo canceler with two echo path models", IEEE Transactions on Communications
+Transactions on Audio, Speech and Language Processing 15(3), 2007, and its implementation, SpeexDSP's `mdf.c`; before
+it: K. Ochiai, T. Araseki and T. Ogihara, "Echo canceler with two echo path models", IEEE Transactions on Communications
 25(6), 1977.
 """
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -22,11 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from adaptfilt.base.stream import AdaptiveFilter, Output
-from adaptfilt.checks import DivergenceError, check_finite, positive_int
+from adaptfilt.checks import DivergenceError, check_finite, check_number, positive_int
 
 FORGETS = np.array([0.0, 0.6, 0.85])  # of the means
 COPIES = np.array([1.0, 0.5, 0.25])  # how many variances tell the background's lead
-RESETS = 4.0  # and how many times that its failure
 
 
 class TwoPath(nn.Module):
@@ -37,7 +38,11 @@ class TwoPath(nn.Module):
     filter : AdaptiveFilter
         Any real filter of one stream, which becomes the background; its copy is the foreground.
     hop : int >= 1, optional
-        Samples between two decisions; that of the filter, or 256. A multiple of the filter's own hop.
+        Samples between two decisions, a multiple of the filter's own hop, which it is by default; else 256. In fewer,
+        chance decides.
+    patience : float >= 1
+        How many times more clearly than to be copied the background must fail to be set back. `inf`: it never is, which
+        suits a filter that finds its own way back, such as `adaptfilt.FDKF`.
 
     Attributes
     ----------
@@ -48,7 +53,7 @@ class TwoPath(nn.Module):
     Raises
     ------
     TypeError, ValueError
-        If the filter is of another kind, or its hop does not divide `hop`.
+        If the filter is of another kind, or its hop does not divide `hop`, or `patience` is below 1.
 
     Examples
     --------
@@ -63,12 +68,14 @@ class TwoPath(nn.Module):
 
     means: Tensor
     variances: Tensor
+    background: Any
+    foreground: Any
     errors: Tensor  # of foreground and background, in this hop so far
     n: Tensor
     copies: Tensor
     resets: Tensor
 
-    def __init__(self, filter: AdaptiveFilter, *, hop: int | None = None) -> None:
+    def __init__(self, filter: AdaptiveFilter, *, hop: int | None = None, patience: float = 4.0) -> None:
         super().__init__()
         if not isinstance(filter, AdaptiveFilter):
             raise TypeError(f"filter must be an adaptive filter, got {type(filter).__name__}")
@@ -78,6 +85,7 @@ class TwoPath(nn.Module):
         self.hop = positive_int("hop", hop or own or 256)
         if self.hop % (own or 1):
             raise ValueError(f"hop must be a multiple of the filter's, {own}, got {hop}")
+        self.patience = patience if patience == math.inf else float(check_number("patience", patience, (), low=1.0))
         self.background, self.foreground = filter, copy.deepcopy(filter)
         outputs = () if getattr(filter, "outputs", None) is None else (filter.outputs,)
         for name, shape in (("means", (3,)), ("variances", (3,)), ("errors", (2, *outputs, self.hop))):
@@ -106,10 +114,11 @@ class TwoPath(nn.Module):
         TypeError, ValueError
             As the filter's own call does; the state is then the one before it.
         """
-        self.background._check(x, d, None, None, False, None)
-        if self.background.nonfinite == "raise":  # some filters look while they run: too late for a block in parts
-            check_finite("x", x)
-            check_finite("d", d)
+        if getattr(d, "ndim", 0) == 0 or d.shape[-1] != self.hop or int(self.n):  # in parts: none may be refused later
+            self.background._check(x, d, mu, None, False, None)
+            if self.background.nonfinite == "raise":  # some filters look while they run
+                check_finite("x", x)
+                check_finite("d", d)
         y = []
         for at, to in self._hops(d.shape[-1]):
             gate = mu if mu is None or np.ndim(mu) == 0 or mu.shape[-1] == 1 else mu[..., at:to]
@@ -148,7 +157,8 @@ class TwoPath(nn.Module):
     @property
     def w(self) -> Tensor:
         """Weights of the foreground."""
-        return self.foreground.w
+        w: Tensor = self.foreground.w
+        return w
 
     def _hops(self, samples: int) -> list[tuple[int, int]]:
         """Return where a block is cut so that every part ends within its hop."""
@@ -157,13 +167,12 @@ class TwoPath(nn.Module):
 
     def _part(self, x: Any, d: Any, mu: Any) -> Any:
         """Run both filters over a hop or a part of it; return the foreground's output."""
-        y = self.foreground.filter(x)
         try:
-            if self.training:
-                other = self.background(x, d, mu=mu).y
-            else:
-                other = self.background.filter(x)
+            other = self.background(x, d, mu=mu).y
         except DivergenceError:
+            other = None
+        y = self.foreground.filter(x)
+        if other is None:
             take_over(self.background, self.foreground)
             self.resets += 1
             other = y
@@ -191,8 +200,8 @@ class TwoPath(nn.Module):
         if (lead > bound).any():
             take_over(self.foreground, self.background)
             self.copies += 1
-        elif (-lead > RESETS * bound).any():
-            take_over(self.background, self.foreground)
+        elif self.patience < math.inf and (-lead > self.patience * bound).any():
+            take_over(self.background, self.foreground, states=False)
             self.resets += 1
         else:
             return
@@ -200,9 +209,10 @@ class TwoPath(nn.Module):
         self.variances.zero_()
 
 
-def take_over(f: Any, other: Any) -> None:
-    """Give a filter the whole state of another one of its kind."""
-    if hasattr(f, "copy_from"):
+def take_over(f: Any, other: Any, *, states: bool = True) -> None:
+    """Give a filter the state of another one of its kind, or all of it but the states of the algorithm."""
+    if states and hasattr(f, "copy_from"):
         f.copy_from(other)
-    else:
-        f.load_state_dict(other.state_dict())
+        return
+    own = set() if states else {*getattr(getattr(f, "algorithm", None), "states", ())}
+    f.load_state_dict({k: f.state_dict()[k] if k in own else v for k, v in other.state_dict().items()})
