@@ -5,10 +5,13 @@
 
 The Kalman filter falls still by itself while the near end speaks, the two paths keep its mistakes from being heard, and
 the suppressor takes out what it leaves. Without far end all gains are 1, and the near end passes untouched but for the
-notch. Cost: that of `FDKF` with a hop of half a block, its foreground's, and four short transforms a hop.
+notch. While a far end begins, the filter grows no surer: frames half empty, without the echo that is still to come,
+would teach it that there is no path. Cost: that of `FDKF` with a hop of half a block, its foreground's, and four short
+transforms a hop.
 """
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ from adaptfilt.filters.frequency.fdkf import FDKF
 TAIL = 0.256  # seconds of echo where no taps are given
 BLOCK = 0.016  # seconds of a block, about
 DECAY = 0.2  # decades of power a block: a room of half a second
+ONSET = 0.01  # power of a frame's older half, beside that of its newer one, under which a far end begins
 FULL_SCALE = 32768.0
 
 
@@ -145,7 +149,7 @@ class EchoCanceller(nn.Module):
         both = self.notch(both) if self.notch is not None else both
         both = self.emphasis(both)
         both[0] = self._delayed(both[0])
-        out = self._cancelled(*both)[1] if self.suppressor is None else self._suppressed(both)
+        out = self._subtracted(both) if self.suppressor is None else self._suppressed(both)
         return self._given_back(self.deemphasis(out), d)
 
     def reset(self) -> "EchoCanceller":
@@ -196,8 +200,19 @@ class EchoCanceller(nn.Module):
 
     def _cancelled(self, x: Any, d: Any) -> tuple[Any, Any]:
         """Return the echo's estimate and what is left."""
+        unsure = self.filter.P.clone()
         y, e, _ = (self.filter if self.paths is None else self.paths)(x, d)
+        older, newer = self.filter.line.samples.square().unflatten(0, (2, -1)).sum(-1).tolist()
+        if older < ONSET * newer:
+            self.filter.P.copy_(unsure)
         return y, e
+
+    def _subtracted(self, both: Any) -> Any:
+        """Return what is left of every sample at once, hop by hop or in what a call makes of hops."""
+        samples = both.shape[-1]
+        ends = [*range(self.hop - int(self.n), samples, self.hop), samples]
+        self.n.fill_((int(self.n) + samples) % self.hop)
+        return np.concatenate([self._cancelled(*both[:, at:to])[1] for at, to in pairwise([0, *ends])])
 
     def _suppressed(self, both: Any) -> Any:
         """Run every hop that is complete; what they give is what comes out a hop later."""
