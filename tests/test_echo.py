@@ -324,6 +324,15 @@ def test_a_far_end_that_begins_before_its_echo_does_no_harm(rng: np.random.Gener
     assert metrics.erle_db(d[-1000:], out[-1000:]) > 25
 
 
+def test_a_path_that_changes_is_found_again(scene: Any) -> None:
+    x, d, _ = scene
+    moved = 0.5 * af.plants.room(2000, 0.15, rng=9, fs=FS).b
+    then = np.append(d[: 2 * FS], fftconvolve(x, moved)[2 * FS : x.size])
+    ec = canceller(suppress=False, two_paths=False)
+    out = ec(x, then)
+    assert metrics.erle_db(then[4 * FS :], out[4 * FS :]) > 12
+
+
 def test_eval_does_not_adapt(scene: Any) -> None:
     x, d = (v[:4000] for v in scene[:2])
     ec = af.EchoCanceller(FS, taps=512).eval()

@@ -94,7 +94,7 @@ def test_loudspeaker(picture):
     assert last["MLP"] < last["NLMS"] - 5
 
 
-def test_echo(picture, data_folder):
+def test_echo(data_folder, picture):
     pytest.importorskip("soundfile", reason="reading the recordings needs the extra 'audio'")
     found = example("echo").main(picture, data_folder, scale=0.4)
     assert found["canceller, without suppression"] > max(found["NLMS"], found["FDAF"]) + 3

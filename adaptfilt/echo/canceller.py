@@ -6,8 +6,9 @@
 The Kalman filter falls still by itself while the near end speaks, the two paths keep its mistakes from being heard, and
 the suppressor takes out what it leaves. Without far end all gains are 1, and the near end passes untouched but for the
 notch. While a far end begins, the filter grows no surer: frames half empty, without the echo that is still to come,
-would teach it that there is no path. Cost: that of `FDKF` with a hop of half a block, its foreground's, and four short
-transforms a hop.
+would teach it that there is no path. On the right path the means of y d and y^2 agree, whatever the near end does;
+where they have agreed and do so no more, the path has changed, and the filter begins anew to be unsure, with the
+weights it has. Cost: that of `FDKF` with a hop of half a block, its foreground's, and four short transforms a hop.
 """
 
 import math
@@ -28,6 +29,10 @@ TAIL = 0.256  # seconds of echo where no taps are given
 BLOCK = 0.016  # seconds of a block, about
 DECAY = 0.2  # decades of power a block: a room of half a second
 ONSET = 0.01  # power of a frame's older half, beside that of its newer one, under which a far end begins
+SEEN = 0.1  # seconds of the means of y d, y^2 and d^2
+TRUST = 0.3  # seconds in which a path was borne out, before it can be doubted
+SURE, ALIKE = 0.9, 0.8  # of y^2, the means of y d that bear a path out, and that say that it has changed
+LOUD = 0.1  # of the mean of d^2: quieter echoes tell nothing
 FULL_SCALE = 32768.0
 
 
@@ -79,6 +84,8 @@ class EchoCanceller(nn.Module):
 
     n: Tensor
     pending: Tensor  # x and d of the hop that is not yet complete
+    seen: Tensor  # means of y d, y^2 and d^2
+    trusted: Tensor  # hops that have borne the path out since it was last doubted
     ready: Tensor  # the output, from where the next sample takes it
     late: Tensor  # the far end that the bulk delay holds
 
@@ -101,7 +108,7 @@ class EchoCanceller(nn.Module):
         self.floor_db = -float(check_number("-floor_db", -floor_db, ()))
         block = max(2, 1 << round(np.log2(BLOCK * self.fs)))
         self.hop = block // 2
-        self.filter = FDKF(taps, **{"block": block, "hop": self.hop, "decay": DECAY, **filter})
+        self.filter = FDKF(taps, **{"block": block, "hop": self.hop, "A": 0.9995, "decay": DECAY, **filter})
         if suppress and (self.filter.block, self.filter.hop, self.filter.inputs) != (block, self.hop, None):
             raise ValueError(f"the suppression goes with block={block}, hop={self.hop} and one input")
         self.paths = TwoPath(self.filter, hop=self.hop, patience=math.inf) if two_paths else None
@@ -114,6 +121,8 @@ class EchoCanceller(nn.Module):
         )
         for name, shape in (("pending", (2, self.hop)), ("ready", (self.hop,)), ("late", (self.delay,))):
             self.register_buffer(name, torch.zeros(shape, dtype=self.filter.dtype))
+        self.register_buffer("seen", torch.zeros(3, dtype=torch.float64))
+        self.register_buffer("trusted", torch.zeros((), dtype=torch.int64))
         self.register_buffer("n", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -163,7 +172,7 @@ class EchoCanceller(nn.Module):
         ):
             if part is not None:
                 part.reset()
-        for value in (self.n, self.pending, self.ready, self.late):
+        for value in (self.seen, self.trusted, self.n, self.pending, self.ready, self.late):
             value.zero_()
         return self
 
@@ -198,21 +207,35 @@ class EchoCanceller(nn.Module):
         self.late.copy_(torch.from_numpy(stream[x.size :]))
         return stream[: x.size]
 
-    def _cancelled(self, x: Any, d: Any) -> tuple[Any, Any]:
+    def _cancelled(self, x: Any, d: Any, whole: bool) -> tuple[Any, Any]:
         """Return the echo's estimate and what is left."""
         unsure = self.filter.P.clone()
         y, e, _ = (self.filter if self.paths is None else self.paths)(x, d)
         older, newer = self.filter.line.samples.square().unflatten(0, (2, -1)).sum(-1).tolist()
         if older < ONSET * newer:
             self.filter.P.copy_(unsure)
+        self._doubt(y.astype(np.float64), d.astype(np.float64), whole)
         return y, e
+
+    def _doubt(self, y: Any, d: Any, whole: bool) -> None:
+        """Have the filter be as unsure as at first where its outputs no longer resemble what the microphone hears."""
+        kept = np.exp(-y.size / (SEEN * self.fs))
+        self.seen.mul_(kept).add_(torch.tensor([y @ d, y @ y, d @ d], dtype=torch.float64))
+        common, estimate, heard = self.seen.tolist()
+        if not whole or estimate < LOUD * heard:
+            return
+        self.trusted += common > SURE * estimate
+        if common < ALIKE * estimate and int(self.trusted) * self.hop > TRUST * self.fs:
+            self.filter.P.copy_(self.filter.start()["P"].expand_as(self.filter.P))
+            self.trusted.zero_()
 
     def _subtracted(self, both: Any) -> Any:
         """Return what is left of every sample at once, hop by hop or in what a call makes of hops."""
         samples = both.shape[-1]
         ends = [*range(self.hop - int(self.n), samples, self.hop), samples]
         self.n.fill_((int(self.n) + samples) % self.hop)
-        return np.concatenate([self._cancelled(*both[:, at:to])[1] for at, to in pairwise([0, *ends])])
+        parts = [(at, to, to < samples or not int(self.n)) for at, to in pairwise([0, *ends])]
+        return np.concatenate([self._cancelled(*both[:, at:to], whole)[1] for at, to, whole in parts])
 
     def _suppressed(self, both: Any) -> Any:
         """Run every hop that is complete; what they give is what comes out a hop later."""
@@ -221,7 +244,7 @@ class EchoCanceller(nn.Module):
         whole = stream.shape[-1] // self.hop * self.hop
         for at in range(0, whole, self.hop):
             x, d = stream[:, at : at + self.hop]
-            y, e = self._cancelled(x, d)
+            y, e = self._cancelled(x, d, True)
             out.append(self.suppressor(x, e, y, self.filter.P))  # type: ignore[misc]
         rest = stream.shape[-1] - whole
         self.pending[:, :rest] = torch.from_numpy(stream[:, whole:])

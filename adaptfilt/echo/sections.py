@@ -126,7 +126,7 @@ class DCNotch(Section):
     --------
     >>> import numpy as np
     >>> y = DCNotch(0.9)(np.full(400, 3.0))
-    >>> bool(abs(y[-1]) < 1e-15)
+    >>> bool(abs(y[-1]) < 1e-12)
     True
     """
 
