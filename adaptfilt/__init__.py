@@ -25,6 +25,9 @@ from adaptfilt.base.recursive import RecursiveFilter
 from adaptfilt.base.stream import AdaptiveFilter, Output
 from adaptfilt.checks import DivergenceError
 from adaptfilt.constellation import Constellation
+from adaptfilt.echo.canceller import EchoCanceller
+from adaptfilt.echo.delay import align
+from adaptfilt.echo.two_path import TwoPath
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.features import Polynomial, RandomFourier, Volterra
 from adaptfilt.filters.equalisers.cma import CMA
@@ -86,7 +89,7 @@ from adaptfilt.once import ap, lms, nlms, rls
 from adaptfilt.taps import TapDelayLine
 
 if TYPE_CHECKING:
-    from adaptfilt import metrics, plants, plots, signals, testing, theory
+    from adaptfilt import echo, metrics, plants, plots, signals, testing, theory
 
 __all__ = [
     "CMA",
@@ -122,6 +125,7 @@ __all__ = [
     "Constellation",
     "DecisionDirected",
     "DivergenceError",
+    "EchoCanceller",
     "Equalizer",
     "EquationError",
     "FastRLS",
@@ -155,9 +159,12 @@ __all__ = [
     "SlidingWindowRLS",
     "TapDelayLine",
     "TransformDomainLMS",
+    "TwoPath",
     "VariableForgettingRLS",
     "Volterra",
+    "align",
     "ap",
+    "echo",
     "lms",
     "metrics",
     "nlms",
@@ -172,7 +179,7 @@ __all__ = [
 
 def __getattr__(name: str) -> ModuleType:
     """Load the modules around the filters on first use: scipy.signal alone takes most of a second."""
-    if name in ("metrics", "plants", "plots", "signals", "testing", "theory"):
+    if name in ("echo", "metrics", "plants", "plots", "signals", "testing", "theory"):
         return import_module(f"adaptfilt.{name}")
     raise AttributeError(f"module 'adaptfilt' has no attribute {name!r}")
 

@@ -5,6 +5,7 @@
     adaptfilt cancel mic.wav loudspeaker.wav --taps 1024 --filter nlms --mu 0.3 --out clean.wav
     adaptfilt cancel both.wav both.wav --channel 0,1 --out clean.wav
     adaptfilt equalize capture.iq --modulation qam16 --sps 2 --out symbols.npy --plot report.png
+    adaptfilt echo mic.wav far.wav --out clean.wav --plot report.png
     adaptfilt compile --filters NLMS RLS --dtypes float32 complex64
 
 Files are read, adapted on and written block by block: memory does not grow with their length.
@@ -14,13 +15,14 @@ stderr says when a filter has to be compiled first.
 """
 
 import argparse
+import inspect
 import logging
 import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -31,14 +33,17 @@ from scipy.signal import ellip, lfilter
 
 import adaptfilt as af
 from adaptfilt import metrics, plants, plots, signals
+from adaptfilt.base.frequency import FrequencyFilter
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.parameters import ParametricFilter
 from adaptfilt.checks import DivergenceError
+from adaptfilt.echo.canceller import EchoCanceller
+from adaptfilt.echo.delay import align
+from adaptfilt.echo.sections import DeEmphasis, PreEmphasis
 from adaptfilt.engines.cpu import objects
 from adaptfilt.filters.gradient.lms import LMS
 from adaptfilt.filters.gradient.nlms import NLMS
-from adaptfilt.filters.least_squares.affine_projection import AffineProjection
-from adaptfilt.filters.least_squares.rls import RLS
+from adaptfilt.filters.least_squares.lattice_rls import LatticeRLS
 from adaptfilt.outputs import check_space, replacing, unwound_by_signals, writing
 
 if TYPE_CHECKING:
@@ -47,12 +52,30 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-FILTERS: dict[str, Any] = {"ap": AffineProjection, "lms": LMS, "nlms": NLMS, "rls": RLS}
 PUBLIC: dict[str, Any] = {name: getattr(af, name) for name in af.__all__ if hasattr(getattr(af, name), "algorithm")}
 DTYPES = ("float32", "float64", "complex64", "complex128")
 LONGEST_BLOCK = 1 << 15  # samples
+ALIGNED = 30  # seconds of sound in which a delay is looked for
+LARGEST_DELAY = 0.5  # seconds, likewise
+BEFORE = 0.004  # seconds of response that are left before the delay found, for what comes ahead of the peak
+SILENT, CLIPPED = 1e-4, 0.9995  # of full scale
+SLOW = 10  # seconds from which on a command says how long it takes
 TAP_BYTES = 64  # of memory that a tap takes at the peak, as measured
 SQUARE_BYTES = 16  # likewise, for each of the M^2 entries of rls
+
+
+def _filters() -> dict[str, Any]:
+    """Return the filters that need no more than taps and a step size, and have a response, by their names here."""
+    found = {}
+    for name, cls in PUBLIC.items():
+        params = [p for p in inspect.signature(cls).parameters.values() if p.kind != p.VAR_KEYWORD]
+        needed = {p.name for p in params if p.default is p.empty}
+        if needed <= {"taps", "mu"} and issubclass(cls, LinearFilter | FrequencyFilter | LatticeRLS):
+            found[{"AffineProjection": "ap"}.get(name, name.lower())] = cls
+    return {name: cls for name, cls in found.items() if not cls.algorithm.blind}
+
+
+FILTERS = _filters()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -174,47 +197,164 @@ def identify(args: argparse.Namespace) -> None:
     """Find the impulse response that leads from sound X to sound D."""
     f = _new_filter(args)
     with ExitStack() as stack:
-        out = stack.enter_context(replacing(args.out, {".npy"}))
+        out = stack.enter_context(replacing(args.out, {".npy", ".wav"}))
         picture = stack.enter_context(replacing(args.plot, _picture_kinds())) if args.plot else None
         pair = stack.enter_context(Pair(args.x, args.d, args.channel))
-        powers = np.array([(np.mean(d**2), np.mean(e**2)) for d, e in pair.run(f)])
+        pair.shift_by(_delay(args.delay, pair))
+        powers = np.array(
+            [(np.mean(d**2), np.mean(e**2)) for d, e in pair.run(_canceller(args, f), args.filter, _hop(f))]
+        )
         w = f.w.numpy()
-        with writing(args.out), out.open("wb") as file:
-            np.save(file, w)
+        whole = np.append(np.zeros(max(pair.shift, 0), w.dtype), w)
+        with writing(args.out):
+            _write_response(out, whole, pair.fs)
         if picture:
             with writing(args.plot):
                 _report(w, powers, pair).savefig(picture)
     peak = int(np.abs(w).argmax())
     print(f"{pair}\n{args.filter}: {f.extra_repr()}")
-    print(f"largest weight: w[{peak}] = {w[peak]:.4g}, at {1e3 * peak / pair.fs:.2f} ms")
+    print(f"largest weight: w[{peak}] = {w[peak]:.4g}, at {1e3 * (peak + pair.shift) / pair.fs:.2f} ms")
     print(f"error below D: {_level(powers)}")
     print(f"weights: {args.out}" + (f"\npicture: {args.plot}" if picture else ""))
 
 
 def cancel(args: argparse.Namespace) -> None:
     """Take out of sound MIC what comes from sound REF, and write what is left."""
+    f = _new_filter(args)
+    with _cleaning(args) as (part, pair):
+        pair.shift_by(_delay(args.delay, pair))
+        runs = pair.run(_canceller(args, f), args.filter, _hop(f))
+        powers, clipped = _write_clean(args.out, part, pair, runs)
+    print(f"{pair}\n{args.filter}: {f.extra_repr()}")
+    print(f"output below MIC: {_level(powers)}")
+    if clipped:
+        print(f"{clipped} samples were beyond full scale and are clipped")
+    print(f"sound: {args.out}")
+
+
+def echo(args: argparse.Namespace) -> None:
+    """Take the echo of sound REF, the far end, out of sound MIC, and write the near end."""
+    with ExitStack() as stack:
+        picture = stack.enter_context(replacing(args.plot, _picture_kinds())) if args.plot else None
+        part, pair = stack.enter_context(_cleaning(args, whole=True))
+        delay, drift = _delay(args.delay, pair), _drift(pair)
+        pair.shift_by(delay)
+        ec = EchoCanceller(pair.fs, args.taps, suppress=not args.linear)
+        columns: list[Array] = []
+        powers, clipped = _write_clean(args.out, part, pair, _in_time(ec, pair), columns if picture else None)
+        if picture:
+            with writing(args.plot):
+                _echo_report(ec.filter.w.numpy(), powers, columns, pair).savefig(picture)
+    print(f"{pair}\necho canceller: {ec.filter.extra_repr()}")
+    print(f"delay: {1e3 * delay / pair.fs:.1f} ms, {pair.shift} samples of it before the filter")
+    if drift is not None:
+        print(f"clocks: {drift:+.0f} ppm apart" + (": resample one of the files" if abs(drift) > 20 else ""))
+    print(f"output below MIC: {_level(powers)}")
+    if clipped:
+        print(f"{clipped} samples were beyond full scale and are clipped")
+    print(f"sound: {args.out}" + (f"\npicture: {args.plot}" if picture else ""))
+
+
+def _in_time(ec: EchoCanceller, pair: "Pair") -> Iterator[tuple[Array, Array]]:
+    """Yield microphone and output block by block, the output's latency taken off."""
+    late, waiting = ec.latency, np.zeros(0, np.float32)
+    skip = late
+
+    def run(x: Array, d: Array) -> Array:
+        nonlocal skip
+        out = ec(x, d)
+        gone, skip = out[skip:], max(skip - out.size, 0)
+        return gone
+
+    for d, out in pair.run(run, "the echo canceller", 2 * ec.hop):
+        waiting = np.append(waiting, d)
+        ready, waiting = waiting[: out.size], waiting[out.size :]
+        yield ready, out
+    rest = np.zeros(waiting.size + skip, np.float32)
+    yield waiting, run(rest, rest)
+
+
+@contextmanager
+def _cleaning(args: argparse.Namespace, whole: bool = False) -> Iterator[tuple[Path, "Pair"]]:
+    """Give a temporary file for what is left of MIC, and both recordings."""
     import soundfile
 
-    f = _new_filter(args)
-    kind, powers, clipped = args.out.suffix[1:].upper(), [], 0
     kinds = {f".{name.lower()}" for name in soundfile.available_formats()}
     if args.out.resolve() in (args.mic.resolve(), args.ref.resolve()):
         raise ValueError(f"{args.out}: --out must not be one of the recordings")
-    with replacing(args.out, kinds) as part, Pair(args.ref, args.mic, args.channel) as pair:
-        same = soundfile.check_format(kind, pair.d.subtype)
-        subtype = pair.d.subtype if same else soundfile.default_subtype(kind)
-        with writing(args.out):
-            with soundfile.SoundFile(part, "w", pair.fs, 1, subtype, format=kind) as clean:
-                for d, e in pair.run(f):
-                    clean.write(e)
+    with replacing(args.out, kinds) as part, Pair(args.ref, args.mic, args.channel, whole) as pair:
+        yield part, pair
+
+
+def _write_clean(
+    out: Path, part: Path, pair: "Pair", runs: Iterator[tuple[Array, Array]], columns: list[Array] | None = None
+) -> tuple[Array, int]:
+    """Write what is left; return the powers of both sounds block by block, and how many samples a file cannot hold."""
+    import soundfile
+
+    kind, powers, clipped = out.suffix[1:].upper(), [], 0
+    same = soundfile.check_format(kind, pair.d.subtype)
+    subtype = pair.d.subtype if same else soundfile.default_subtype(kind)
+    with writing(out):
+        with soundfile.SoundFile(part, "w", pair.fs, 1, subtype, format=kind) as clean:
+            for d, e in runs:
+                clean.write(e)
+                if d.size:
                     powers.append((np.mean(d**2), np.mean(e**2)))
                     clipped += int(np.sum(np.abs(e) > 1))
-            check_space(part)
-    print(f"{pair}\n{args.filter}: {f.extra_repr()}")
-    print(f"output below MIC: {_level(np.array(powers))}")
-    if clipped and subtype not in ("FLOAT", "DOUBLE"):
-        print(f"{clipped} samples were beyond full scale and are clipped")
-    print(f"sound: {args.out}")
+                    if columns is not None:
+                        columns.append(np.stack([_spectrum(d), _spectrum(e)]))
+        check_space(part)
+    return np.array(powers), 0 if subtype in ("FLOAT", "DOUBLE") else clipped
+
+
+def _write_response(out: Path, w: Array, fs: int) -> None:
+    """Write a response as NumPy's file or as sound, by the file's name."""
+    if out.suffix.lower() == ".wav":
+        import soundfile
+
+        soundfile.write(out, w, fs, "FLOAT")
+        return
+    with out.open("wb") as file:
+        np.save(file, w)
+
+
+def _canceller(args: argparse.Namespace, f: Any) -> Callable[[Array, Array], Array]:
+    """Return what gives the errors of a block: the filter's, between pre-emphasis and de-emphasis where wanted."""
+    if args.pre_emphasis is None:
+        return lambda x, d: np.asarray(f(x, d).e)
+    far, near, back = PreEmphasis(args.pre_emphasis), PreEmphasis(args.pre_emphasis), DeEmphasis(args.pre_emphasis)
+    return lambda x, d: np.asarray(back(f(far(x), near(d)).e))
+
+
+def _hop(f: Any) -> int:
+    """Return how many samples at least tell a filter's speed."""
+    return 2 * getattr(f, "hop", 32)
+
+
+def _delay(wanted: int | None, pair: "Pair") -> int:
+    """Return by how many samples D is later: as given, or found in the first half minute."""
+    if wanted is not None:
+        return wanted
+    x, d = pair.piece(0)
+    most = min(int(LARGEST_DELAY * pair.fs), d.size // 4)
+    if most < 1:
+        return 0
+    found = align(x, d, most)
+    return found - int(BEFORE * pair.fs)
+
+
+def _drift(pair: "Pair") -> float | None:
+    """Return by how many millionths the clock of REF is ahead of MIC's; None where files are too short to tell."""
+    x, d = pair.piece(0)
+    seconds = pair.samples / pair.fs
+    if seconds < 4:
+        return None
+    size = min(int(pair.fs * ALIGNED), pair.samples // 2)
+    most = int(min(LARGEST_DELAY, seconds / 8) * pair.fs)
+    first = align(x[:size], d[:size], most)
+    last = align(*pair.piece(pair.samples - size), most)
+    return 1e6 * (last - first) / (pair.samples - size)
 
 
 def equalize(args: argparse.Namespace) -> None:
@@ -339,9 +479,9 @@ def compile_ahead(args: argparse.Namespace) -> None:
 class Pair:
     """Two open sound files that belong together: `x` goes into the filter, `d` is what it should give."""
 
-    def __init__(self, x: Path, d: Path, channels: Sequence[int] | None) -> None:
-        self.x, self.d = _open(x), _open(d)
-        self.fs, self.samples = self.d.samplerate, min(self.x.frames, self.d.frames)
+    def __init__(self, x: Path, d: Path, channels: Sequence[int] | None, whole: bool = False) -> None:
+        self.x, self.d, self.shift, self.whole = _open(x), _open(d), 0, whole
+        self.fs, self.samples = self.d.samplerate, self.d.frames if whole else min(self.x.frames, self.d.frames)
         if self.x.samplerate != self.fs:
             raise ValueError(f"{x} has {self.x.samplerate} Hz, {d} has {self.fs} Hz: resample one of them")
         first, second = (None, None) if channels is None else (channels[0], channels[-1])
@@ -357,23 +497,89 @@ class Pair:
 
     def __str__(self) -> str:
         text = f"{self.samples} samples, {self.samples / self.fs:.2f} s at {self.fs} Hz"
+        if self.x.frames < self.samples:
+            return text + f"; the last {(self.samples - self.x.frames) / self.fs:.2f} s without {self.x.name}"
         longer = max(self.x, self.d, key=lambda sound: sound.frames)
         rest = longer.frames - self.samples
         return text + (f"; the last {rest / self.fs:.2f} s of {longer.name} are left out" if rest else "")
 
-    def run(self, f: LinearFilter) -> Iterator[tuple[Array, Array]]:
-        """Adapt over the files; yield desired signal and error, block by block."""
+    def shift_by(self, delay: int) -> None:
+        """Have x come so many samples later; below 0, earlier."""
+        self.shift = delay
+        if not self.whole:
+            self.samples = max(min(self.d.frames, self.x.frames + delay), 1)
+            self.block = min(max(self.samples // 400, 256), LONGEST_BLOCK)
+
+    def piece(self, start: int) -> tuple[Array, Array]:
+        """Return at most half a minute of both sounds as they are."""
+        size = min(self.fs * ALIGNED, self.samples - start)
+        x, d = self._x(start, size), self._d(start, size)
+        return x, d
+
+    def _x(self, start: int, size: int) -> Array:
+        """Return samples of x from a place on, zeros where it has none."""
+        before = min(max(-start, 0), size)
+        there = min(max(self.x.frames - max(start, 0), 0), size - before)
+        self.x.seek(min(max(start, 0), self.x.frames))
+        return np.pad(_read(self.x, self.channels[0], there), (before, size - before - there))
+
+    def _d(self, start: int, size: int) -> Array:
+        self.d.seek(start)
+        return _read(self.d, self.channels[1], size)
+
+    def run(self, errors: Callable[[Array, Array], Array], name: str, probe: int) -> Iterator[tuple[Array, Array]]:
+        """Adapt over the files; yield desired signal and error, block by block.
+
+        The first block goes in parts: one that compiles, and one of `probe` samples that tells how long all will take.
+        """
         from tqdm import tqdm
 
+        heard = Heard(self.x), Heard(self.d)
         with tqdm(total=self.samples, unit=" samples", unit_scale=True, leave=False, disable=None, delay=0.5) as bar:
             for start in range(0, self.samples, self.block):
                 size = min(self.block, self.samples - start)
-                x, d = _read(self.x, self.channels[0], size), _read(self.d, self.channels[1], size)
+                x, d = self._x(start - self.shift, size), self._d(start, size)
+                for sound, signal in zip(heard, (x, d), strict=True):
+                    sound.hear(signal)
+                cuts = [] if start else [min(probe, size), min(2 * probe, size)]
+                e, clock = [], []
                 try:
-                    yield d, f(x, d).e
+                    for at, to in zip([0, *cuts], [*cuts, size], strict=True):
+                        clock.append(perf_counter())
+                        with warnings.catch_warnings(action="ignore") if to < size else nullcontext():
+                            e.append(errors(x[at:to], d[at:to]))
                 except DivergenceError:
                     raise ValueError(f"diverged at {start / self.fs:.2f} s: take a smaller --mu") from None
+                if not start and size > probe:
+                    seconds = (clock[2] - clock[1]) * self.samples / probe
+                    if seconds > SLOW:
+                        print(f"adaptfilt: {name} takes about {seconds:.0f} s for this", file=sys.stderr, flush=True)
+                yield d, np.concatenate(e)
                 bar.update(size)
+        for sound in heard:
+            sound.warn()
+
+
+class Heard:
+    """What a sound is like: silent, or clipped."""
+
+    def __init__(self, sound: "SoundFile") -> None:
+        self.sound, self.largest, self.full = sound, 0.0, 0
+
+    def hear(self, signal: Array) -> None:
+        """Take a block in."""
+        level = np.abs(signal)
+        self.largest = max(self.largest, float(level.max(initial=0.0)))
+        full = level >= CLIPPED
+        self.full += int(np.sum(full[1:] & full[:-1]))  # two in a row: a peak alone may reach so far
+
+    def warn(self) -> None:
+        """Say on stderr what is wrong with it."""
+        if self.largest < SILENT:
+            print(f"adaptfilt: warning: {self.sound.name} is silent", file=sys.stderr)
+        if self.full > 2:
+            print(f"adaptfilt: warning: {self.sound.name} is clipped in {self.full} places or more: "
+                  "what clips cannot be cancelled", file=sys.stderr)  # fmt: skip
 
 
 def _open(path: Path) -> "SoundFile":
@@ -421,19 +627,46 @@ def _picture_kinds() -> set[str]:
     return {f".{kind}" for kind in FigureCanvasBase.get_supported_filetypes()}
 
 
-def _new_filter(args: argparse.Namespace) -> LinearFilter:
-    name, other = ("lam", "mu") if args.filter == "rls" else ("mu", "lam")
-    value = getattr(args, name)
-    if getattr(args, other) is not None:
-        raise ValueError(f"--filter {args.filter} takes --{name}, not --{other}")
-    if args.filter == "lms" and value is None:
-        raise ValueError("--filter lms needs a step size, --mu")
-    needed, there = args.taps * (SQUARE_BYTES * args.taps if args.filter == "rls" else TAP_BYTES), _memory()
+def _new_filter(args: argparse.Namespace) -> Any:
+    cls = FILTERS[args.filter]
+    params = inspect.signature(cls).parameters
+    given = {name: getattr(args, name) for name in ("mu", "lam") if getattr(args, name) is not None}
+    for name in given:
+        if name not in params:
+            other = " or ".join(f"--{k}" for k in ("mu", "lam") if k in params) or "neither --mu nor --lam"
+            raise ValueError(f"--filter {args.filter} takes {other}, not --{name}")
+    if "mu" in params and params["mu"].default is inspect.Parameter.empty and "mu" not in given:
+        raise ValueError(f"--filter {args.filter} needs a step size, --mu")
+    w0 = None if args.start is None else _load_response(args.start)
+    taps = args.taps if args.taps is not None else 512 if w0 is None else w0.size
+    if w0 is not None and w0.size > taps:
+        raise ValueError(f"{args.start}: holds {w0.size} weights, more than --taps {taps}")
+    needed, there = taps * (SQUARE_BYTES * taps if args.filter == "rls" else TAP_BYTES), _memory()
     if needed > there:
-        raise ValueError(f"--taps {args.taps}: {args.filter} takes {needed:.1e} bytes, the machine has {there:.1e}")
+        raise ValueError(f"--taps {taps}: {args.filter} takes {needed:.1e} bytes, the machine has {there:.1e}")
+    if w0 is not None:
+        given["w0"] = np.pad(w0, (0, taps - w0.size))
+    if args.filter == "fdkf":
+        given["hop"] = 128
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # such as mu outside (0, 2)
-        return FILTERS[args.filter](args.taps, **({} if value is None else {name: value}))
+        return cls(taps, **given)
+
+
+def _load_response(path: Path) -> Array:
+    """Return the weights of a file that `identify` wrote."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    if path.suffix.lower() == ".wav":
+        with _open(path) as sound:
+            return _read(sound, _channel(sound, None), sound.frames)
+    try:
+        w = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError):
+        raise ValueError(f"{path}: not a NumPy file of weights") from None
+    if w.ndim != 1 or w.dtype.kind != "f" or not w.size or not np.isfinite(w).all():
+        raise ValueError(f"{path}: weights must be finite floats of shape (taps,), got {w.dtype} of {w.shape}")
+    return np.asarray(w, np.float32)
 
 
 def _memory() -> int:
@@ -464,6 +697,33 @@ def _report(w: Array, powers: Array, pair: Pair) -> "Figure":
     return figure
 
 
+def _spectrum(signal: Array) -> Array:
+    """Return the mean power spectrum of a block's frames, in 257 bins."""
+    frames = np.pad(signal, (0, -signal.size % 512)).reshape(-1, 512) * np.hanning(512)
+    return np.asarray(np.mean(np.abs(np.fft.rfft(frames)) ** 2, 0))
+
+
+def _echo_report(w: Array, powers: Array, columns: list[Array], pair: Pair) -> "Figure":
+    figure = _figure(8, 11)
+    before, after, erle, impulse = figure.subplots(4, 1)
+    images = 10 * np.log10(np.stack(columns, -1) + 1e-12)
+    top = float(images[0].max())
+    for ax, image, title in ((before, images[0], "Microphone"), (after, images[1], "What is left")):
+        extent = (0, pair.samples / pair.fs, 0, pair.fs / 2000)
+        shown = ax.imshow(image, aspect="auto", origin="lower", extent=extent, vmin=top - 80, vmax=top, cmap="magma")
+        ax.set(title=title, xlabel="time (s)", ylabel="frequency (kHz)")
+        figure.colorbar(shown, ax=ax, label="power (dB)")
+    smooth = lfilter([0.1], [1, -0.9], powers, axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reduction = 10 * np.log10(smooth[:, 0] / smooth[:, 1])
+    plots.signals({"microphone / output": reduction}, fs=pair.fs / pair.block, ax=erle)
+    erle.set(title="How far the output lies below the microphone", ylabel="power ratio (dB)")
+    plots.impulse_response(w, fs=pair.fs, ax=impulse).set_title("Echo path found")
+    for ax in (erle, impulse):
+        ax.get_legend().remove()
+    return figure
+
+
 def _figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
@@ -475,6 +735,19 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def _of_symbols(air: "_Parser") -> None:
+    """Add the arguments of `equalize`."""
+    air.add_argument("iq", type=Path, metavar="IQ", help="file of complex64 samples")
+    air.add_argument("--modulation", required=True, help="such as bpsk, qpsk, psk8, qam16, qam64, pam4")
+    air.add_argument("--sps", type=int, default=2, help="samples a symbol, a whole number (default: 2)")
+    air.add_argument("--taps", type=int, default=15, help="number of coefficients (default: 15)")
+    air.add_argument("--mu", type=float, default=2e-3, help="step size, at unit power (default: 0.002)")
+    loop = "noise bandwidth of the carrier loop in cycles a symbol, 0 for none (default: 0.005)"
+    air.add_argument("--carrier", type=float, default=0.005, help=loop)
+    air.add_argument("--training", type=Path, help="NumPy file of the first symbols, where they are known")
+    air.add_argument("--plot", type=Path, help="picture of symbols, errors and response to write")
 
 
 def _parser() -> _Parser:
@@ -496,30 +769,38 @@ def _parser() -> _Parser:
     clean = command(cancel, "take an echo, a hum or a noise out of a recording", "clean.wav", "sound")
     clean.add_argument("mic", type=Path, metavar="MIC.wav", help="recording with echo, hum or noise in it")
     clean.add_argument("ref", type=Path, metavar="REF.wav", help="the source of it alone")
-    air = command(equalize, "find the symbols in an I/Q recording", "symbols.npy", "NumPy file of symbols")
-    air.add_argument("iq", type=Path, metavar="IQ", help="file of complex64 samples")
-    air.add_argument("--modulation", required=True, help="such as bpsk, qpsk, psk8, qam16, qam64, pam4")
-    air.add_argument("--sps", type=int, default=2, help="samples a symbol, a whole number (default: 2)")
-    air.add_argument("--taps", type=int, default=15, help="number of coefficients (default: 15)")
-    air.add_argument("--mu", type=float, default=2e-3, help="step size, at unit power (default: 0.002)")
-    loop = "noise bandwidth of the carrier loop in cycles a symbol, 0 for none (default: 0.005)"
-    air.add_argument("--carrier", type=float, default=0.005, help=loop)
-    air.add_argument("--training", type=Path, help="NumPy file of the first symbols, where they are known")
-    air.add_argument("--plot", type=Path, help="picture of symbols, errors and response to write")
+    _of_symbols(command(equalize, "find the symbols in an I/Q recording", "symbols.npy", "NumPy file of symbols"))
+    speak = command(echo, "take the echo of a far end out of a microphone's recording", "clean.wav", "sound")
+    speak.add_argument("mic", type=Path, metavar="MIC.wav", help="recording of the microphone")
+    speak.add_argument("ref", type=Path, metavar="REF.wav", help="what the loudspeaker played, the far end")
+    speak.add_argument("--plot", type=Path, help="picture of spectrograms, levels and echo path to write")
+    speak.add_argument("--linear", action="store_true", help="subtract the echo alone, suppress nothing")
     ahead = commands.add_parser("compile", help="compile filters ahead", description=compile_ahead.__doc__)
     ahead.add_argument("--filters", nargs="+", choices=PUBLIC, default=list(PUBLIC), help="default: all")
     ahead.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="default: all")
     ahead.set_defaults(run=compile_ahead)
     channel = "channel to take of a file with several, from 0; with a comma, one for each file"
+    for sound in (find, clean, speak):
+        taps = "256 ms" if sound is speak else "512, or those of --start"
+        sound.add_argument("--taps", type=int, help=f"number of coefficients (default: {taps})")
+        sound.add_argument("--channel", type=channels, metavar="N[,N]", help=channel)
+        late = f"samples by which the recording is later, or auto: find it (default: {'auto' if sound is speak else 0})"
+        sound.add_argument("--delay", type=delay, default=None if sound is speak else 0, metavar="N|auto", help=late)
     for sound in (find, clean):
-        sound.add_argument("--taps", type=int, default=512, help="number of coefficients (default: 512)")
         sound.add_argument("--filter", choices=sorted(FILTERS), default="nlms", help="default: nlms")
         sound.add_argument("--mu", type=float, help="step size (nlms, ap: 0 to 2, default 0.5; lms: none)")
         sound.add_argument("--lam", type=float, help="forgetting factor of rls (0 to 1, default 0.999)")
-        sound.add_argument("--channel", type=channels, metavar="N[,N]", help=channel)
+        sound.add_argument("--start", type=Path, metavar="H.npy", help="weights to start from, of an earlier identify")
+        emphasis = "pre-emphasis of both sounds, undone in what is written; speech converges faster (default: 0.9)"
+        sound.add_argument("--pre-emphasis", type=float, nargs="?", const=0.9, metavar="A", help=emphasis)
     return parser
 
 
 def channels(text: str) -> list[int]:
     """Return the channel numbers in "0" or "0,1"."""
     return [int(number) for number in text.split(",", 1)]
+
+
+def delay(text: str) -> int | None:
+    """Return a number of samples, or None for "auto"."""
+    return None if text == "auto" else int(text)

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import RULED, each
 from torch import Tensor, nn
 
 import adaptfilt as af
 from adaptfilt.testing.comparisons import blind, call, recursive, single, step, trial
+from conftest import RULED, each
 
 FILTERS = [af.LMS, af.NLMS, af.LMF, af.SignData, af.SignError, af.SignSign, af.RLS, af.AffineProjection]
 HALF = [torch.bfloat16, torch.float16]

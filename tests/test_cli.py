@@ -147,7 +147,7 @@ def broken(sounds):
         ("identify x.wav d.wav --filter lms --mu 5 --taps 256", "diverged at"),
         ("identify x.wav d.wav --filter rls --mu 0.5", "takes --lam, not --mu"),
         ("identify x.wav d.wav --filter kalman", "kalman"),
-        ("identify x.wav d.wav --out h.txt", "must end in .npy"),
+        ("identify x.wav d.wav --out h.txt", "must end in .npy or .wav"),
         ("identify x.wav d.wav --plot report.doc", "must end in"),
         ("identify x.wav d.wav --out no/h.npy", "no folder no"),
         ("cancel nan.wav x.wav", "nan.wav: holds NaN"),
@@ -377,7 +377,7 @@ def test_a_terminal_is_told_what_is_compiled(sounds, monkeypatch, capsys):
 def test_runs_as_a_program():
     command = [sys.executable, "-m", "adaptfilt", "--help"]
     program = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert {"demo", "identify", "cancel", "compile"} <= set(program.stdout.split())
+    assert {"demo", "identify", "cancel", "echo", "equalize", "compile"} <= set(program.stdout.split())
 
 
 @pytest.fixture
@@ -442,3 +442,127 @@ def test_equalize_says_what_is_wrong(capture, capsys, change, says):
     assert run(change) == 2
     assert says in capsys.readouterr().err
     assert set(os.listdir()) == before
+
+
+# Options of identify and cancel
+
+
+@pytest.mark.parametrize("name", ["fdkf", "fdaf --mu 0.5", "npvss", "latticerls"])
+def test_filters_of_every_structure_are_there(sounds, name):
+    assert run(f"identify x.wav d.wav --taps 8 --filter {name}") == 0
+    assert af.metrics.misalignment_db(np.load("h.npy"), PLANT) < -20
+
+
+def test_every_filter_of_taps_alone_has_a_name():
+    assert {"ap", "fdaf", "fdkf", "kwongjohnston", "latticerls", "lmf", "lms", "nlms", "npvss", "rls"} < set(
+        cli.FILTERS
+    )
+    assert not {"cma", "dfe", "fxlms", "decisiondirected", "equationerror"} & set(cli.FILTERS)
+
+
+def test_pre_emphasis_is_undone(sounds):
+    soundfile.write("x.wav", lfilter([1], [1, -0.95], read("x.wav")) / 20, FS, "FLOAT")
+    x = read("x.wav")
+    soundfile.write("d.wav", lfilter(PLANT, 1, x), FS, "FLOAT")
+    found = {}
+    for options in ("", "--pre-emphasis"):
+        assert run(f"cancel d.wav x.wav --taps 8 --mu 0.1 {options}") == 0
+        assert run(f"identify x.wav d.wav --taps 8 --mu 0.1 {options}") == 0
+        found[options] = af.metrics.misalignment_db(np.load("h.npy"), PLANT), np.linalg.norm(read("clean.wav")[4000:])
+    assert found["--pre-emphasis"][0] < found[""][0] - 20
+    assert found["--pre-emphasis"][1] < 0.1 * found[""][1]
+
+
+@pytest.mark.parametrize("late", [300, -200])
+def test_a_delay_is_found_or_given(sounds, late):
+    d = read("d.wav")
+    soundfile.write("late.wav", d[-late:] if late < 0 else np.append(np.zeros(late), d), FS, "FLOAT")
+    assert run("identify x.wav late.wav --taps 64 --mu 0.5 --delay auto") == 0
+    w = np.load("h.npy")
+    at = late + 1 if late > 0 else late + 1 - (late + 1 - int(cli.BEFORE * FS))
+    assert abs(w[at : at + 4] - PLANT[1:]).max() < 1e-3
+    assert run(f"cancel late.wav x.wav --taps 8 --delay {late}") == 0
+    clean = read("clean.wav")
+    assert np.linalg.norm(clean[-2000:]) < 1e-3 * np.linalg.norm(d[-2000:])
+
+
+def test_a_response_as_sound_and_as_start(sounds):
+    assert run("identify x.wav d.wav --taps 8 --out h.wav") == 0
+    sound = soundfile.SoundFile("h.wav")
+    assert (sound.samplerate, sound.frames, sound.subtype) == (FS, 8, "FLOAT")
+    assert af.metrics.misalignment_db(read("h.wav"), PLANT) < -100
+    np.save("h.npy", read("h.wav"))
+    for start in ("h.npy", "h.wav"):
+        assert run(f"cancel d.wav x.wav --start {start} --out clean.wav") == 0
+        assert np.abs(read("clean.wav")).max() < 1e-5
+
+
+def test_a_slow_filter_says_how_long_it_takes(sounds, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "SLOW", 0)
+    assert run("identify x.wav d.wav --taps 8") == 0
+    assert re.fullmatch(r"adaptfilt: nlms takes about \d+ s for this\n", capsys.readouterr().err)
+
+
+def test_silent_and_clipped_files_are_said(sounds, capsys):
+    soundfile.write("silent.wav", np.zeros(FS), FS)
+    soundfile.write("loud.wav", np.clip(5 * read("d.wav"), -1, 1), FS, "FLOAT")
+    assert run("identify silent.wav loud.wav --taps 8") == 0
+    error = capsys.readouterr().err
+    assert "warning: silent.wav is silent" in error
+    assert "warning: loud.wav is clipped in" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("identify x.wav d.wav --filter fdkf --mu 1", "takes neither --mu nor --lam, not --mu"),
+        ("identify x.wav d.wav --filter fdaf", "needs a step size, --mu"),
+        ("identify x.wav d.wav --start gone.npy", "gone.npy: no such file"),
+        ("identify x.wav d.wav --start junk.npy", "junk.npy: not a NumPy file of weights"),
+        ("identify x.wav d.wav --start both.npy", "both.npy: weights must be finite floats"),
+        ("identify x.wav d.wav --start long.npy --taps 4", "long.npy: holds 9 weights, more than --taps 4"),
+        ("identify x.wav d.wav --pre-emphasis 2", "a must be finite"),
+        ("identify x.wav d.wav --delay soon", "--delay"),
+        ("echo d.wav slow.wav", "resample one of them"),
+        ("echo both.wav x.wav", "choose one with --channel"),
+        ("echo d.wav x.wav --out d.wav", "must not be one of the recordings"),
+    ],
+)
+def test_bad_options_are_one_line_and_leave_nothing(broken, capsys, arguments, says):
+    (broken / "junk.npy").write_bytes(b"no array")
+    np.save("both.npy", np.ones((2, 3)))
+    np.save("long.npy", np.ones(9))
+    before = listing(broken)
+    assert run(arguments) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert says in err
+    assert listing(broken) == before
+
+
+# echo
+
+
+def test_echo_takes_the_far_end_out_and_keeps_the_near_end(sounds, capsys):
+    d = np.append(np.zeros(400, np.float32), read("d.wav"))[: FS + 200]
+    near = 0.3 * np.sin(0.3 * np.arange(d.size)) * (np.arange(d.size) > 6000)
+    soundfile.write("mic.wav", d + near, FS, "FLOAT")
+    assert run("echo mic.wav x.wav --taps 256 --plot report.png") == 0
+    text, clean = capsys.readouterr().out, read("clean.wav")
+    assert clean.size == d.size
+    assert np.linalg.norm(clean[3000:6000]) < 0.05 * np.linalg.norm(d[3000:6000])
+    assert np.linalg.norm((clean - near)[-1500:]) < 0.2 * np.linalg.norm(near[-1500:])
+    assert "without x.wav" in text
+    assert "delay: 46.1 ms" in text  # 401 samples, less 4 ms
+    assert Path("report.png").read_bytes().startswith(b"\x89PNG")
+    assert run("echo mic.wav x.wav --taps 256 --delay 369 --linear --out linear.wav") == 0
+    assert np.linalg.norm(read("linear.wav")[3000:6000]) < 0.1 * np.linalg.norm(d[3000:6000])
+
+
+def test_echo_reports_clocks_that_drift(sounds, rng, capsys):
+    x = rng.uniform(-0.5, 0.5, 6 * FS)
+    n = np.arange(6 * FS)
+    soundfile.write("mic.wav", np.interp(n * (1 - 500e-6), n, x), FS, "FLOAT")
+    soundfile.write("far.wav", x, FS, "FLOAT")
+    assert run("echo mic.wav far.wav --taps 64 --linear") == 0
+    assert 400 < float(re.search(r"clocks: ([-+]\d+) ppm apart: resample", capsys.readouterr().out)[1]) < 600

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import FILTERS, LINEAR, PLAIN, RULED, STEPPED, each, every_dtype
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
@@ -37,6 +36,7 @@ from adaptfilt.testing.comparisons import (
     trial,
     unchanged,
 )
+from conftest import FILTERS, LINEAR, PLAIN, RULED, STEPPED, each, every_dtype
 
 NORMALISED = [af.NLMS, af.AffineProjection, af.RLS]
 every_filter, every_ruled, every_linear, every_plain = each(FILTERS), each(RULED), each(LINEAR), each(PLAIN)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import PLAIN, RULED, each, every_dtype, slow
 
 import adaptfilt as af
 from adaptfilt.engines.algorithm import names
@@ -25,6 +24,7 @@ from adaptfilt.testing.comparisons import (
     steps,
     trial,
 )
+from conftest import PLAIN, RULED, each, every_dtype, slow
 
 CHUNK = 32768  # samples a compiled loop gets at a time
 TAPS, LENGTHS = (1, 4, 8, 9, 33), (1, 7, 8, 9)

@@ -107,6 +107,19 @@ def test_decision_feedback(picture):
     assert max(lost.values()) < 0.25
 
 
+def test_echo(data_folder, picture):
+    pytest.importorskip("soundfile", reason="reading the recordings needs the extra 'audio'")
+    found = example("echo").main(picture, data_folder, scale=0.4)
+    assert found["canceller, without suppression"] > max(found["NLMS"], found["FDAF"]) + 3
+    assert found["canceller"] > 5
+
+
+def test_echo_synthetic(picture, capsys):
+    found = example("echo").main(picture, ABSENT, scale=0.3)
+    assert found["canceller, without suppression"] > max(found["NLMS"], found["FDAF"]) + 3
+    assert "is absent" in capsys.readouterr().out
+
+
 def test_every_example_has_a_test_and_a_picture():
     tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
     for path in (ROOT / "examples").glob("*.py"):
@@ -114,7 +127,7 @@ def test_every_example_has_a_test_and_a_picture():
         assert (ROOT / "docs" / "pictures" / f"{path.stem}.png").is_file()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/notation.md", "docs/equalise.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/notation.md", "docs/equalise.md", "docs/echo.md"])
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}

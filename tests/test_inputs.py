@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from apart import apart
-from conftest import FILTERS, RULED
 from fuzzer import shifted
 
 import adaptfilt as af
@@ -25,6 +24,7 @@ from adaptfilt.testing.comparisons import (
     step,
     trial,
 )
+from conftest import FILTERS, RULED
 
 DTYPES = {str(t).removeprefix("torch."): t for t in NUMPY}
 SLOW = [pytest.param(t, marks=pytest.mark.slow) for t in ("float32", "complex128")]

@@ -58,6 +58,11 @@ def test_a_learned_controller_beats_the_best_fixed_step_size_at_every_noise_leve
         assert learned < best_fixed - margin
 
 
+def test_a_learned_step_control_beats_every_fixed_step(picture: Path) -> None:
+    found = example("learned_step_control").main(picture, steps=30)
+    assert found["learned"] < min(value for name, value in found.items() if "mu" in name) - 0.5
+
+
 def test_the_controller_knows_only_the_past() -> None:
     features = example("learned_controller").features
     x, d = torch.randn(2, 3, 200, generator=torch.Generator().manual_seed(0))

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import each, slow
 
 import adaptfilt as af
 from adaptfilt import testing
 from adaptfilt.engines.words import abs2, axpyc, isnan, nearest, push, where
 from adaptfilt.testing.comparisons import single, step
+from conftest import each, slow
 
 TOLERANCE = 1e-11
 DTYPES = [torch.float64, torch.complex128]

@@ -1,0 +1,254 @@
+"""An echo canceller: the far end in, the microphone in, the near end out.
+
+    x -> DC notch, pre-emphasis -> bulk delay -> FDKF in two paths -> y
+    d -> DC notch, pre-emphasis ---------------> e = d - y ----------> residual suppression -> de-emphasis -> out
+
+The Kalman filter falls still by itself while the near end speaks, the two paths keep its mistakes from being heard, and
+the suppressor takes out what it leaves. Without far end all gains are 1, and the near end passes untouched but for the
+notch. While a far end begins, the filter grows no surer: frames half empty, without the echo that is still to come,
+would teach it that there is no path. On the right path the means of y d and y^2 agree, whatever the near end does;
+where they have agreed and do so no more, the path has changed, and the filter begins anew to be unsure, with the
+weights it has. Cost: that of `FDKF` with a hop of half a block, its foreground's, and four short transforms a hop.
+"""
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from adaptfilt.checks import check_finite, check_number, natural, positive_int
+from adaptfilt.echo.sections import DCNotch, DeEmphasis, PreEmphasis
+from adaptfilt.echo.suppressor import Suppressor
+from adaptfilt.echo.two_path import TwoPath
+from adaptfilt.filters.frequency.fdkf import FDKF
+
+TAIL = 0.256  # seconds of echo where no taps are given
+BLOCK = 0.016  # seconds of a block, about
+DECAY = 0.2  # decades of power a block: a room of half a second
+ONSET = 0.01  # power of a frame's older half, beside that of its newer one, under which a far end begins
+SEEN = 0.1  # seconds of the means of y d, y^2 and d^2
+TRUST = 0.3  # seconds in which a path was borne out, before it can be doubted
+SURE, ALIKE = 0.9, 0.8  # of y^2, the means of y d that bear a path out, and that say that it has changed
+LOUD = 0.1  # of the mean of d^2: quieter echoes tell nothing
+FULL_SCALE = 32768.0
+
+
+class EchoCanceller(nn.Module):
+    """Echo canceller for one loudspeaker and one microphone.
+
+    Parameters
+    ----------
+    fs : float > 0
+        Sampling rate in Hz, of both signals.
+    taps : int >= 1, optional
+        Length of the echo that is cancelled; 256 ms by default.
+    delay : int >= 0
+        Samples by which the microphone is later than the far end at least, as found by `adaptfilt.align`: the filter
+        then begins there.
+    suppress : bool
+        Suppress what the filter leaves. The output is then `latency` samples late, one block of about 16 ms.
+    floor_db : float <= 0
+        The least gain of the suppression in dB.
+    two_paths : bool
+        Adapt in the background, let a copy speak.
+    high_pass : float >= 0
+        Corner in Hz of the first-order high-pass before all else; 0 leaves it out.
+    **filter
+        Further arguments of the `adaptfilt.FDKF`, such as ``A=0.9995``.
+
+    Attributes
+    ----------
+    filter : FDKF
+        The filter that adapts; `filter.w` is the echo path from `delay` on.
+    latency : int
+        Samples by which the output is late.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np, adaptfilt as af
+    >>> from scipy.signal import lfilter
+    >>> x = 0.1 * np.random.default_rng(0).standard_normal(8000)
+    >>> ec = af.EchoCanceller(fs=8000, taps=256)
+    >>> out = ec(x, lfilter([0.0, 0.5, -0.2], 1, x))
+    >>> bool(af.metrics.erle_db(x[-2000:], out[-2000:]) > 30)
+    True
+    """
+
+    n: Tensor
+    pending: Tensor  # x and d of the hop that is not yet complete
+    seen: Tensor  # means of y d, y^2 and d^2
+    trusted: Tensor  # hops that have borne the path out since it was last doubted
+    ready: Tensor  # the output, from where the next sample takes it
+    late: Tensor  # the far end that the bulk delay holds
+
+    def __init__(
+        self,
+        fs: float,
+        taps: int | None = None,
+        *,
+        delay: int = 0,
+        suppress: bool = True,
+        floor_db: float = -20.0,
+        two_paths: bool = True,
+        high_pass: float = 2.0,
+        **filter: Any,
+    ) -> None:
+        super().__init__()
+        self.fs = float(check_number("fs", fs, (), above=True))
+        taps = max(1, round(TAIL * self.fs)) if taps is None else positive_int("taps", taps)
+        self.delay = natural("delay", delay)
+        self.floor_db = -float(check_number("-floor_db", -floor_db, ()))
+        block = max(2, 1 << round(np.log2(BLOCK * self.fs)))
+        self.hop = block // 2
+        self.filter = FDKF(taps, **{"block": block, "hop": self.hop, "A": 0.9995, "decay": DECAY, **filter})
+        if suppress and (self.filter.block, self.filter.hop, self.filter.inputs) != (block, self.hop, None):
+            raise ValueError(f"the suppression goes with block={block}, hop={self.hop} and one input")
+        self.paths = TwoPath(self.filter, hop=self.hop, patience=math.inf) if two_paths else None
+        corner = float(check_number("high_pass", high_pass, (), high=self.fs / 4))
+        self.notch = DCNotch(np.exp(-2 * np.pi * corner / self.fs), batch=(2,)) if corner else None
+        self.emphasis, self.deemphasis = PreEmphasis(batch=(2,)), DeEmphasis()
+        rate = self.fs / self.hop
+        self.suppressor = (
+            Suppressor(block, self.filter.partitions, rate, 10 ** (self.floor_db / 20)) if suppress else None
+        )
+        for name, shape in (("pending", (2, self.hop)), ("ready", (self.hop,)), ("late", (self.delay,))):
+            self.register_buffer(name, torch.zeros(shape, dtype=self.filter.dtype))
+        self.register_buffer("seen", torch.zeros(3, dtype=torch.float64))
+        self.register_buffer("trusted", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("n", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def latency(self) -> int:
+        """Samples by which the output is late: a block with suppression, else none."""
+        return 2 * self.hop if self.suppressor else 0
+
+    @torch.no_grad()
+    def forward(self, x: Any, d: Any) -> Any:
+        """Cancel the echo of a block of any length, going on from the last one; in `eval` mode nothing adapts.
+
+        Parameters
+        ----------
+        x : array or Tensor [shape=(T,)]
+            Far end: what goes to the loudspeaker. Floats of about +-1, or int16.
+        d : array or Tensor [shape=(T,)]
+            Microphone.
+
+        Returns
+        -------
+        array or Tensor [shape=(T,)]
+            Near end, of the kind and precision of d, `latency` samples late.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a signal has another type or shape, or holds NaN or infinity. The state is then as before.
+        """
+        far, near = (self._taken(name, value) for name, value in (("x", x), ("d", d)))
+        if far.shape != near.shape:
+            raise ValueError(f"x and d must have the same length, got {far.size} and {near.size} samples")
+        both = np.stack([far, near])
+        both = self.notch(both) if self.notch is not None else both
+        both = self.emphasis(both)
+        both[0] = self._delayed(both[0])
+        out = self._subtracted(both) if self.suppressor is None else self._suppressed(both)
+        return self._given_back(self.deemphasis(out), d)
+
+    def reset(self) -> "EchoCanceller":
+        """Return to the start."""
+        for part in (
+            self.filter if self.paths is None else self.paths,
+            self.notch,
+            self.emphasis,
+            self.deemphasis,
+            self.suppressor,
+        ):
+            if part is not None:
+                part.reset()
+        for value in (self.seen, self.trusted, self.n, self.pending, self.ready, self.late):
+            value.zero_()
+        return self
+
+    def _taken(self, name: str, value: Any) -> Any:
+        """Return a signal as an array of the filter's precision."""
+        if not isinstance(value, np.ndarray | Tensor):
+            raise TypeError(f"{name} must be an array or tensor, got {type(value).__name__}")
+        block = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        if block.ndim != 1:
+            raise ValueError(f"{name} must have shape (T,), got {block.shape}")
+        own = self.pending.numpy().dtype
+        if block.dtype == np.int16:
+            return (block / FULL_SCALE).astype(own)
+        if block.dtype.kind != "f":
+            raise TypeError(f"{name} must hold floats or int16, got {block.dtype}")
+        check_finite(name, block)
+        return block.astype(own)
+
+    def _given_back(self, out: Any, given: Any) -> Any:
+        """Return the output in the kind and precision of the microphone's signal."""
+        array = isinstance(given, np.ndarray)
+        if given.dtype in (np.int16, torch.int16):
+            whole = np.clip(np.rint(out * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+            return whole if array else torch.from_numpy(whole)
+        return out.astype(given.dtype) if array else torch.from_numpy(out).to(given)
+
+    def _delayed(self, x: Any) -> Any:
+        """Return the far end as late as the microphone hears it."""
+        if not self.delay:
+            return x
+        stream = np.append(self.late.numpy(), x)
+        self.late.copy_(torch.from_numpy(stream[x.size :]))
+        return stream[: x.size]
+
+    def _cancelled(self, x: Any, d: Any, whole: bool) -> tuple[Any, Any]:
+        """Return the echo's estimate and what is left."""
+        unsure = self.filter.P.clone()
+        y, e, _ = (self.filter if self.paths is None else self.paths)(x, d)
+        older, newer = self.filter.line.samples.square().unflatten(0, (2, -1)).sum(-1).tolist()
+        if older < ONSET * newer:
+            self.filter.P.copy_(unsure)
+        self._doubt(y.astype(np.float64), d.astype(np.float64), whole)
+        return y, e
+
+    def _doubt(self, y: Any, d: Any, whole: bool) -> None:
+        """Have the filter be as unsure as at first where its outputs no longer resemble what the microphone hears."""
+        kept = np.exp(-y.size / (SEEN * self.fs))
+        self.seen.mul_(kept).add_(torch.tensor([y @ d, y @ y, d @ d], dtype=torch.float64))
+        common, estimate, heard = self.seen.tolist()
+        if not whole or estimate < LOUD * heard:
+            return
+        self.trusted += common > SURE * estimate
+        if common < ALIKE * estimate and int(self.trusted) * self.hop > TRUST * self.fs:
+            self.filter.P.copy_(self.filter.start()["P"].expand_as(self.filter.P))
+            self.trusted.zero_()
+
+    def _subtracted(self, both: Any) -> Any:
+        """Return what is left of every sample at once, hop by hop or in what a call makes of hops."""
+        samples = both.shape[-1]
+        ends = [*range(self.hop - int(self.n), samples, self.hop), samples]
+        self.n.fill_((int(self.n) + samples) % self.hop)
+        parts = [(at, to, to < samples or not int(self.n)) for at, to in pairwise([0, *ends])]
+        return np.concatenate([self._cancelled(*both[:, at:to], whole)[1] for at, to, whole in parts])
+
+    def _suppressed(self, both: Any) -> Any:
+        """Run every hop that is complete; what they give is what comes out a hop later."""
+        stream = np.concatenate([self.pending.numpy()[:, : int(self.n)], both], -1)
+        out = [self.ready.numpy()[int(self.n) :].copy()]
+        whole = stream.shape[-1] // self.hop * self.hop
+        for at in range(0, whole, self.hop):
+            x, d = stream[:, at : at + self.hop]
+            y, e = self._cancelled(x, d, True)
+            out.append(self.suppressor(x, e, y, self.filter.P))  # type: ignore[misc]
+        rest = stream.shape[-1] - whole
+        self.pending[:, :rest] = torch.from_numpy(stream[:, whole:])
+        self.n.fill_(rest)
+        heard = np.concatenate(out).astype(both.dtype)
+        self.ready[rest:] = torch.from_numpy(heard[both.shape[-1] :])
+        return heard[: both.shape[-1]]

@@ -1,0 +1,218 @@
+"""Two paths: a filter that adapts in the background, and one in the foreground that speaks.
+
+Nobody hears what the background does while it follows a near end. After every hop the energies of both errors, S_f and
+S_b, are compared with D, the energy of the difference of both outputs, by which they can differ by chance:
+
+    d = S_f - S_b,    M1 <- .6 M1 + .4 d,      V1 <- .36 V1 + .16 S_f D
+                      M2 <- .85 M2 + .15 d,    V2 <- .7225 V2 + .0225 S_f D
+
+The foreground takes over the background where d |d| > S_f D, M1 |M1| > V1 / 2 or M2 |M2| > V2 / 4, and the background
+the foreground's weights where the negative of one of them exceeds `patience` times as much: it has gone astray.
+
+Source: J.-M. Valin, "On adjusting the learning rate in frequency domain echo cancellation with double-talk", IEEE
+Transactions on Audio, Speech and Language Processing 15(3), 2007, and its implementation, SpeexDSP's `mdf.c`; before
+it: K. Ochiai, T. Araseki and T. Ogihara, "Echo canceler with two echo path models", IEEE Transactions on Communications
+25(6), 1977.
+"""
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from adaptfilt.base.stream import AdaptiveFilter, Output
+from adaptfilt.checks import DivergenceError, check_finite, check_number, positive_int
+
+FORGETS = np.array([0.0, 0.6, 0.85])  # of the means
+COPIES = np.array([1.0, 0.5, 0.25])  # how many variances tell the background's lead
+
+
+class TwoPath(nn.Module):
+    """A filter in the background that adapts, and its copy in the foreground that speaks.
+
+    Parameters
+    ----------
+    filter : AdaptiveFilter
+        Any real filter of one stream, which becomes the background; its copy is the foreground.
+    hop : int >= 1, optional
+        Samples between two decisions, a multiple of the filter's own hop, which it is by default; else 256. In fewer,
+        chance decides.
+    patience : float >= 1
+        How many times more clearly than to be copied the background must fail to be set back. `inf`: it never is, which
+        suits a filter that finds its own way back, such as `adaptfilt.FDKF`.
+
+    Attributes
+    ----------
+    background, foreground : AdaptiveFilter
+    copies, resets : Tensor
+        How often each has taken over the other.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the filter is of another kind, or its hop does not divide `hop`, or `patience` is below 1.
+
+    Examples
+    --------
+    >>> import numpy as np, adaptfilt as af
+    >>> from scipy.signal import lfilter
+    >>> x = np.random.default_rng(0).standard_normal(4000)
+    >>> f = af.TwoPath(af.NLMS(taps=3))
+    >>> y, e, w = f(x, lfilter([0.5, -0.3, 0.1], 1, x))
+    >>> w.round(3)
+    array([ 0.5, -0.3,  0.1], dtype=float32)
+    """
+
+    means: Tensor
+    variances: Tensor
+    background: Any
+    foreground: Any
+    errors: Tensor  # of foreground and background, in this hop so far
+    n: Tensor
+    copies: Tensor
+    resets: Tensor
+
+    def __init__(self, filter: AdaptiveFilter, *, hop: int | None = None, patience: float = 4.0) -> None:
+        super().__init__()
+        if not isinstance(filter, AdaptiveFilter):
+            raise TypeError(f"filter must be an adaptive filter, got {type(filter).__name__}")
+        if filter.batch or filter.dtype.is_complex:
+            raise ValueError(f"filter must be a real one without a batch, got {filter}")
+        own = getattr(filter, "hop", None)
+        self.hop = positive_int("hop", hop or own or 256)
+        if self.hop % (own or 1):
+            raise ValueError(f"hop must be a multiple of the filter's, {own}, got {hop}")
+        self.patience = patience if patience == math.inf else float(check_number("patience", patience, (), low=1.0))
+        self.background, self.foreground = filter, copy.deepcopy(filter)
+        outputs = () if getattr(filter, "outputs", None) is None else (filter.outputs,)
+        for name, shape in (("means", (3,)), ("variances", (3,)), ("errors", (2, *outputs, self.hop))):
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+        for name in ("n", "copies", "resets"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def forward(self, x: Any, d: Any, *, mu: Any = None) -> Output:
+        """Adapt in the background over a block; in `eval` mode only filter.
+
+        Parameters
+        ----------
+        x : array or Tensor [shape=([inputs,] T)]
+        d : array or Tensor [shape=([outputs,] T)]
+        mu : float, array or Tensor [shape broadcastable to d's], optional
+            Step size of the background, as for its own call.
+
+        Returns
+        -------
+        Output
+            Output and error of the foreground, and its weights.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As the filter's own call does; the state is then the one before it.
+        """
+        if getattr(d, "ndim", 0) == 0 or d.shape[-1] != self.hop or int(self.n):  # in parts: none may be refused later
+            self.background._check(x, d, mu, None, False, None)
+            if self.background.nonfinite == "raise":  # some filters look while they run
+                check_finite("x", x)
+                check_finite("d", d)
+        y = []
+        for at, to in self._hops(d.shape[-1]):
+            gate = mu if mu is None or np.ndim(mu) == 0 or mu.shape[-1] == 1 else mu[..., at:to]
+            y.append(self._part(x[..., at:to], d[..., at:to], gate))
+        array = isinstance(x, np.ndarray)
+        spoken: Any = (np if array else torch).concatenate(y, -1) if y else self.foreground.filter(x)
+        w = self.foreground.w.clone()
+        return Output(spoken, d - spoken, w.numpy() if array else w)
+
+    @torch.no_grad()
+    def filter(self, x: Any) -> Any:
+        """Filter a block with the foreground without adapting; the stream goes on.
+
+        Parameters
+        ----------
+        x : array or Tensor [shape=([inputs,] T)]
+
+        Returns
+        -------
+        array or Tensor [shape=([outputs,] T)]
+        """
+        y = self.foreground.filter(x)
+        self.background.filter(x)
+        for at, to in self._hops(x.shape[-1]):
+            self._count(to - at)
+        return y
+
+    def reset(self) -> "TwoPath":
+        """Return both filters to the start."""
+        self.background.reset()
+        self.foreground.reset()
+        for value in (self.means, self.variances, self.errors, self.n, self.copies, self.resets):
+            value.zero_()
+        return self
+
+    @property
+    def w(self) -> Tensor:
+        """Weights of the foreground."""
+        w: Tensor = self.foreground.w
+        return w
+
+    def _hops(self, samples: int) -> list[tuple[int, int]]:
+        """Return where a block is cut so that every part ends within its hop."""
+        ends = [*range(self.hop - int(self.n), samples, self.hop), samples]
+        return [pair for pair in zip([0, *ends], ends, strict=False) if pair[0] < pair[1]]
+
+    def _part(self, x: Any, d: Any, mu: Any) -> Any:
+        """Run both filters over a hop or a part of it; return the foreground's output."""
+        try:
+            other = self.background(x, d, mu=mu).y
+        except DivergenceError:
+            other = None
+        y = self.foreground.filter(x)
+        if other is None:
+            take_over(self.background, self.foreground)
+            self.resets += 1
+            other = y
+        place = slice(int(self.n), int(self.n) + x.shape[-1])
+        for kept, output in zip(self.errors, (y, other), strict=True):
+            kept[..., place] = torch.nan_to_num(torch.as_tensor(d - output))  # passed over
+        self._count(x.shape[-1])
+        return y
+
+    def _count(self, samples: int) -> None:
+        self.n += samples
+        if int(self.n) == self.hop:
+            self._decide()
+            self.n.zero_()
+            self.errors.zero_()
+
+    def _decide(self) -> None:
+        """Let one filter take over the other after a hop, where it is clearly the better one."""
+        means, variances = self.means.numpy(), self.variances.numpy()
+        foreground, background = self.errors.square().flatten(1).sum(-1).tolist()
+        between = float((self.errors[0] - self.errors[1]).square().sum())
+        means[:] = FORGETS * means + (1 - FORGETS) * (foreground - background)
+        variances[:] = FORGETS**2 * variances + (1 - FORGETS) ** 2 * foreground * between
+        lead, bound = means * np.abs(means), COPIES * variances
+        if (lead > bound).any():
+            take_over(self.foreground, self.background)
+            self.copies += 1
+        elif self.patience < math.inf and (-lead > self.patience * bound).any():
+            take_over(self.background, self.foreground, states=False)
+            self.resets += 1
+        else:
+            return
+        self.means.zero_()
+        self.variances.zero_()
+
+
+def take_over(f: Any, other: Any, *, states: bool = True) -> None:
+    """Give a filter the state of another one of its kind, or all of it but the states of the algorithm."""
+    if states and hasattr(f, "copy_from"):
+        f.copy_from(other)
+        return
+    own = set() if states else {*getattr(getattr(f, "algorithm", None), "states", ())}
+    f.load_state_dict({k: f.state_dict()[k] if k in own else v for k, v in other.state_dict().items()})

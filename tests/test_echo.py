@@ -1,0 +1,373 @@
+"""Echo: delays found, detectors, two paths, and the canceller's levels on scenes made here."""
+
+import copy
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal import fftconvolve, lfilter
+
+import adaptfilt as af
+from adaptfilt import echo, metrics
+
+FS = 16000
+
+
+def speech(seconds: float, seed: int) -> np.ndarray:
+    """A synthetic voice: pitch pulses or breath through three formants, in syllables with pauses."""
+    rng, samples = np.random.default_rng(seed), int(seconds * FS)
+    out, at = np.zeros(samples), 0
+    while at < samples:
+        size = int(rng.uniform(0.12, 0.35) * FS)
+        if rng.random() > 0.2:
+            pitch = rng.uniform(90, 220) * (1 + 0.1 * rng.standard_normal() * np.linspace(-1, 1, size)) / FS
+            v = 1.0 * (np.cumsum(pitch) % 1 < pitch) if rng.random() < 0.7 else 0.1 * rng.standard_normal(size)
+            for f, width in zip(rng.uniform([300, 900, 2200], [800, 2000, 3200]), (80, 120, 200), strict=True):
+                r = np.exp(-np.pi * width / FS)
+                v = lfilter([1 - r], [1, -2 * r * np.cos(2 * np.pi * f / FS), r * r], v)
+            v *= np.hanning(size) * rng.uniform(0.3, 1) / np.abs(v).max()
+            out[at : at + size] += v[: samples - at]
+        at += int(0.8 * size)
+    out = lfilter([1, -1], [1, -0.98], out)  # a voice has nothing below its pitch
+    return 0.3 * out + 1e-4 * rng.standard_normal(samples)
+
+
+def segmental_snr_db(s: np.ndarray, out: np.ndarray) -> float:
+    """Mean over segments of 30 ms in which s is heard, each within -10 to 35 dB."""
+    segments = [v[: v.size // 480 * 480].reshape(-1, 480) for v in (s, out - s)]
+    power, noise = ((v**2).mean(-1) for v in segments)
+    heard = power > 1e-4 * power.max()
+    return float(np.clip(10 * np.log10(power[heard] / (noise[heard] + 1e-12)), -10, 35).mean())
+
+
+ROOM = 0.5 * af.plants.room(2000, 0.15, rng=1, fs=FS).b
+
+
+@pytest.fixture(scope="module")
+def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Far end, its echo with noise 40 dB below it, and a near end as loud as the echo."""
+    x, near = speech(5, 0), speech(5, 1)
+    heard = fftconvolve(x, ROOM)[: x.size]
+    near *= np.linalg.norm(heard) / np.linalg.norm(near)
+    return x, af.signals.add_noise(heard, 40.0, rng=2), near
+
+
+# Delay
+
+
+@pytest.mark.parametrize("late", [0, 1, 37, 480, -5])
+def test_align_finds_a_delay_in_a_room_and_noise(late: int, rng: np.random.Generator) -> None:
+    v = np.append(speech(1.5, 3), np.zeros(600))
+    x, d = np.roll(v, max(-late, 0)), fftconvolve(np.roll(v, max(late, 0)), ROOM)[: v.size]
+    d = np.append(0, 0.3 * d[1:]) + np.roll(v, max(late, 0)) + 1e-3 * rng.standard_normal(v.size)
+    assert af.align(x, d, max_delay=600) == late
+    assert af.align(torch.tensor(x), list(d), max_delay=600) == late
+    assert af.align(x, 1e-6 * d, max_delay=600) == late
+
+
+def test_align_of_silence_is_no_delay() -> None:
+    assert af.align(np.zeros(100), np.ones(100), 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("x", "d", "most", "says"),
+    [
+        (np.ones(50), np.ones(100), 50, "longer than max_delay, 50, got 50"),
+        (np.ones((2, 50)), np.ones(100), 5, r"x must have shape \(T,\), got \(2, 50\)"),
+        (np.ones(50), np.full(50, np.nan), 5, "d must be finite"),
+        (np.ones(50), 1j * np.ones(50), 5, "d must be real"),
+        (np.ones(50), np.ones(50), 0, "max_delay must be an integer >= 1"),
+    ],
+)
+def test_align_refuses(x: Any, d: Any, most: int, says: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=says):
+        af.align(x, d, most)
+
+
+# Detectors
+
+
+def test_geigel_is_its_definition(rng: np.random.Generator) -> None:
+    x, d = rng.standard_normal((2, 300))
+    speaks = [abs(d[n]) > 0.5 * np.abs(x[max(n - 6, 0) : n + 1]).max() for n in range(300)]
+    mu = [float(not any(speaks[max(n - 9, 0) : n + 1])) for n in range(300)]
+    np.testing.assert_array_equal(echo.geigel(x, d, taps=7, hold=9), mu)
+    assert torch.equal(echo.geigel(torch.tensor(x), torch.tensor(d), 7, hold=9), torch.tensor(mu, dtype=torch.float64))
+
+
+def test_normalized_correlation_is_its_definition(rng: np.random.Generator) -> None:
+    y = rng.standard_normal(300)
+    d = y + np.repeat([0.0, 1.0, 0.0], 100) * rng.standard_normal(300)
+    parts = [slice(max(n - 19, 0), n + 1) for n in range(300)]
+    xi = np.array([np.sqrt(max((y[p] @ d[p]) / (d[p] @ d[p]), 0)) for p in parts])
+    mu = echo.normalized_correlation(y, d, window=20)
+    clear = np.abs(xi - 0.9) > 1e-9
+    np.testing.assert_array_equal(mu[clear], (xi >= 0.9)[clear])
+    assert mu[:100].all()
+    assert mu[120:200].mean() < 0.2
+    assert mu[220:].all()
+
+
+def test_geigel_keeps_nlms_in_double_talk(scene: Any) -> None:
+    x, d, near = (v[: 2 * FS] for v in scene)
+    near = np.where(np.arange(x.size) < FS, 0, 3 * near)
+    left = {}
+    for name, mu in (("plain", None), ("geigel", 0.5 * echo.geigel(x, d + near, ROOM.size, threshold=0.7))):
+        f = af.NLMS(ROOM.size, 0.5, eps=1e-2)
+        left[name] = metrics.misalignment_db(f(x, d + near, mu=mu).w, ROOM)
+    assert left["geigel"] < left["plain"] - 3
+
+
+@pytest.mark.parametrize("function", [echo.geigel, echo.normalized_correlation])
+def test_detectors_refuse_signals_that_differ(function: Any) -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        function(np.ones(5), np.ones(6), 3)
+    with pytest.raises(TypeError, match="both"):
+        function(np.ones(5), torch.ones(5), 3)
+    with pytest.raises(ValueError, match="must be an integer >= 1"):
+        function(np.ones(5), np.ones(5), 0)
+
+
+# Sections
+
+
+@pytest.mark.parametrize("section", [echo.PreEmphasis, echo.DeEmphasis, echo.DCNotch])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sections_stream_and_resume(section: Any, dtype: str, rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 500)).astype(dtype)
+    whole = section(batch=2)(x)
+    f = section(batch=2)
+    parts = [f(x[:, a:b]) for a, b in ((0, 0), (0, 1), (1, 200))]
+    g = section(batch=2)
+    g.load_state_dict(f.state_dict())
+    parts.append(g(torch.tensor(x[:, 200:])).numpy())
+    np.testing.assert_array_equal(np.concatenate(parts, -1), whole)
+    assert whole.dtype == dtype
+    np.testing.assert_array_equal(g.reset()(x), whole)
+
+
+def test_sections_are_their_transfer_functions(rng: np.random.Generator) -> None:
+    x = rng.standard_normal(200)
+    np.testing.assert_allclose(echo.PreEmphasis(0.8)(x), lfilter([1, -0.8], 1, x), atol=1e-12)
+    np.testing.assert_allclose(echo.DeEmphasis(0.8)(x), lfilter([1], [1, -0.8], x), atol=1e-12)
+    np.testing.assert_allclose(echo.DCNotch(0.9)(x), lfilter([0.95, -0.95], [1, -0.9], x), atol=1e-12)
+
+
+def test_sections_refuse() -> None:
+    with pytest.raises(ValueError, match=r"x must have shape \('T',\)|x must have shape \(\w*'T'"):
+        echo.DCNotch()(np.ones((2, 3)))
+    with pytest.raises(TypeError, match="real floats"):
+        echo.DCNotch()(np.ones(3, np.int16))
+    with pytest.raises(ValueError, match="radius"):
+        echo.DCNotch(1.0)
+
+
+# Two paths
+
+BACKGROUNDS = [
+    lambda: af.NLMS(64, 1.0, dtype=torch.float64),
+    lambda: af.FDAF(64, 1.0, block=32, hop=16, dtype=torch.float64),
+]
+
+
+@pytest.mark.parametrize("make", BACKGROUNDS, ids=["NLMS", "FDAF"])
+def test_two_paths_keep_double_talk_from_being_heard(make: Any, rng: np.random.Generator) -> None:
+    x, h = rng.standard_normal(12000), 0.5 * af.plants.room(64, 30.0, rng=4).b
+    near = np.where(np.arange(12000) // 2000 == 3, rng.standard_normal(12000), 0.01 * rng.standard_normal(12000))
+    f, alone = af.TwoPath(make(), hop=256), make()
+    _, e, w = f(x, lfilter(h, 1, x) + near)
+    talk = slice(6000, 8000)
+    heard, plain = (metrics.mse_db((v - near)[talk]) for v in (e, alone(x, lfilter(h, 1, x) + near).e))
+    assert heard < plain - 30
+    assert metrics.misalignment_db(w, h) < -30
+    assert int(f.copies) > 0
+    np.testing.assert_array_equal(w, f.w.numpy())
+
+
+@pytest.mark.parametrize("make", BACKGROUNDS, ids=["NLMS", "FDAF"])
+def test_two_paths_give_the_same_for_any_split_and_resume(make: Any, rng: np.random.Generator) -> None:
+    x, d = rng.standard_normal((2, 1000))
+    whole = af.TwoPath(make(), hop=64)
+    y = whole(x, d).y
+    f = af.TwoPath(make(), hop=64)
+    parts = [f(x[a:b], d[a:b]).y for a, b in ((0, 0), (0, 1), (1, 130), (130, 333))]
+    g = af.TwoPath(make(), hop=64)
+    g.load_state_dict(copy.deepcopy(f.state_dict()))
+    parts.append(g(x[333:], d[333:]).y)
+    np.testing.assert_allclose(np.concatenate(parts), y, rtol=0, atol=1e-12)
+    assert int(g.copies) == int(whole.copies)
+    np.testing.assert_array_equal(whole.reset()(x, d).y, y)
+
+
+def test_two_paths_set_a_failing_background_back(rng: np.random.Generator) -> None:
+    x, h = rng.standard_normal(3000), np.array([0.5, -0.3, 0.2])
+    f = af.TwoPath(af.NLMS(3, 0.5, dtype=torch.float64), hop=32)
+    d = lfilter(h, 1, x) + 1e-3 * rng.standard_normal(3000)
+    f(x[:2976], d[:2976])
+    resets = int(f.resets)
+    f.background.w = 10 * torch.ones(3)
+    f(x[: 32 * 40], d[: 32 * 40], mu=np.zeros(32 * 40))
+    assert int(f.resets) > resets
+    assert metrics.misalignment_db(f.background.w, h) < -40
+
+
+@pytest.mark.filterwarnings("ignore:LMS")  # which says so
+def test_two_paths_survive_a_background_that_diverges(rng: np.random.Generator) -> None:
+    x = rng.standard_normal(2000)
+    f = af.TwoPath(af.LMS(8, 30.0, dtype=torch.float64), hop=32)
+    y, _, w = f(x, x)
+    assert int(f.resets) > 0
+    assert np.isfinite(y).all()
+    assert np.isfinite(w).all()
+
+
+def test_two_paths_only_filter_in_eval_mode_and_refuse_whole(rng: np.random.Generator) -> None:
+    x = rng.standard_normal(300)
+    f = af.TwoPath(af.NLMS(4, dtype=torch.float64), hop=32)
+    f(x, x)
+    before = copy.deepcopy(f.state_dict())
+    with pytest.raises(ValueError, match="d must be finite"):
+        f(x, np.append(x[:-1], np.nan))
+    assert all(torch.equal(v, before[k]) for k, v in f.state_dict().items())
+    g = copy.deepcopy(f)
+    np.testing.assert_array_equal(f.filter(x), g.eval()(x, x).y)
+    assert torch.equal(g.background.w, before["background.w"])
+    with pytest.raises(ValueError, match="without a batch"):
+        af.TwoPath(af.NLMS(4, batch=2))
+    with pytest.raises(TypeError, match="adaptive filter"):
+        af.TwoPath(3)
+    with pytest.raises(ValueError, match="multiple of the filter's, 16"):
+        af.TwoPath(af.FDAF(64, 1.0, block=32, hop=16), hop=24)
+
+
+# The canceller: levels of AEC acceptance tests (ERLE 18 dB; segmental SNR 10 dB in double talk, 25 dB near end alone)
+
+
+def canceller(**options: Any) -> Any:
+    return af.EchoCanceller(FS, taps=2048, **options)
+
+
+def test_an_echo_alone_is_gone(scene: Any) -> None:
+    x, d, _ = scene
+    half, ec = x.size // 2, canceller()
+    out = ec(x, d)
+    assert metrics.erle_db(d[half:], out[half:]) > 18
+    linear = canceller(suppress=False, two_paths=False)
+    assert metrics.erle_db(d[half:], linear(x, d)[half:]) > 15
+
+
+def test_double_talk_passes(scene: Any) -> None:
+    x, d, near = scene
+    near = np.where(np.arange(x.size) < 2 * FS, 0, near)
+    ec = canceller()
+    out = ec(x, d + near)[ec.latency :]
+    assert segmental_snr_db(near[2 * FS : out.size], out[2 * FS :]) > 10
+
+
+def test_the_near_end_alone_passes(scene: Any) -> None:
+    x, d, near = scene
+    ec = canceller()
+    ec(x[:FS], d[:FS])
+    out = ec(np.zeros(2 * FS), near[: 2 * FS])[ec.latency :]
+    assert segmental_snr_db(near[FS : out.size], out[FS:]) > 25
+    assert segmental_snr_db(near[: out.size], canceller()(np.zeros(2 * FS), near[: 2 * FS])[ec.latency :]) > 25
+    exact = af.EchoCanceller(FS, taps=256, high_pass=0)
+    np.testing.assert_allclose(exact(np.zeros(FS), near[:FS])[ec.latency :], near[: FS - ec.latency], atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"suppress": False}, {"two_paths": False, "delay": 100, "high_pass": 0}])
+def test_any_split_gives_the_same_and_the_state_resumes(options: Any, scene: Any) -> None:
+    x, d = (v[:4000].astype("float32") for v in scene[:2])
+    make = lambda: af.EchoCanceller(FS, taps=700, **options)  # noqa: E731
+    whole = make()(x, d)
+    ec, out = make(), []
+    cuts = [0, 0, 1, 100, 128, 640, 1999]
+    for a, b in pairwise(cuts):
+        out.append(ec(x[a:b], d[a:b]))
+    other = make()
+    other.load_state_dict(copy.deepcopy(ec.state_dict()))
+    out.append(other(x[1999:], d[1999:]))
+    np.testing.assert_allclose(np.concatenate(out), whole, rtol=0, atol=0 if options.get("suppress", True) else 2e-6)
+    np.testing.assert_array_equal(ec.reset()(x, d), whole)
+    assert whole.dtype == np.float32
+
+
+def test_sixteen_bit_integers_and_tensors(scene: Any) -> None:
+    x, d = (np.rint(32767 * v[:4000]).astype(np.int16) for v in scene[:2])
+    out = af.EchoCanceller(FS, taps=512)(x, d)
+    assert out.dtype == np.int16
+    floats = af.EchoCanceller(FS, taps=512)(x / 32768.0, d / 32768.0)
+    assert np.abs(out - 32768 * floats).max() <= 0.51
+    tensors = af.EchoCanceller(FS, taps=512)(torch.tensor(x), torch.tensor(d))
+    assert tensors.dtype == torch.int16
+    np.testing.assert_array_equal(tensors, out)
+    loud = np.full(4000, 32767, np.int16) * np.where(np.arange(4000) // 100 % 2, 1, -1).astype(np.int16)
+    assert np.abs(af.EchoCanceller(FS, taps=64)(0 * loud, loud).astype(int)).max() <= 32768
+
+
+def test_a_bulk_delay_is_taken_off(scene: Any) -> None:
+    x, d = (v[: 2 * FS] for v in scene[:2])
+    late = np.append(np.zeros(3000), d[:-3000])
+    ec = af.EchoCanceller(FS, taps=2048, delay=3000, suppress=False)
+    out = ec(x, late)
+    assert metrics.erle_db(late[FS:], out[FS:]) > 10
+    assert metrics.misalignment_db(ec.filter.w[:100], ROOM[:100]) < -3
+
+
+def test_a_far_end_that_begins_before_its_echo_does_no_harm(rng: np.random.Generator) -> None:
+    """Without noise the errors of the first frames are exactly zero: a Kalman filter takes that for certainty."""
+    x = np.append(np.zeros(369), rng.uniform(-0.5, 0.5, 4000))
+    d = np.append(np.zeros(33), 0.4 * x[:-33])
+    out = af.EchoCanceller(8000, 256, suppress=False)(x, d)
+    assert metrics.erle_db(d[-1000:], out[-1000:]) > 25
+
+
+def test_a_path_that_changes_is_found_again(scene: Any) -> None:
+    x, d, _ = scene
+    moved = 0.5 * af.plants.room(2000, 0.15, rng=9, fs=FS).b
+    then = np.append(d[: 2 * FS], fftconvolve(x, moved)[2 * FS : x.size])
+    ec = canceller(suppress=False, two_paths=False)
+    out = ec(x, then)
+    assert metrics.erle_db(then[4 * FS :], out[4 * FS :]) > 12
+
+
+def test_eval_does_not_adapt(scene: Any) -> None:
+    x, d = (v[:4000] for v in scene[:2])
+    ec = af.EchoCanceller(FS, taps=512).eval()
+    ec(x, d)
+    assert not ec.filter.w.any()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"fs": 0}, "fs must be finite, > 0"),
+        ({"taps": 0}, "taps must be an integer >= 1"),
+        ({"delay": -1}, "delay must be an integer >= 1"),
+        ({"floor_db": 3.0}, "floor_db"),
+        ({"high_pass": 9000.0}, "high_pass must be"),
+        ({"hop": 64}, "the suppression goes with block=256"),
+    ],
+)
+def test_the_canceller_refuses(options: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        af.EchoCanceller(**{"fs": FS, **options})
+
+
+def test_bad_signals_change_nothing(scene: Any) -> None:
+    x, d = (v[:1000] for v in scene[:2])
+    ec = af.EchoCanceller(FS, taps=300)
+    ec(x, d)
+    before = copy.deepcopy(ec.state_dict())
+    for bad, says in (
+        ((x, d[:-1]), "same length, got 1000 and 999"),
+        ((x, np.append(d[1:], np.nan)), "d must be finite"),
+        ((x[None], d), r"x must have shape \(T,\)"),
+        ((x.astype(int), d), "x must hold floats or int16"),
+        ((list(x), d), "x must be an array or tensor"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=says):
+            ec(*bad)
+    assert all(torch.equal(v, before[k]) for k, v in ec.state_dict().items())
