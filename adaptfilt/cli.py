@@ -628,6 +628,13 @@ def _picture_kinds() -> set[str]:
 
 
 def _new_filter(args: argparse.Namespace) -> Any:
+    w0 = None if args.start is None else _load_response(args.start)
+    taps = args.taps if args.taps is not None else 512 if w0 is None else w0.size
+    if w0 is not None and w0.size > taps:
+        raise ValueError(f"{args.start}: holds {w0.size} weights, more than --taps {taps}")
+    needed, there = taps * (SQUARE_BYTES * taps if args.filter == "rls" else TAP_BYTES), _memory()
+    if needed > there:
+        raise ValueError(f"--taps {taps}: {args.filter} takes {needed:.1e} bytes, the machine has {there:.1e}")
     cls = FILTERS[args.filter]
     params = inspect.signature(cls).parameters
     given = {name: getattr(args, name) for name in ("mu", "lam") if getattr(args, name) is not None}
@@ -637,13 +644,6 @@ def _new_filter(args: argparse.Namespace) -> Any:
             raise ValueError(f"--filter {args.filter} takes {other}, not --{name}")
     if "mu" in params and params["mu"].default is inspect.Parameter.empty and "mu" not in given:
         raise ValueError(f"--filter {args.filter} needs a step size, --mu")
-    w0 = None if args.start is None else _load_response(args.start)
-    taps = args.taps if args.taps is not None else 512 if w0 is None else w0.size
-    if w0 is not None and w0.size > taps:
-        raise ValueError(f"{args.start}: holds {w0.size} weights, more than --taps {taps}")
-    needed, there = taps * (SQUARE_BYTES * taps if args.filter == "rls" else TAP_BYTES), _memory()
-    if needed > there:
-        raise ValueError(f"--taps {taps}: {args.filter} takes {needed:.1e} bytes, the machine has {there:.1e}")
     if w0 is not None:
         given["w0"] = np.pad(w0, (0, taps - w0.size))
     if args.filter == "fdkf":

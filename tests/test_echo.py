@@ -336,8 +336,10 @@ def test_a_path_that_changes_is_found_again(scene: Any) -> None:
 def test_eval_does_not_adapt(scene: Any) -> None:
     x, d = (v[:4000] for v in scene[:2])
     ec = af.EchoCanceller(FS, taps=512).eval()
+    before = copy.deepcopy(ec.filter.P)
     ec(x, d)
     assert not ec.filter.w.any()
+    assert torch.equal(ec.filter.P, before)
 
 
 @pytest.mark.parametrize(

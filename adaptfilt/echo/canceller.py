@@ -84,6 +84,9 @@ class EchoCanceller(nn.Module):
 
     n: Tensor
     pending: Tensor  # x and d of the hop that is not yet complete
+    filter: Any
+    paths: Any
+    suppressor: Any
     seen: Tensor  # means of y d, y^2 and d^2
     trusted: Tensor  # hops that have borne the path out since it was last doubted
     ready: Tensor  # the output, from where the next sample takes it
@@ -211,10 +214,11 @@ class EchoCanceller(nn.Module):
         """Return the echo's estimate and what is left."""
         unsure = self.filter.P.clone()
         y, e, _ = (self.filter if self.paths is None else self.paths)(x, d)
-        older, newer = self.filter.line.samples.square().unflatten(0, (2, -1)).sum(-1).tolist()
-        if older < ONSET * newer:
-            self.filter.P.copy_(unsure)
-        self._doubt(y.astype(np.float64), d.astype(np.float64), whole)
+        if self.training:
+            older, newer = self.filter.line.samples.square().unflatten(0, (2, -1)).sum(-1).tolist()
+            if older < ONSET * newer:
+                self.filter.P.copy_(unsure)
+            self._doubt(y.astype(np.float64), d.astype(np.float64), whole)
         return y, e
 
     def _doubt(self, y: Any, d: Any, whole: bool) -> None:
@@ -235,7 +239,7 @@ class EchoCanceller(nn.Module):
         ends = [*range(self.hop - int(self.n), samples, self.hop), samples]
         self.n.fill_((int(self.n) + samples) % self.hop)
         parts = [(at, to, to < samples or not int(self.n)) for at, to in pairwise([0, *ends])]
-        return np.concatenate([self._cancelled(*both[:, at:to], whole)[1] for at, to, whole in parts])
+        return np.concatenate([self._cancelled(both[0, at:to], both[1, at:to], whole)[1] for at, to, whole in parts])
 
     def _suppressed(self, both: Any) -> Any:
         """Run every hop that is complete; what they give is what comes out a hop later."""
@@ -245,7 +249,7 @@ class EchoCanceller(nn.Module):
         for at in range(0, whole, self.hop):
             x, d = stream[:, at : at + self.hop]
             y, e = self._cancelled(x, d, True)
-            out.append(self.suppressor(x, e, y, self.filter.P))  # type: ignore[misc]
+            out.append(self.suppressor(x, e, y, self.filter.P))
         rest = stream.shape[-1] - whole
         self.pending[:, :rest] = torch.from_numpy(stream[:, whole:])
         self.n.fill_(rest)
