@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -432,35 +432,6 @@ class LinearFilter(ParametricFilter):
     def _largest_step(self, power: float) -> float | None:
         """Return the step size from which on a filter on an input of this power is to warn; None: never."""
         return None
-
-    def copy_from(self, other: Self) -> Self:
-        """Take over weights, state and line of a filter of the same kind and shape, in one piece.
-
-        Parameters
-        ----------
-        other : LinearFilter
-            A filter of the same class, taps, batch, inputs, outputs and dtype.
-
-        Returns
-        -------
-        LinearFilter
-            The filter itself.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If the other filter is of another class or shape.
-        """
-        if type(other) is not type(self):
-            raise TypeError(f"other must be of {type(self).__name__}, got {type(other).__name__}")
-        own, theirs = self._carried(), other._carried()
-        for name, value in theirs.items():
-            if name not in own or own[name].shape != value.shape or own[name].dtype != value.dtype:
-                raise ValueError(f"other has {name} of {tuple(value.shape)}, {value.dtype}, which this filter has not")
-        with self._lock, torch.no_grad():
-            torch._foreach_copy_([own[name] for name in theirs], [*theirs.values()])
-        self.__dict__.update(_fresh=False, _untouched=False)
-        return self
 
     def _given_back(self, job: Job, result: Result) -> tuple[Any, Any, Any]:
         """Return y, e and w, or its record, in their public shapes."""

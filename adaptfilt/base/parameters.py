@@ -193,6 +193,35 @@ class ParametricFilter(AdaptiveFilter):
         own = [k for k, t in self._buffers.items() if any(t is c for c in self._carried().values())]
         return [(self.line, "samples"), *((self, k) for k in own if k != "phase")]
 
+    def copy_from(self, other: Self) -> Self:
+        """Take over weights, state and line of a filter of the same kind and shape, in one piece.
+
+        Parameters
+        ----------
+        other : filter
+            Of the same class, taps, batch, inputs, outputs and dtype.
+
+        Returns
+        -------
+        filter
+            The filter itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the other filter is of another class or shape.
+        """
+        if type(other) is not type(self):
+            raise TypeError(f"other must be of {type(self).__name__}, got {type(other).__name__}")
+        own, theirs = self._carried(), other._carried()
+        for name, value in theirs.items():
+            if name not in own or own[name].shape != value.shape or own[name].dtype != value.dtype:
+                raise ValueError(f"other has {name} of {tuple(value.shape)}, {value.dtype}, which this filter has not")
+        with self._lock, torch.no_grad():
+            torch._foreach_copy_([own[name] for name in theirs], [*theirs.values()])
+        self.__dict__.update(_fresh=False, _untouched=False)
+        return self
+
     def _commit(self, carried: Mapping[str, Any]) -> None:
         """Take over what an engine returns: in one call, so that an interrupt finds all of it old or all of it new."""
         own = self._carried()

@@ -11,6 +11,10 @@ large while the filter knows little and the errors are small, and falls by itsel
 at least P_p |X_p|^2 / 2, m_p |X_p|^2 is at most 2 and P_p stays positive. Cost: that of `FDAF`, and 8 P B multiply-adds
 a hop. For echo, in double talk above all: the canceller is built on it.
 
+Where x begins at once and its echo comes later than a hop, the first errors are 0 and the filter grows sure that there
+is no path; with W = 0 nothing makes it unsure again. Give it d from the echo's start (`adaptfilt.align`), or take
+`adaptfilt.EchoCanceller`, which keeps P while the far end begins.
+
 Source: G. Enzner and P. Vary, "Frequency-domain adaptive Kalman filter for acoustic echo control in hands-free
 telephones", Signal Processing, 2006; partitions: F. Kuech, E. Mabande and G. Enzner, "State-space architecture of the
 partitioned-block-based acoustic echo controller", ICASSP, 2014.
