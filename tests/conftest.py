@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import adaptfilt as af
+from adaptfilt.base.parameters import ParametricFilter
 from adaptfilt.testing.comparisons import given_by_path
 
 REAL = [torch.float32, torch.float64]
@@ -28,7 +29,8 @@ def slow(value: Any) -> Any:
     return pytest.param(value, marks=pytest.mark.slow)
 
 
-# A filter compiles in one real and one complex precision; the reference engine, and `make slow`, cover the others.
+# A filter compiles in one real precision, and in a complex one where engines are compared; the first filter of each
+# kind throughout. The reference engine, and `make slow`, cover the rest.
 DTYPES = [torch.float64, torch.complex64, slow(torch.float32), slow(torch.complex128)]
 
 
@@ -51,3 +53,31 @@ def data_folder() -> Path:
     if not DATA.is_dir():
         pytest.skip("../shared/data is not here: this test needs the real recordings")
     return DATA
+
+
+FIRST = [  # of each kind of filter
+    af.NLMS, af.RLS, af.AffineProjection, af.KwongJohnston, af.CMA, af.DecisionDirected, af.DFE, af.FxLMS,
+    af.LatticeRLS, af.FDKF, af.GradientFilter,
+]  # fmt: skip
+
+
+def _in_complex(item: pytest.Item) -> bool:
+    """Say whether a test is of a filter that is not the first of its kind, in complex numbers."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    return given.get("dtype") in COMPLEX and given.get("cls", af.NLMS) not in FIRST
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to `make slow` what compiles most."""
+    for item in items:
+        if item.path.name == "test_engines.py" and _in_complex(item):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def complex_on_the_reference(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile, in complex numbers, the first filters of each kind; the others where engines are compared."""
+    slow_too = "not slow" not in request.config.getoption("markexpr", "")
+    if not slow_too and _in_complex(request.node) and "engine" not in request.node.name:
+        monkeypatch.setitem(ParametricFilter.__init__.__kwdefaults__, "engine", "reference")  # type: ignore[arg-type]

@@ -351,7 +351,7 @@ def test_compile_keeps_what_a_first_call_needs(tmp_path, monkeypatch, capsys):
     [
         ("off", "", "no code cache"),
         ("/dev/null/cache", "", "/dev/null"),
-        ("", "--filters Kalman", "Kalman"),
+        ("", "--filters Kalmann", "Kalmann"),
         ("", "--dtypes float16", "float16"),
     ],
 )

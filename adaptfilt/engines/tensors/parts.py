@@ -69,10 +69,11 @@ def _run_recursion(job: Job) -> Result:
     state = {k: v.detach().reshape(B, *v.shape[len(job.batch) :]).clone() for k, v in job.state.items()}
     params = _parameters(job, B, 1)
     mu = params.get("mu", torch.ones((), dtype=job.w.dtype.to_real())).expand(B, 1, d.shape[-1])
-    runs = [
-        reference.recurse(job, x[b, 0].numpy(), d[b, 0].numpy(), mu[b, 0].numpy(), _of(job, state, params, b))
-        for b in range(B)
-    ]
+    with np.errstate(all="ignore"):  # as in compiled code: what is not finite shows in the state
+        runs = [
+            reference.recurse(job, x[b, 0].numpy(), d[b, 0].numpy(), mu[b, 0].numpy(), _of(job, state, params, b))
+            for b in range(B)
+        ]
     y, e, w, record = (torch.from_numpy(np.stack(parts)).unsqueeze(1) for parts in zip(*runs, strict=True))
     if not all(torch.isfinite(v).all() for v in state.values()):
         raise DivergenceError(DIVERGED)
