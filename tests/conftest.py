@@ -29,8 +29,9 @@ def slow(value: Any) -> Any:
     return pytest.param(value, marks=pytest.mark.slow)
 
 
-# A filter compiles in one real precision, and in a complex one where engines are compared; the first filter of each
-# kind throughout. The reference engine, and `make slow`, cover the rest.
+# Compiling is what costs. The first filter of each kind runs compiled throughout, in one real and one complex precision,
+# the others where engines are compared (test_engines.py, and the contract's law of that name). The reference engine, and
+# `make slow`, cover the rest.
 DTYPES = [torch.float64, torch.complex64, slow(torch.float32), slow(torch.complex128)]
 
 
@@ -61,23 +62,24 @@ FIRST = [  # of each kind of filter
 ]  # fmt: skip
 
 
-def _in_complex(item: pytest.Item) -> bool:
-    """Say whether a test is of a filter that is not the first of its kind, in complex numbers."""
+def _of_another(item: Any) -> bool:
+    """Say whether a test is of a filter that is not the first of its kind."""
     given = item.callspec.params if hasattr(item, "callspec") else {}
-    return given.get("dtype") in COMPLEX and given.get("cls", af.NLMS) not in FIRST
+    return isinstance(given.get("cls"), type) and given["cls"] not in FIRST
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave to `make slow` what compiles most."""
     for item in items:
-        if item.path.name == "test_engines.py" and _in_complex(item):
-            item.add_marker(pytest.mark.slow)
+        if item.path.name == "test_engines.py" and _of_another(item):
+            if item.callspec.params.get("dtype") in COMPLEX:  # type: ignore[attr-defined]
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
-def complex_on_the_reference(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compile, in complex numbers, the first filters of each kind; the others where engines are compared."""
-    slow_too = "not slow" not in request.config.getoption("markexpr", "")
-    if not slow_too and _in_complex(request.node) and "engine" not in request.node.name:
+def others_on_the_reference(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the first filters of each kind compiled throughout, the others where engines are compared."""
+    short = "not slow" in request.config.getoption("markexpr", "")
+    if short and _of_another(request.node) and "engine" not in request.node.name:
         monkeypatch.setitem(ParametricFilter.__init__.__kwdefaults__, "engine", "reference")  # type: ignore[arg-type]
