@@ -29,9 +29,9 @@ def slow(value: Any) -> Any:
     return pytest.param(value, marks=pytest.mark.slow)
 
 
-# Compiling is what costs. The first filter of each kind runs compiled throughout, in one real and one complex precision,
-# the others where engines are compared (test_engines.py, and the contract's law of that name). The reference engine, and
-# `make slow`, cover the rest.
+# Compiling is what costs. The first filter of each kind runs compiled throughout, in a real and a complex precision, the
+# others where engines are compared (test_engines.py, and the contract's law of that name). The reference engine and
+# `make slow` cover the rest.
 DTYPES = [torch.float64, torch.complex64, slow(torch.float32), slow(torch.complex128)]
 
 
@@ -72,9 +72,9 @@ def _of_another(item: Any) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave to `make slow` what compiles most."""
     for item in items:
-        if item.path.name == "test_engines.py" and _of_another(item):
-            if item.callspec.params.get("dtype") in COMPLEX:  # type: ignore[attr-defined]
-                item.add_marker(pytest.mark.slow)
+        engines = item.path.name == "test_engines.py" and _of_another(item)
+        if engines and item.callspec.params.get("dtype") in COMPLEX:  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
