@@ -29,8 +29,8 @@ def slow(value: Any) -> Any:
     return pytest.param(value, marks=pytest.mark.slow)
 
 
-# Compiling is what costs. The first filter of each kind runs compiled throughout, in a real and a complex precision, the
-# others where engines are compared (test_engines.py, and the contract's law of that name). The reference engine and
+# Compiling is what costs. The first filter of each kind runs compiled throughout, in a real and a complex precision;
+# the others where engines are compared (test_engines.py, and the contract's law of that name). The reference engine and
 # `make slow` cover the rest.
 DTYPES = [torch.float64, torch.complex64, slow(torch.float32), slow(torch.complex128)]
 

@@ -146,7 +146,7 @@ def broken(sounds):
         ("identify x.wav d.wav --filter lms", "--mu"),
         ("identify x.wav d.wav --filter lms --mu 5 --taps 256", "diverged at"),
         ("identify x.wav d.wav --filter rls --mu 0.5", "takes --lam, not --mu"),
-        ("identify x.wav d.wav --filter kalman", "kalman"),
+        ("identify x.wav d.wav --filter kalmann", "kalmann"),
         ("identify x.wav d.wav --out h.txt", "must end in .npy or .wav"),
         ("identify x.wav d.wav --plot report.doc", "must end in"),
         ("identify x.wav d.wav --out no/h.npy", "no folder no"),
