@@ -378,6 +378,7 @@ def run_until_it_fails(f: Any, x: np.ndarray, d: Any, before: dict[str, np.ndarr
 
 @each(STEPPED)
 @pytest.mark.filterwarnings("ignore:mu = ")
+@pytest.mark.filterwarnings("ignore:.*it diverges")
 def test_divergence_keeps_the_state(cls: Any) -> None:
     x, d = pair(torch.float64, 3000)
     f = cls.example(dtype=torch.float64)

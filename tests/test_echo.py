@@ -347,7 +347,7 @@ def test_eval_does_not_adapt(scene: Any) -> None:
     [
         ({"fs": 0}, "fs must be finite, > 0"),
         ({"taps": 0}, "taps must be an integer >= 1"),
-        ({"delay": -1}, "delay must be an integer >= 1"),
+        ({"delay": -1}, "delay must be an integer >= 0"),
         ({"floor_db": 3.0}, "floor_db"),
         ({"high_pass": 9000.0}, "high_pass must be"),
         ({"hop": 64}, "the suppression goes with block=256"),

@@ -11,6 +11,7 @@ import torch
 
 import adaptfilt as af
 from adaptfilt.engines.algorithm import names
+from adaptfilt.engines.bins import Bins
 from adaptfilt.testing.comparisons import (
     blind,
     call,
@@ -43,7 +44,7 @@ def make(cls: Any, engine: str = "auto", taps: int | None = None, **common: Any)
     own = {name: value for name, value in own.items() if not callable(value)}
     if cls in (af.LMF, af.NLMF, af.LMMN):
         own["mu"] = 1e-6  # they diverge on the errors that `adapt` brings in
-    elif "mu" in own and "energy" not in names(cls.algorithm.function):
+    elif "mu" in own and not isinstance(cls.algorithm, Bins) and "energy" not in names(cls.algorithm.function):
         own["mu"] = f.mu * min(1.0, 4 / taps)
     if "delay" in own:
         own["delay"] = min(f.delay, taps // f.sps - 1)  # the start's spike is in the line

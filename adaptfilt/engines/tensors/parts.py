@@ -68,7 +68,7 @@ def _run_recursion(job: Job) -> Result:
     x, d = _signals(job, B := counts(job)[0], 1)
     state = {k: v.detach().reshape(B, *v.shape[len(job.batch) :]).clone() for k, v in job.state.items()}
     params = _parameters(job, B, 1)
-    mu = params.get("mu", torch.ones((), dtype=job.w.dtype.to_real())).expand(B, 1, d.shape[-1])
+    mu = params.get("mu", torch.ones((), dtype=job.w.dtype.to_real(), device=job.w.device)).expand(B, 1, d.shape[-1])
     with np.errstate(all="ignore"):  # as in compiled code: what is not finite shows in the state
         runs = [
             reference.recurse(job, x[b, 0].numpy(), d[b, 0].numpy(), mu[b, 0].numpy(), _of(job, state, params, b))
