@@ -29,7 +29,7 @@ from adaptfilt.echo.canceller import EchoCanceller
 from adaptfilt.echo.delay import align
 from adaptfilt.echo.two_path import TwoPath
 from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.features import Polynomial, RandomFourier, Volterra
+from adaptfilt.features import FunctionalLink, Polynomial, RandomFourier, Volterra, WidelyLinear
 from adaptfilt.filters.equalisers.cma import CMA
 from adaptfilt.filters.equalisers.decision_directed import DecisionDirected
 from adaptfilt.filters.equalisers.dfe import DFE
@@ -131,6 +131,7 @@ __all__ = [
     "FastRLS",
     "FilteredFilter",
     "FrequencyFilter",
+    "FunctionalLink",
     "FxLMS",
     "GradientFilter",
     "HuberNLMS",
@@ -162,6 +163,7 @@ __all__ = [
     "TwoPath",
     "VariableForgettingRLS",
     "Volterra",
+    "WidelyLinear",
     "align",
     "ap",
     "echo",

@@ -74,6 +74,95 @@ class Volterra(nn.Module):
         return f"taps={self.taps}, order={self.order}, count={self.count}"
 
 
+class WidelyLinear(nn.Module):
+    """The regressor and its conjugate: two filters in one, for complex signals that are not circular.
+
+    With w = [h | g], y = h^T u + g^T conj(u). Under LMS h moves by mu e conj(u) and g by mu e u (augmented complex
+    LMS); the largest steps are half of those for u alone, as the energy doubles.
+
+    Parameters
+    ----------
+    taps : int >= 1
+        Number of entries of a regressor, M; there are 2 M features.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is no integer >= 1, or regressors have another length.
+
+    References
+    ----------
+    .. [1] D. P. Mandic and V. S. L. Goh, *Complex Valued Nonlinear Adaptive Filters*, 2009, ch. 13.
+
+    Examples
+    --------
+    >>> WidelyLinear(2)(torch.tensor([1 + 2j, 3j]))
+    tensor([1.+2.j, 0.+3.j, 1.-2.j, 0.-3.j])
+    """
+
+    def __init__(self, taps: int) -> None:
+        super().__init__()
+        self.taps = positive_int("taps", taps)
+        self.count = 2 * self.taps
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Return the regressors and their conjugates, (..., 2 M)."""
+        _check_taps(u, self.taps)
+        return torch.cat([u, u.conj().resolve_conj()], -1)
+
+    def extra_repr(self) -> str:
+        """Describe the module in its repr."""
+        return f"taps={self.taps}, count={self.count}"
+
+
+class FunctionalLink(nn.Module):
+    """The regressor, and sines and cosines of each of its entries: a functional-link network of trigonometric terms.
+
+    Features are u, then sin(pi k u) and cos(pi k u) for k = 1 to `order`: (2 order + 1) M. For signals within +-1.
+
+    Parameters
+    ----------
+    taps : int >= 1
+        Number of entries of a regressor, M.
+    order : int >= 1
+        Number of harmonics.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is no integer >= 1, or regressors have another length.
+
+    References
+    ----------
+    .. [1] J. C. Patra, R. N. Pal, B. N. Chatterji and G. Panda, "Identification of nonlinear dynamic systems using
+       functional link artificial neural networks", IEEE Trans. Systems, Man, and Cybernetics B, 1999.
+
+    Examples
+    --------
+    >>> FunctionalLink(1, order=1)(torch.tensor([0.5])).round(decimals=3)
+    tensor([0.5000, 1.0000, -0.0000])
+    """
+
+    def __init__(self, taps: int, order: int = 2) -> None:
+        super().__init__()
+        self.taps, self.order = positive_int("taps", taps), positive_int("order", order)
+
+    @property
+    def count(self) -> int:
+        """Number of features, F."""
+        return (2 * self.order + 1) * self.taps
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Return the regressors, their sines and cosines, (..., F)."""
+        _check_taps(u, self.taps)
+        angles = [torch.pi * k * u for k in range(1, self.order + 1)]
+        return torch.cat([u, *(f(a) for a in angles for f in (torch.sin, torch.cos))], -1)
+
+    def extra_repr(self) -> str:
+        """Describe the module in its repr."""
+        return f"taps={self.taps}, order={self.order}, count={self.count}"
+
+
 class Polynomial(nn.Module):
     """Powers of every entry of the regressor, without products of different ones: a Hammerstein model.
 

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 import adaptfilt as af
-from adaptfilt.features import Polynomial, RandomFourier, Volterra
+from adaptfilt.features import FunctionalLink, Polynomial, RandomFourier, Volterra, WidelyLinear
 from adaptfilt.gradient.filter import GradientFilter
 
 MODULES = [
     pytest.param(lambda: Volterra(4, order=2), id="Volterra"),
     pytest.param(lambda: Polynomial(4, order=3), id="Polynomial"),
+    pytest.param(lambda: FunctionalLink(4, order=2), id="FunctionalLink"),
     pytest.param(lambda: RandomFourier(4, count=12, bandwidth=2.0), id="RandomFourier"),
 ]
 
@@ -22,6 +23,29 @@ def windows(x: np.ndarray, taps: int) -> np.ndarray:
     """Return the regressors of a stream that starts at rest, (T, taps), newest sample first."""
     padded = np.concatenate([np.zeros(taps - 1), x])
     return np.lib.stride_tricks.sliding_window_view(padded, taps)[:, ::-1].copy()
+
+
+def test_widely_linear_lms_is_augmented_complex_lms() -> None:
+    """h += mu e conj(u) and g += mu e u, y = h^T u + g^T conj(u)."""
+    rng, mu, M = np.random.default_rng(0), 0.02, 3
+    x, d = rng.standard_normal((2, 200)) + 1j * rng.standard_normal((2, 200))
+    h, g = np.zeros((2, M), complex)
+    errors = []
+    for u, wanted in zip(windows(x, M), d, strict=True):
+        e = wanted - h @ u - g @ u.conj()
+        h, g = h + mu * e * u.conj(), g + mu * e * u
+        errors.append(e)
+    f = af.LMS(M, mu, features=WidelyLinear(M), dtype=torch.complex128)
+    out = f(x, d)
+    np.testing.assert_allclose(out.e, errors, rtol=1e-12)
+    np.testing.assert_allclose(out.w, np.concatenate([h, g]), rtol=1e-12)
+
+
+def test_functional_link_features() -> None:
+    u = torch.tensor([[0.1, -0.4], [0.7, 0.2]], dtype=torch.float64)
+    want = [u, *(f(np.pi * k * u) for k in (1, 2) for f in (torch.sin, torch.cos))]
+    torch.testing.assert_close(FunctionalLink(2, 2)(u), torch.cat(want, -1), rtol=1e-14, atol=0)
+    assert FunctionalLink(2, 2).count == 10
 
 
 @pytest.mark.parametrize("taps", [1, 2, 5])
@@ -102,7 +126,7 @@ def test_bad_input() -> None:
         RandomFourier(3, 10, bandwidth=-1.0)
     with pytest.raises(ValueError, match="count must be an integer >= 1"):
         RandomFourier(3, 0)
-    for module in (Volterra(3), Polynomial(3), RandomFourier(3, 5)):
+    for module in (Volterra(3), Polynomial(3), RandomFourier(3, 5), WidelyLinear(3), FunctionalLink(3)):
         with pytest.raises(ValueError, match="u must have 3 entries"):
             module(torch.zeros(2, 4))
     with pytest.raises(TypeError, match="complex"):

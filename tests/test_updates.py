@@ -377,3 +377,21 @@ def test_a_cascade_of_notches_finds_the_tones_of_a_hum() -> None:
 def test_notch_refuses_what_is_no_frequency(frequency: Any) -> None:
     with pytest.raises(ValueError, match="frequency must be above 0 and below pi"):
         af.Notch(frequency)
+
+
+def test_rls_without_a_bound_is_the_textbook_under_a_constant() -> None:
+    """Nothing excites one direction: P grows by 1 / lam a sample there, but for the bound of the default."""
+    lam, delta, x = 0.9, 0.1, np.ones(150)
+    d = 0.5 + 0.1 * np.sin(np.arange(150))
+    w, P, past = np.zeros(2), np.eye(2) / delta, np.concatenate([[0.0], x])
+    for n in range(150):
+        u = past[n : n + 2][::-1]
+        k = P @ u / (lam + u @ P @ u)
+        w, P = w + k * (d[n] - w @ u), (P - np.outer(k, u @ P)) / lam
+    plain, held = (af.RLS(2, lam, delta=delta, wind_up=limit, dtype=torch.float64) for limit in (None, 1e4))
+    np.testing.assert_allclose(plain(x, d).w, w, rtol=1e-6)
+    np.testing.assert_allclose(plain.P, P, rtol=1e-5, atol=1e-5 * np.abs(P).max())
+    held(x, d)
+    assert float(torch.trace(held.P)) < 0.1 * float(torch.trace(plain.P))
+    with pytest.raises(ValueError, match="wind_up must be finite"):
+        af.RLS(2, wind_up=-1.0)

@@ -20,16 +20,19 @@ Source: S. Haykin, *Adaptive Filter Theory*, 4th ed., 2002, table 9.1; J. E. Pot
 "Restricted exponential forgetting in real-time identification", Automatica, 1987.
 """
 
+import math
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from adaptfilt.base.linear import LinearFilter
+from adaptfilt.checks import check_number
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import axpy, energy, frobenius, matvecc, rank_one, sqrt, vecmat, where
 
 WIND_UP = 1e4  # how far the trace of P may grow beyond its start
+NO_BOUND = 1e30  # a larger one stands for none
 CONDITION = 1e9  # and how large it may be against the regressor's energy: float32 resolves no more
 
 
@@ -45,7 +48,7 @@ def renewed(w: Any, S: Any, u: Any, e: Any, lam: Any, bound: Any, g: Any, k: Any
     w = axpy(e / (lam + q), k, w)
     a2 = 1 / (lam + q)
     trace = frobenius(S)
-    free = (trace < bound) & (trace * power < CONDITION)
+    free = ((trace < bound) & (trace * power < CONDITION)) | (bound > NO_BOUND)
     held = where((a2 > 1) & (q >= bound * power), a2 * 0 + 1, a2)  # bounded, the excited direction grows no more either
     a2 = where(free, a2, held)
     b2 = where(free, 1 / lam, lam * 0 + 1)
@@ -66,6 +69,9 @@ class RLS(LinearFilter):
     delta : float > 0 or Tensor
         Regularisation of the start, in (units of x)^2: the inverse correlation starts as P0 = I / delta. About
         0.01 times the input's power suits a good signal-to-noise ratio.
+    wind_up : float > 0 or None
+        How far the trace of P may grow beyond its start where nothing excites it; None: the textbook's recursion, in
+        which silence and tones let P grow without bound, until the weights are lost.
     w0, batch, dtype, device, nonfinite, engine, features
         As for `adaptfilt.LinearFilter`.
 
@@ -96,9 +102,19 @@ class RLS(LinearFilter):
     S: Tensor
     lam: Any
     delta: Any
+    _wind_up: Any = WIND_UP
 
-    def __init__(self, taps: int, lam: Any = 0.999, *, delta: Any = 0.01, **common: Any) -> None:
+    def __init__(
+        self, taps: int, lam: Any = 0.999, *, delta: Any = 0.01, wind_up: float | None = WIND_UP, **common: Any
+    ) -> None:
+        limit = math.inf if wind_up is None else check_number("wind_up", wind_up, (), above=True)
+        self.__dict__["_wind_up"] = limit
         super().__init__(taps, {"lam": lam, "delta": delta}, **common)
+
+    @property
+    def wind_up(self) -> float | None:
+        """How far the trace of P may grow beyond its start; None: without bound."""
+        return None if self._wind_up == math.inf else self._wind_up
 
     @property
     def P(self) -> Tensor:
@@ -109,7 +125,7 @@ class RLS(LinearFilter):
     @property
     def bound(self) -> Any:
         """Trace of P from which on only the excited direction forgets."""
-        return WIND_UP * self._weights / self.delta
+        return self._wind_up * self._weights / self.delta
 
     def start(self) -> dict[str, Tensor]:
         """Return the factor of P0 = I / delta."""
