@@ -11,7 +11,8 @@ HERE = Path(__file__).parent
 
 def apart(file: str, function: str, *arguments: Any, timeout: float = 120.0) -> str:
     """Return what the function prints."""
-    code = f"from {Path(file).stem} import {function}; {function}(*{arguments!r})"
+    first = f"import sys; sys.path.insert(0, {str(HERE)!r})"  # there is a conftest above, too
+    code = f"{first}; from {Path(file).stem} import {function}; {function}(*{arguments!r})"
     paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-X", "faulthandler", "-W", "ignore", "-c", code]

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -153,7 +154,8 @@ class ParametricFilter(AdaptiveFilter):
         return {**found, "line": line._buffers["samples"], "passed_over": self._buffers["passed_over"]}
 
     def _restart(self, mask: Tensor | None = None) -> None:
-        with torch.no_grad(), self.device:  # whatever torch's default device is
+        other = torch.get_default_device() != self.device  # else no mode of torch's, in which Ctrl-C does harm
+        with torch.no_grad(), self.device if other else nullcontext():
             starts, carried = self._starts(), self._carried()
             unknown = [k for k in starts if k not in carried]
             if unknown:
