@@ -124,6 +124,7 @@ def rls(
     lam: Any = 0.999,
     *,
     delta: Any = 0.01,
+    wind_up: float | None = 1e4,
     record_every: int | None = None,
     regressors: bool = False,
     **common: Any,
@@ -136,6 +137,8 @@ def rls(
         Forgetting factor.
     delta : float > 0 or Tensor
         Regularisation of the start, in (units of x)^2.
+    wind_up : float > 0 or None
+        How far the trace of P may grow beyond its start; None: without bound.
     x, d, taps, record_every, regressors, **common
         As for `adaptfilt.lms`, which also says what is returned and raised.
 
@@ -149,7 +152,7 @@ def rls(
     >>> rls(x, 0.5 * x, taps=2).w.round(3)
     array([0.5, 0. ])
     """
-    return _once(RLS, x, d, (record_every, regressors), taps, lam, delta=delta, **common)
+    return _once(RLS, x, d, (record_every, regressors), taps, lam, delta=delta, wind_up=wind_up, **common)
 
 
 def ap(

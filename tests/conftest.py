@@ -81,5 +81,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def others_on_the_reference(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the first filters of each kind compiled throughout, the others where engines are compared."""
     short = "not slow" in request.config.getoption("markexpr", "")
-    if short and _of_another(request.node) and "engine" not in request.node.name:
+    compiled = "engine" in request.node.name or request.node.path.name == "test_native.py"
+    if short and _of_another(request.node) and not compiled:
         monkeypatch.setitem(ParametricFilter.__init__.__kwdefaults__, "engine", "reference")  # type: ignore[arg-type]
