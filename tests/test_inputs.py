@@ -251,3 +251,20 @@ def test_copy_from_takes_over_all_in_one_piece() -> None:
             g.copy_from(make(5))
         with pytest.raises(TypeError, match="other must be of"):
             g.copy_from(af.NLMS(4))
+
+
+@pytest.mark.parametrize("batch", [(), (2,)], ids=["one", "batch"])
+def test_a_short_block_that_fails_leaves_all_as_it_was(batch: tuple[int, ...]) -> None:
+    """Frames go a prepared way, and back: bad numbers at its end, and weights that run away in it."""
+    rng = np.random.default_rng(0)
+    f = af.LMS(4, 0.01, batch=batch)
+    for _ in range(6):
+        f(*rng.standard_normal((2, *batch, 32)))
+    before = {k: v.clone() for k, v in f.state_dict().items()}
+    x, d = rng.standard_normal((2, *batch, 32))
+    bad = d.copy()
+    bad[..., -1] = np.nan
+    for error, arguments in ((ValueError, (x, bad)), (af.DivergenceError, (1e18 * x, 1e18 * d))):
+        with pytest.raises(error):
+            f(*arguments)
+        assert all(torch.equal(v, before[k]) for k, v in f.state_dict().items())

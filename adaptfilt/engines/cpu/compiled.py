@@ -418,11 +418,7 @@ class Workspace:
             arguments[_RECORD] = address(record)
         if mu is not None:
             self._mu[0] = mu
-        if self._filters == 1:
-            arguments[_BEGIN] = 0
-            if function():
-                return None
-        elif not self._kept_call(function):
+        if not self._whole_call(arguments, function):
             return None
         w = record if record is not None else self._carried[0].clone() if tensors else self.w.copy()
         return y, e, w
@@ -437,9 +433,8 @@ class Workspace:
         arguments, rows, row = self._new_arguments(self._room), N // every if every else 0, N * self.dtype.itemsize
         gated = not ((own_mu and not self._rests) or self._algorithm.stands_still)
         mu_at, mu_row = self._own_mu[1:3] if own_mu else (self._mu.ctypes.data, 0)
-        begin = 0 if self._filters == 1 else loops.KEPT
         arguments[:_CALL] = (
-            begin, N, N, 0, self._filters, 1, 1, 0, False, self._algorithm.unknown, every, 0, row, row, 0, row, 0, 0,
+            0, N, N, 0, self._filters, 1, 1, 0, False, self._algorithm.unknown, every, 0, row, row, 0, row, 0, 0,
             row, mu_at, mu_row, 1, 0, rows * self.weights * self.dtype.itemsize,
         )  # fmt: skip
         function = self._block_function(False, N, every, gated)
@@ -452,14 +447,17 @@ class Workspace:
         at = c_void_p(addressof(arguments))
         return arguments, call, rows
 
-    def _kept_call(self, function: Callable[[], int]) -> bool:
-        """Run the code of a frame on several filters, whose state changes whole or not at all; say whether it did."""
-        torch._foreach_copy_(self._kept, self._carried)
+    def _whole_call(self, arguments: Any, function: Callable[[], int]) -> bool:
+        """Run the code of a frame, whose state changes whole or not at all; say whether it did."""
+        arguments[_BEGIN] = 0  # the loop itself copies the state of one filter, and says so there
+        if self._filters > 1:
+            torch._foreach_copy_(self._kept, self._carried)
+            arguments[_BEGIN] = loops.KEPT
         done = False
         try:
             done = function() == 0
         finally:
-            if not done:
+            if not done and arguments[_BEGIN] == loops.KEPT:
                 torch._foreach_copy_(self._carried, self._kept)
         return done
 
