@@ -183,10 +183,6 @@ class FrequencyFilter(ParametricFilter):
         """Return responses as real and imaginary parts of their partitions' spectra."""
         return torch.view_as_real(bins.spectrum(w, self.block))
 
-    def _as_weights(self, name: str, value: Any) -> Tensor:
-        w = self._as_state(name, value, self._weight_shape(), self.dtype)
-        return value if isinstance(value, Tensor) and value.requires_grad else w.clone()
-
     def __setattr__(self, name: str, value: Any) -> None:
         """Check what is assigned; weights and state are copied into place."""
         if name == "w":
@@ -198,9 +194,6 @@ class FrequencyFilter(ParametricFilter):
         if name == "w0" and value is not None and "weights" in self._buffers:
             value = self._as_weights(name, value)
         super().__setattr__(name, value)
-
-    def _axes(self, name: str) -> tuple[int, ...]:
-        return super()._axes(name) if name == "x" else self._filters
 
     def _check_engine(self, engine: Any) -> None:
         if engine not in ENGINES:

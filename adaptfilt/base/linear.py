@@ -173,9 +173,6 @@ class LinearFilter(ParametricFilter):
         shape = self._weight_shape()
         return w.reshape(shape[len(self.batch) :]).expand(shape)
 
-    def _axes(self, name: str) -> tuple[int, ...]:
-        return super()._axes(name) if name == "x" else self._filters
-
     def _sample(self, name: str, value: Any) -> Any:
         """Return one sample, or the samples of one symbol, as a block that makes one output."""
         if name != "x" or self.sps == 1:
@@ -251,11 +248,6 @@ class LinearFilter(ParametricFilter):
         super().__setattr__(name, value)
         if name == "w0" and "_free" in self.__dict__:
             self._forget()
-
-    def _as_weights(self, name: str, value: Any) -> Tensor:
-        """Check weights the user gives; what is to be learned stays the caller's, all else is copied."""
-        w = self._as_state(name, value, self._weight_shape(), self.dtype)
-        return value if isinstance(value, Tensor) and value.requires_grad else w.clone()
 
     # A block
 

@@ -16,6 +16,7 @@ from adaptfilt.engines.algorithm import Algorithm, Job, Kind, Result, Variants
 from adaptfilt.engines.choose import ENGINES, choose, tracked
 from adaptfilt.engines.cpu import compiled
 from adaptfilt.engines.tensors import parts
+from adaptfilt.engines.tensors.bins import over
 
 _VERBS: dict[str, Any] = {
     "step": compiled.Workspace.step,
@@ -117,6 +118,9 @@ class ParametricFilter(AdaptiveFilter):
         """Axes of the filters: the batch, and the outputs."""
         return self.batch if self.outputs is None else (*self.batch, self.outputs)
 
+    def _axes(self, name: str) -> tuple[int, ...]:
+        return super()._axes(name) if name == "x" else self._filters
+
     @property
     def _weights(self) -> int:
         """Number of weights that make an output."""
@@ -166,7 +170,7 @@ class ParametricFilter(AdaptiveFilter):
                 if mask is None:
                     new[name] = first
                 elif own.ndim >= mask.ndim:  # else it is one number for all streams
-                    new[name] = torch.where(_over(mask, own), first, own)
+                    new[name] = torch.where(over(mask, own), first, own)
             self._commit(new)
         self._fresh = self._untouched = mask is None
 
@@ -317,6 +321,11 @@ class ParametricFilter(AdaptiveFilter):
         own = as_tensor(value, dtype, self.device)
         check_finite(name, own)
         return own
+
+    def _as_weights(self, name: str, value: Any) -> Tensor:
+        """Check weights the user gives; what is to be learned stays the caller's, all else is copied."""
+        w = self._as_state(name, value, self._weight_shape(), self.dtype)
+        return value if isinstance(value, Tensor) and value.requires_grad else w.clone()
 
     def _check_engine(self, engine: Any) -> None:
         if engine not in ENGINES:
@@ -477,8 +486,3 @@ def _attributes(cls: type) -> set[str]:
     for base in cls.__mro__:
         found |= {k for k, v in vars(base).items() if not callable(v)} | {*vars(base).get("__annotations__", {})}
     return found
-
-
-def _over(mask: Tensor, like: Tensor) -> Tensor:
-    """Return a mask of streams with axes of one behind, as a tensor of their state has."""
-    return mask.reshape(mask.shape + (1,) * (like.ndim - mask.ndim))

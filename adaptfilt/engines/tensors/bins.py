@@ -12,6 +12,7 @@ from torch import Tensor
 
 from adaptfilt.engines.algorithm import names
 from adaptfilt.engines.bins import Frames, constrained
+from adaptfilt.engines.words import abs2
 from adaptfilt.taps import windows
 
 
@@ -119,8 +120,8 @@ class Stream:
         names_ = (*job.algorithm.of("bin"), *job.algorithm.of("partition"))
         for name, new in zip(names_, (*bins, *partitions), strict=True):
             own = self.states[name]
-            self.states[name] = torch.where(_over(alive, own), new.expand_as(own), own)
-        self.W = torch.where(_over(alive & heard, W), self._constrained(W), self.W)
+            self.states[name] = torch.where(over(alive, own), new.expand_as(own), own)
+        self.W = torch.where(over(alive & heard, W), self._constrained(W), self.W)
 
     def _constrained(self, W: Tensor) -> Tensor:
         """Return weights of which some partitions are made responses of their length again."""
@@ -142,11 +143,13 @@ class Stream:
         return self._backward(self._output(self.W, self._partitions(0)))[..., self.B :]
 
     def _partitions(self, first: int) -> Tensor:
-        """Return the spectra of partitions from the first on, at the end of the hop that is complete or begins."""
-        ahead = first  # partitions of the hop that begins see the frame that it will complete a hop later
+        """Return the spectra of partitions from the first on, at the end of the hop that is complete.
+
+        From partition 1 on they are those of the hop that begins: its partitions see the frames of a hop later.
+        """
         if first == self.partitions:
             return self.spectra[0].unsqueeze(-2)[..., :0, :]
-        return torch.stack([self.spectra[p * self.stride - ahead] for p in range(first, self.partitions)], -2)
+        return torch.stack([self.spectra[p * self.stride - first] for p in range(first, self.partitions)], -2)
 
     def _output(self, W: Tensor, X: Tensor) -> Tensor:
         return (W * X.unsqueeze(1)).sum((-3, -2))
@@ -185,11 +188,6 @@ def spectrum(w: Tensor, block: int) -> Tensor:
     return torch.fft.fft(w) if w.is_complex() else torch.fft.rfft(w)
 
 
-def abs2(v: Tensor) -> Tensor:
-    """Return |v|^2."""
-    return v.real.square() + v.imag.square() if v.is_complex() else v.square()
-
-
 def _call(function: Any, values: dict[str, Any]) -> Any:
     """Call a function, or a module, taking its arguments by name."""
     if isinstance(function, torch.nn.Module):
@@ -201,6 +199,6 @@ def _tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _over(mask: Tensor, like: Tensor) -> Tensor:
-    """Return a mask of filters, (B, Q), with axes of one behind."""
+def over(mask: Tensor, like: Tensor) -> Tensor:
+    """Return a mask of filters or streams with axes of one behind, as a tensor of their state has."""
     return mask.reshape(mask.shape + (1,) * (like.ndim - mask.ndim))
