@@ -80,4 +80,4 @@ class RDE(PhaseBlindFilter):
     @classmethod
     def example(cls, **common: Any) -> Self:
         """Return a small filter that opens the eye of unit-power symbols."""
-        return cls(5, 0.01, [0.5, 1.2], **common)
+        return cls(5, 0.01, [0.5, 1.25], **common)  # exact in both precisions
