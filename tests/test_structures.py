@@ -749,6 +749,75 @@ def test_paths_of_every_length(dtype: torch.dtype, engine: str, inputs: int | No
     agrees((*(v.ravel() for v in f(x_in, d)),), filtered_x(x, d, secondary, secondary, 4, 0.003))
 
 
+# Several loudspeakers and microphones
+
+
+def jointly(x: Any, d: Any, secondary: Any, path: Any, mu: float, leak: float, eps: float | None) -> Any:
+    """FxLMS, or FxNLMS with an eps, of x, (C, T), by L microphones and Q loudspeakers, of four taps."""
+    (L, Q, P), (C, T), M = path.shape, x.shape, 4
+    v = np.array([[[np.convolve(row, s)[:T] for row in x] for s in paths] for paths in secondary])
+    past = [(0, 0)] * 3 + [(M - 1, 0)]
+    v, x = np.pad(v, past), np.pad(x, past[-2:])
+    w, played, e = np.zeros((Q, C, M), x.dtype), np.zeros((Q, P - 1 + T), x.dtype), np.zeros((L, T), x.dtype)
+    for n in range(T):
+        played[:, P - 1 + n] = np.einsum("qcm,cm->q", w, x[:, n : n + M][:, ::-1])
+        e[:, n] = d[:, n] - np.einsum("lqp,qp->l", path, played[:, n : n + P][:, ::-1])
+        v_n = v[..., n : n + M][..., ::-1]
+        step = mu if eps is None else mu / (eps + np.sum(np.abs(v_n) ** 2))
+        w = (1 - mu * leak) * w + step * np.einsum("l,lqcm->qcm", e[:, n], v_n.conj())
+    return played[:, P - 1 :], e, w
+
+
+@every_engine
+@pytest.mark.parametrize("dtype", [torch.float64, slow(torch.complex128)], ids=str)
+@pytest.mark.parametrize(("L", "Q", "inputs"), [(2, 2, 2), (3, 1, None), (1, 3, 2), (1, 1, None)])
+def test_many_loudspeakers_and_microphones(
+    dtype: torch.dtype, engine: str, L: int, Q: int, inputs: int | None
+) -> None:
+    x, d = signals(dtype, 90, (inputs or 1,)), signals(dtype, 90, (L,), seed=4)
+    secondary, path = 0.5 * signals(dtype, 5, (L, Q), seed=5), 0.5 * signals(dtype, 6, (L, Q), seed=6)
+    make = {"inputs": inputs, "leak": 0.1, "path_taps": 6, "dtype": dtype, "engine": engine}
+    f, g = (af.FxLMS(4, 0.003, secondary, **make) for _ in range(2))
+    x_in = x if inputs else x[0]
+    want = jointly(x, d, secondary, path, 0.003, 0.1, None)
+    y, e, w = f(x_in, d, path=path, record_every=30)
+    assert w.shape == (Q, *([inputs] if inputs else []), 3, 4)
+    agrees((y, e, w[..., -1, :].reshape(want[2].shape)), want)
+    parts = [g(x_in[..., a:b], d[:, a:b], path=path) for a, b in pairwise([0, 1, 4, 21, 90])]
+    together = (np.concatenate([p[i] for p in parts], -1) for i in (0, 1))
+    agrees((*together, g.w.numpy().reshape(want[2].shape)), want)
+    two = af.FxLMS(4, 0.003, secondary, batch=2, **make)
+    x_two, d_two = np.stack([0 * x_in, x_in]), np.stack([0 * d, d])
+    assert not two(x_two, d_two, path=path).y[0].any()
+    agrees((two.w[1].numpy(),), (f.w.numpy(),))
+
+
+@every_engine
+def test_the_energy_is_that_of_all_directions(engine: str) -> None:
+    x, d, secondary = signals(torch.float64, 90, (2,)), signals(torch.float64, 90, (3,), seed=4), np.ones((3, 2, 1))
+    f = af.FxNLMS(4, 0.5, secondary, eps=0.1, inputs=2, dtype=torch.float64, engine=engine)
+    agrees(f(x, d), jointly(x, d, secondary, secondary, 0.5, 0.0, 0.1))
+
+
+def test_many_sample_by_sample() -> None:
+    """`predict` and `adapt` with errors measured elsewhere; a sample that one microphone lacks is passed over."""
+    x, d, secondary = signals(torch.float64, 60), signals(torch.float64, 60, (2,), seed=4), np.zeros((2, 2, 1))
+    f, g = (af.FxLMS(4, 0.01, secondary, dtype=torch.float64, nonfinite="skip") for _ in range(2))
+    f.secondary = g.secondary = np.arange(4.0).reshape(2, 2, 1)
+    d[1, 20] = np.nan
+    y, e, w = f(x, d)
+    assert np.isnan(e).sum() == 1
+    for n in range(60):
+        y_n = g.predict(x[n : n + 1].sum(keepdims=False).reshape(()))
+        np.testing.assert_allclose(y_n, y[:, n], atol=1e-12)
+        g.adapt(d[:, n] - g.secondary[..., 0].numpy() @ y_n)
+    np.testing.assert_allclose(g.w.numpy(), w, atol=1e-12)
+    with pytest.raises(ValueError, match=r"d must have shape \(2, T\)"):
+        f(x, d[0])
+    with pytest.raises(ValueError, match="secondary must be"):
+        af.FxLMS(4, 0.01, np.ones((2, 2)))
+
+
 # What a secondary path does not go with
 
 

@@ -1,5 +1,6 @@
 """Filters whose output is heard through a secondary path: the update is made of the input filtered by its model."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,11 +10,18 @@ from torch import Tensor
 
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.checks import Block, as_tensor, check_block, check_finite, positive_int
-from adaptfilt.engines.algorithm import Job
+from adaptfilt.engines.algorithm import Job, names
 
 
 class FilteredFilter(LinearFilter):
     """A linear filter with a secondary path: y = w^T u as always, but w moves along conj(v), v = secondary * x.
+
+    Several loudspeakers and microphones, secondary of shape (L, Q, S), make one filter of Q outputs and L errors:
+
+        y_q = sum_k w_qk^T u_k,    v_lqk = s^_lq * x_k,    w_qk <- (1 - mu leak) w_qk + sum_l g_l conj(v_lqk)
+
+    with one energy, that of all v_lqk, so that a normalised step is safe whatever the microphones have in common, and
+    one step size. A sample without one of the errors is passed over.
 
     In a block the loop is closed by simulation, e = d - path * y, with the model itself where no path is given; with
     a real path, `predict` gives the loudspeaker's sample and `adapt` takes the microphone's.
@@ -24,8 +32,9 @@ class FilteredFilter(LinearFilter):
         Number of samples in a regressor, M.
     params : mapping of str to float or Tensor
         The algorithm's parameters, which become attributes.
-    secondary : array or Tensor [shape=(S,)]
-        Model of the path's response. May be assigned between calls, of the same length.
+    secondary : array or Tensor [shape=(S,) or (L, Q, S)]
+        Model of the path's response, or of those from each loudspeaker to each microphone. May be assigned between
+        calls, of the same shape.
     path_taps : int >= 1, optional
         Length of the longest `path` that a call can give; S by default.
     inputs, w0, batch, dtype, device, nonfinite, engine, adapt_in_eval
@@ -44,12 +53,13 @@ class FilteredFilter(LinearFilter):
             if name in common:
                 raise TypeError(f"{type(self).__name__} has a secondary path: {name} cannot be given")
         own = isinstance(secondary, np.ndarray | Tensor)
-        if not own or secondary.ndim != 1 or not len(secondary):
-            raise ValueError(f"secondary must be an array or tensor of shape (S,), got {secondary!r}")
-        S = len(secondary)
+        if not own or secondary.ndim not in (1, 3) or not all(secondary.shape):
+            raise ValueError(f"secondary must be an array or tensor of shape (S,) or (L, Q, S), got {secondary!r:.200}")
+        S = secondary.shape[-1]
         self.__dict__["_lengths"] = S, S if path_taps is None else positive_int("path_taps", path_taps)
+        self.__dict__["_heard"] = tuple(secondary.shape[:-1])  # (), or microphones and loudspeakers
         super().__init__(taps, params, **common)
-        self.register_buffer("secondary", torch.zeros(S, dtype=self.dtype, device=self.device))
+        self.register_buffer("secondary", torch.zeros(secondary.shape, dtype=self.dtype, device=self.device))
         self.secondary = secondary  # type: ignore[assignment]
         self._alone = False
         self._fixed = (*self._fixed, "path_taps")
@@ -61,6 +71,8 @@ class FilteredFilter(LinearFilter):
         for excluded, what in (
             (algorithm.gain is None, "an algorithm without a gain"),
             (algorithm.lagged, "a gain that takes the lag"),
+            (bool(algorithm.states) and bool(self._heard), "a gain with states and several microphones"),
+            (bool({"y", "d"} & {*names(algorithm.function)} and self._heard), "a gain of y or d and several microphones"),
             (algorithm.error is not None, "an error function"),
             (algorithm.feed is not None, "an algorithm that feeds back"),
         ):
@@ -84,9 +96,24 @@ class FilteredFilter(LinearFilter):
         return False
 
     def _signal_shapes(self) -> dict[str, tuple[int, ...]]:
-        S, P = self.__dict__["_lengths"]
-        axes = self._axes("x")
-        return {"direction": (*axes, self.taps), "reference": (*axes, S), "played": (*self.batch, P)}
+        (S, P), axes = self.__dict__["_lengths"], self._axes("x")[len(self.batch) :]
+        return {
+            "direction": (*self.batch, *self._heard, *axes, self.taps),
+            "reference": (*self.batch, *axes, S),
+            "played": (*self._axes("y"), P),
+        }
+
+    def _axes(self, name: str) -> tuple[int, ...]:
+        if name == "x":
+            return super()._axes(name)
+        return (*self.batch, *(self._heard[1:] if name == "y" else self._heard[:1]))
+
+    def _count_weights(self) -> int:
+        return super()._count_weights() * math.prod(self._heard[1:])
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        inputs = () if self.inputs is None else (self.inputs,)
+        return (*self._axes("y"), *inputs, self.taps)
 
     def _signals(self) -> list[Tensor]:
         return [*super()._signals(), *([self.secondary] if "secondary" in self._buffers else [])]
@@ -110,9 +137,9 @@ class FilteredFilter(LinearFilter):
 
     def _as_path(self, path: Any) -> Tensor:
         """Check a response."""
-        check_block("path", path, self.line.samples, (None,))
-        if not 1 <= len(path) <= self.path_taps:
-            raise ValueError(f"path must have 1 to {self.path_taps} taps (path_taps=), got {len(path)}")
+        check_block("path", path, self.line.samples, (*self._heard, None))
+        if not 1 <= path.shape[-1] <= self.path_taps:
+            raise ValueError(f"path must have 1 to {self.path_taps} taps (path_taps=), got {path.shape[-1]}")
         own = as_tensor(path, self.dtype, self.device)
         check_finite("path", own)
         return own
@@ -122,13 +149,15 @@ class FilteredFilter(LinearFilter):
 
     def _through(self, job: Job, path: Tensor) -> Job:
         """Add the responses: what filters the input, and the path through which the errors hear the outputs."""
-        job.secondary, job.path = self.secondary, torch.nn.functional.pad(path, (0, self.path_taps - len(path)))
+        heard = torch.nn.functional.pad(path, (0, self.path_taps - path.shape[-1]))
+        job.path = heard.reshape(*(self._heard or (1, 1)), -1)
         return job
 
     def _job(self, x: Any = None, d: Any = None) -> Job:
         job = super()._job(x, d)
-        job.secondary = self.secondary
+        job.secondary = self.secondary.reshape(*(self._heard or (1, 1)), -1)
         return job
 
     def _adapt_on(self, e: Any) -> None:
-        self._adapt_along(e, self.direction.flip(-1).reshape(*self.batch, 1, -1))
+        streams, microphones = math.prod(self.batch), math.prod(self._heard[:1])
+        self._adapt_along(e, self.direction.flip(-1).reshape(streams, microphones, 1, -1))

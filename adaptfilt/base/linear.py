@@ -92,7 +92,7 @@ class LinearFilter(ParametricFilter):
         self.w0 = None if start is None else self._as_weights("w0", start)
         self.register_buffer("w", torch.zeros(self._weight_shape(), dtype=self.dtype, device=device))
         self._register_state()
-        axes = self.inputs is not None or self.outputs is not None
+        axes = self.inputs is not None or self._axes("d") != self.batch
         self._simple = not (axes or self.sps > 1 or algorithm.blind or algorithm.unknown)  # x and d have one shape
         for name, shape in self._signal_shapes().items():
             self.register_buffer(name, torch.zeros(shape, dtype=self.dtype, device=device))
@@ -259,7 +259,7 @@ class LinearFilter(ParametricFilter):
         d, moves = self._check_signals(x, d, regressors), {}
         if self.delay:
             d, moves["waiting"] = self._delayed(d)
-        steps = None if mu is None else self._step_sizes(mu, tuple(d.shape))
+        steps = None if mu is None else self._step_sizes(mu, (*self._filters, d.shape[-1]))
         every = 0 if record_every is None else min(positive_int("record_every", record_every), d.shape[-1] + 1)
         offset = 0 if self.sps == 1 else self._offset()
         if self._skips:
@@ -285,11 +285,11 @@ class LinearFilter(ParametricFilter):
         if self.algorithm.blind:
             if d is not None:
                 raise TypeError(f"{name} is blind: d cannot be given")
-            return zeros_like_block(x, (*self._filters, length))
+            return zeros_like_block(x, (*self._axes("d"), length))
         if d is None and not self.algorithm.unknown:
             raise TypeError(f"{name} needs d, the desired signal")
         if d is not None:
-            check_block("d", d, like, (*self._filters, None))
+            check_block("d", d, like, (*self._axes("d"), None))
             check_same_kind(x, d)
         given = 0 if d is None else d.shape[-1]
         if given > length or (given < length and not self.algorithm.unknown):
@@ -321,7 +321,7 @@ class LinearFilter(ParametricFilter):
         missing = length - (0 if d is None else d.shape[-1])
         if d is not None and not missing:
             return d
-        end = zeros_like_block(x, (*self._filters, missing)) * np.nan
+        end = zeros_like_block(x, (*self._axes("d"), missing)) * np.nan
         if d is None:
             return end
         return np.concatenate([d, end], -1) if isinstance(d, np.ndarray) else torch.cat([d, end], -1)
@@ -343,7 +343,7 @@ class LinearFilter(ParametricFilter):
             newest = ~torch.as_tensor(good[..., -1], device=self.device)
         if self.sps > 1:
             good, newest = self._good_outputs(good, offset, d.shape[-1])
-        if self.outputs is not None:
+        if self._axes("d") != self.batch:
             good = good[..., None, :]
         known = finite_samples(d)
         if self.algorithm.unknown:  # NaN says something else there
@@ -429,13 +429,14 @@ class LinearFilter(ParametricFilter):
         """Return y, e and w, or its record, in their public shapes."""
         y, e, w, record = result.y, result.e, result.w, result.record
         if record is not None:
-            w = record.reshape(*self._filters, record.shape[-2], self._count)
-            if len(self._weight_shape()) > len(self._filters) + 1:
-                w = w.reshape(*w.shape[:-1], self.inputs, self.taps).swapaxes(-3, -2)
+            axes = len(self._filters)
+            w = record.reshape(*self._filters, record.shape[-2], *self._weight_shape()[axes:])
+            w = np.moveaxis(w, axes, -2) if isinstance(w, np.ndarray) else w.movedim(axes, -2)
         if result.carried is None:
             return y, e, w
         w = w if record is not None else w.reshape(self._weight_shape())
-        return y.reshape(job.d.shape), e.reshape(job.d.shape), w if job.gradient else w.detach().clone()
+        y = y.reshape(*self._axes("y"), y.shape[-1])
+        return y, e.reshape(job.d.shape), w if job.gradient else w.detach().clone()
 
     def _hold(self, job: Job) -> tuple[Any, Any, Any]:
         """Filter with weights that stand still and return the errors all the same."""
@@ -457,7 +458,7 @@ class LinearFilter(ParametricFilter):
         self._follow_block(x, 1 if self.inputs is None else 2)
         check_block("x", x, self.line.samples, (*self._axes("x"), None))
         offset = 0 if self.sps == 1 else self._offset()
-        d = zeros_like_block(x, (*self._filters, self._outputs_of(x.shape[-1])))
+        d = zeros_like_block(x, (*self._axes("d"), self._outputs_of(x.shape[-1])))
         unknown = not (self.algorithm.blind or self._plain)
         d, moves = d * np.nan if unknown else d, {}
         if self.delay:
@@ -495,12 +496,12 @@ class LinearFilter(ParametricFilter):
         """Adapt on an error by means of the reference engine; the direction is the regressor if none is given."""
         if self.algorithm.blind:
             raise TypeError(f"{type(self).__name__} is blind: it takes no error from elsewhere")
-        check_block("e", e, self.line.samples, (*self._filters, 1))
+        check_block("e", e, self.line.samples, (*self._axes("e"), 1))
         e = as_tensor(e, self.dtype, self.device)
         if self.nonfinite == "raise":
             check_finite("e", e)
         else:  # nor does it adapt on a sample that `predict` passed over
-            passed = self.passed_over if self.outputs is None else self.passed_over.unsqueeze(-1)
+            passed = self.passed_over if self._axes("e") == self.batch else self.passed_over.unsqueeze(-1)
             e = torch.where(passed.unsqueeze(-1) | ~torch.isfinite(e), torch.nan, e)
         job = self._job(self._last_regressor(), e)
         job.rows, job.errors, job.skip, job.gradient, job.direction = True, True, True, False, direction

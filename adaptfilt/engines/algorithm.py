@@ -336,12 +336,13 @@ class Job:
         Map from regressors (..., [C,] M) to what the weights combine, (..., F).
     scratch : dict of str to tuple of int
         Shapes of the scratch arrays.
-    secondary : Tensor [shape=(S,)] or None
-        The response by which x is filtered for what updates are made of.
-    direction : Tensor [shape=(B, T, F)] or None
+    secondary : Tensor [shape=(L, Q, S)] or None
+        The responses by which x is filtered for what updates are made of: of Q loudspeakers at L microphones, whose
+        weights are those of one filter, and whose errors d holds.
+    direction : Tensor [shape=(B, L, T, F)] or None
         What updates are made of, with rows.
-    path : Tensor [shape=(S,)] or None
-        The response through which the errors hear the outputs.
+    path : Tensor [shape=(L, Q, S)] or None
+        The responses through which the errors hear the outputs.
     moves : dict of str to Tensor
         What of the filter changes with the block that no engine knows of.
     """

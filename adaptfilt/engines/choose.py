@@ -77,6 +77,7 @@ def _stateless(job: Job) -> Reasons:
     yield bool(algorithm.vectors) and "a gain that takes vectors"
     yield "mu" not in algorithm.params and "a gain without mu"
     yield job.path is not None and "with a path between output and error"
+    yield job.secondary is not None and job.secondary.shape[:2] != (1, 1) and "several loudspeakers or microphones"
 
 
 def _block(job: Job) -> Reasons:

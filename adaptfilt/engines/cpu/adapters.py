@@ -39,10 +39,10 @@ def sample_(a_):
     return {run}({rule}, memory, a, array(a[0], ({io},), 0.0), a[1], a[2], LIKE)
 """
 _LOOPS = (
-    "Ahead", "Call", "Filter", "Recursion", "Rule", "assembled", "block", "from_phases", "heard", "input_of", "lag_of",
-    "look_ahead", "note_last", "note_outputs", "one_by_one", "push_fed", "push_sample", "recalled", "recursive",
-    "recursive_sample", "sample", "take_in", "take_in_direction", "through", "to_phases", "with_fed", "write_direction",
-    "write_inputs", "write_phases",
+    "Ahead", "Call", "Filter", "Recursion", "Rule", "Together", "assembled", "block", "filtered", "from_phases",
+    "heard", "input_of", "lag_of", "look_ahead", "note_last", "note_outputs", "one_by_one", "power_of", "push_fed",
+    "push_sample", "recalled", "recursive", "recursive_sample", "sample", "shrunk", "take_in", "take_in_direction",
+    "to_phases", "together", "with_fed", "write_direction", "write_inputs", "write_phases",
 )  # fmt: skip
 _MEMORY = ("array", "assign", "assign_all", "correlation", "finite", "output_and_error")
 
@@ -60,6 +60,8 @@ class Layout(NamedTuple):
         Whether real.
     sliced : bool
         A regressor is a slice of one stream.
+    together : bool
+        Several outputs make several errors.
     """
 
     signals: tuple[str, ...]
@@ -68,6 +70,7 @@ class Layout(NamedTuple):
     scratch: tuple[tuple[int, bool], ...]
     vectors: tuple[bool, ...]
     sliced: bool
+    together: bool = False
 
     def signal(self, name: str) -> str:
         """Return a signal of a filter as it is written in an adapter."""
@@ -104,6 +107,8 @@ def block_function(algorithm: Algorithm, dtype: str, layout: Layout, variant: Va
     call = ", ".join(f"a[{i}]" for i in range(len(loops.Call._fields)))
     if algorithm.recursion:
         run, rule, text = "recursive", _RECURSION, _recursion(algorithm)
+    elif layout.together:
+        run, rule, text = "together", _TOGETHER, _jointly(algorithm, layout)
     elif variant is None:
         run, rule, text = "one_by_one", _RULE, _functions(algorithm, layout)
     else:
@@ -129,7 +134,7 @@ def _rule(kind: Any) -> str:
     return f"{kind.__name__}({', '.join(kind._fields)})"
 
 
-_RULE, _RECURSION, _AHEAD = map(_rule, (loops.Rule, loops.Recursion, loops.Ahead))
+_RULE, _RECURSION, _AHEAD, _TOGETHER = map(_rule, (loops.Rule, loops.Recursion, loops.Ahead, loops.Together))
 
 
 def _build(name: str, text: str, algorithm: Algorithm, dtype: str, layout: Layout) -> Callable[..., int]:
@@ -257,13 +262,9 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
 
 def _directed(layout: Layout, write: str) -> list[str]:
     """Return the lines that make what updates are made of, input by input."""
-    rooms = (layout.room(name) for name in ("secondary", "unfiltered", "filtered"))
-    response, room, v = rooms
-    filtered = f"through({response}, {layout.signal('reference')}[q], input_of(part.b, q, call, like), {room}, {v})"
-    return [
-        "for q in range(len(own.line) if part.leads else 0):",
-        f"    {write}({layout.signal('direction')}, {layout.room('stream_v')}, q, {filtered})",
-    ]
+    signals = _tuple([layout.signal(name) for name in ("direction", "reference")])
+    rooms = _tuple([layout.room(name) for name in ("secondary", "stream_v", "unfiltered", "filtered")])
+    return [f"filtered({write}, own, part, call, like, {signals}, {rooms})"]
 
 
 def _defined(bodies: dict[str, str]) -> str:
@@ -277,6 +278,24 @@ def _conditions(algorithm: Algorithm) -> dict[str, str]:
         "valid(d)": f"return finite(d){' or d != d' if algorithm.unknown else ''}",
         "moves(mu)": f"return {'True' if algorithm.running else 'mu != 0'}",
     }
+
+
+def _jointly(algorithm: Algorithm, layout: Layout) -> str:
+    """Return the adapters of a `Together`."""
+    stream = layout.room("stream_v")
+    asked = "energy" in names(algorithm.function)
+    rooms = ", ".join([stream, layout.room("path"), layout.room("out"), layout.signal("played")])
+    return _defined(
+        {
+            "gain(e, energy, mu, own)": f"return TYPE({_given(algorithm, 'gain', {'mu': 'mu'})})",
+            "power(own, start)": f"return power_of({stream}, start, own.line.shape[1])" if asked else "return REAL(0)",
+            "fade(w, mu, own)": "shrunk(w, REAL(1) - mu * own.p[-1])" if algorithm.leaks else "pass",
+            "rooms(own)": f"return {rooms}",
+            "begin(own, part, call, like)": "take_in(own, part, call, like)\n    "
+            + _directed(layout, "take_in_direction")[0],
+            **_conditions(algorithm),
+        }
+    )
 
 
 def _recursion(algorithm: Algorithm) -> str:

@@ -55,8 +55,8 @@ def run(job: Job, workspace: "Workspace", moves: Sequence[tuple[Tensor, Tensor]]
     shape, F = job.d.shape, workspace.weights
     tensors = isinstance(job.x, Tensor)
     like, dtype = (_empty_tensor, job.w.dtype) if tensors else (empty, workspace.dtype)
-    y, e = like(shape, dtype), like(shape, dtype)
-    record = like((*shape[:-1], shape[-1] // job.every, F), dtype) if job.every else None
+    y, e = like(workspace.output_shape(job), dtype), like(shape, dtype)
+    record = like((*job.filters, shape[-1] // job.every, F), dtype) if job.every else None
     samples = job.x.size if isinstance(job.x, np.ndarray) else job.x.numel()
     if samples or job.algorithm.recursion:  # which writes its weights after no sample too
         workspace.block(job, y, e, record, moves)
@@ -99,7 +99,8 @@ class Workspace:
         self._mu_at = list(job.params).index("mu") if "mu" in job.params else -1
         mu, row = (self._p[:, self._mu_at :], self._p.strides[0]) if "mu" in job.params else (self._one, 0)
         self._own_mu = self._p, mu.ctypes.data, row, 0
-        none = empty((0 if job.secondary is None else len(job.secondary),), self.dtype)
+        self._heard = (1, 1) if job.secondary is None else tuple(job.secondary.shape[:2])  # by errors, of outputs
+        none = empty((0 if job.secondary is None else job.secondary.numel(),), self.dtype)
         self._responses, self._response_at = {"secondary": none, "path": none[:0]}, {"path": 0}
         self._vectors = [v.detach() for v in job.vectors.values()]
         self.part = max(PART // (self._inputs * self._sps), 512) if algorithm.recursion is None else PART
@@ -109,6 +110,7 @@ class Workspace:
         ]
         self._played = job.signals["played"].shape[-1] if "played" in names else 0
         self._ahead = algorithm.gain is not None and algorithm.feed is None and job.sps <= self._taps
+        self._ahead = self._ahead and self._heard == (1, 1)
         self._layout = self._lay_out(names)
         longer = self._taps % job.sps or job.sps
         self._phases = self._inputs * longer, self._inputs * (job.sps - longer)
@@ -147,6 +149,7 @@ class Workspace:
             tuple((max(len(k.dims), 1), k.real) for k in algorithm.scratch_kinds.values()),
             tuple(kind == "real" for kind in algorithm.vectors.values()),
             sliced,
+            self._heard != (1, 1),
         )
 
     def _row_shapes(self) -> list[tuple[int, tuple[int, ...]]]:
@@ -154,21 +157,23 @@ class Workspace:
         C, M, Q, signals = self._inputs, self._taps, self._shared, self._layout.signals
         found: list[tuple[int, tuple[int, ...]]] = [(1, (self.weights,)), (Q, (C, M))]
         for name, t in zip(signals, self._carried[2:], strict=False):
-            found.append((Q, (C, t.shape[-1])) if loops.SIGNALS[name] == 2 else (1, (t.shape[-1],)))
+            size = t.shape[-1]
+            rows = t.numel() // (self._streams * size)  # several for an output, or outputs that errors hear together
+            found.append((Q, (rows, size)) if loops.SIGNALS[name] == 2 else (1, (rows // Q * size,)))
         kinds = zip(self._carried[2 + len(signals) :], self._algorithm.states.values(), strict=True)
         return found + [(1, tuple(t.shape[t.ndim - len(kind.dims) :]) or (1,)) for t, kind in kinds]
 
     def _new_room(self) -> list[Any]:
         """Return scratch arrays for the algorithm, and rooms for streams, regressors, phases and outputs."""
-        C, M, F, sps = self._inputs, self._taps, self.weights, self._sps
+        C, M, F, sps, (L, Q) = self._inputs, self._taps, self.weights, self._sps, self._heard
         rows, length = C * sps, self.part + M
         sizes: dict[str, tuple[int, ...]] = {
-            "stream_v": (rows, length),
+            "stream_v": (L * Q * rows, length),
             "u_v": (F,),
             "phases": (rows * -(-M // sps),),
-            "unfiltered": (len(self._responses["secondary"]) + self.part,),
+            "unfiltered": (len(self._responses["secondary"]) // (L * Q) + self.part,),
             "filtered": (self.part,),
-            "out": (self._played + self.part,),
+            "out": (Q * (self._played + self.part),),
             "lags": (16 * self.part // sps + 256,),
         }
         shared = [(rows, length), (F,), *(sizes[name] for name in self._layout.rooms if name in sizes)]
@@ -209,6 +214,11 @@ class Workspace:
 
     # Blocks
 
+    def output_shape(self, job: Job) -> tuple[int, ...]:
+        """Return the shape of y."""
+        shape = tuple(job.d.shape)
+        return shape if self._heard == (1, 1) else (*job.batch, self._heard[1], shape[-1])
+
     def block(self, job: Job, y: Any, e: Any, record: Any, moves: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Adapt over a block and fill y, e and the record, all contiguous."""
         gated = job.skip or ((job.mu is not None or self._rests) and not self._algorithm.stands_still)
@@ -231,7 +241,7 @@ class Workspace:
         if job.secondary is not None:
             self._set_response("secondary", job.secondary)
         function, arguments = self._block_function(rows, N, every, gated), self._arguments
-        y_at, e_at, out_row = address(y), address(e), N * size
+        y_at, e_at, run, (L, Q) = address(y), address(e), N * size, self._heard
         record_at, record_row = (0, 0) if record is None else (address(record), record.nbytes // self._filters)
         _mu, mu_at, mu_row, mu_step = self._steps(job)
         marked = job.skip or job.algorithm.unknown
@@ -244,12 +254,12 @@ class Workspace:
             for first, last, offset, x, d in self._parts(job):
                 samples, at = x.shape[-2] if rows else x.shape[-1], first * size
                 x, x_at, x_row, x_input = self._place(x, samples if rows else self._inputs)
-                d, d_at, d_row, _ = self._place(d, 1)
+                d, d_at, d_row, d_run = self._place(d, L)
                 row = first // every * self.weights * size if every else 0
                 arguments[:_CALL] = (
                     arguments[_BEGIN], samples, last - first, 0, self._filters, self._shared, self._sps, offset, rows,
-                    marked, every, x_at, x_row, x_input, d_at, d_row, y_at + at, e_at + at,
-                    out_row, mu_at + first * mu_step, mu_row, last - first if mu_step else 1,
+                    marked, every, x_at, x_row, x_input, d_at, d_row, d_run, y_at + at, e_at + at,
+                    Q * run, L * run, run, L, mu_at + first * mu_step, mu_row, last - first if mu_step else 1,
                     record_at + row, record_row,
                 )  # fmt: skip
                 status = self._call(function, last - first)
@@ -268,7 +278,7 @@ class Workspace:
 
     def _set_response(self, name: str, response: Tensor) -> None:
         """Take over a response."""
-        own = self._responses[name] = np.ascontiguousarray(response.detach().numpy(), self.dtype)
+        own = self._responses[name] = np.ascontiguousarray(response.detach().numpy(), self.dtype).reshape(-1)
         at = self._response_at[name]
         self._arguments[at : at + 2] = (own.ctypes.data, len(own))
 
@@ -310,7 +320,7 @@ class Workspace:
         if job.rows:
             x = np.ascontiguousarray(x)
         x = x.reshape(self._streams, *((x.shape[-2:]) if job.rows else (self._inputs, x.shape[-1])))
-        d = d.reshape(self._filters, N)
+        d = d.reshape(self._filters, *self._heard[:1], N) if self._heard[0] > 1 else d.reshape(self._filters, N)
         if 0 < every <= length:
             length = length // every * every
         edges = sorted({*range(0, N, length), *(range(0, N, every) if every > length else ()), N})
@@ -321,7 +331,7 @@ class Workspace:
             x_part = x[:, first:last] if job.rows else x[:, :, start:stop]
             if job.features is not None and not job.rows:
                 x_part = self._features(job, x_part, offset)
-            yield first, last, offset, x_part, d[:, first:last]
+            yield first, last, offset, x_part, d[..., first:last]
 
     def _features(self, job: Job, x: Any, offset: int) -> Any:
         """Return the features of a part, (B, N, F), and take the part into the line."""
@@ -434,8 +444,8 @@ class Workspace:
         gated = not ((own_mu and not self._rests) or self._algorithm.stands_still)
         mu_at, mu_row = self._own_mu[1:3] if own_mu else (self._mu.ctypes.data, 0)
         arguments[:_CALL] = (
-            0, N, N, 0, self._filters, 1, 1, 0, False, self._algorithm.unknown, every, 0, row, row, 0, row, 0, 0,
-            row, mu_at, mu_row, 1, 0, rows * self.weights * self.dtype.itemsize,
+            0, N, N, 0, self._filters, 1, 1, 0, False, self._algorithm.unknown, every, 0, row, row, 0, row, row, 0, 0,
+            row, row, row, 1, mu_at, mu_row, 1, 0, rows * self.weights * self.dtype.itemsize,
         )  # fmt: skip
         function = self._block_function(False, N, every, gated)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adaptfilt.engines.cpu.memory import all_finite, array, assign, assign_all, finite, number
-from adaptfilt.engines.words import dot
+from adaptfilt.engines.words import axpyc, dot, energy
 
 OK, BAD_X, BAD_D, DIVERGED = 0, 1, 2, 3  # what a loop returns
 PREDICT, ADAPT, STEP = 1, 2, 3  # what `sample` does; STEP is both
@@ -41,9 +41,13 @@ class Call(NamedTuple):
     x_input: int  # the distance from one input to the next
     d: int
     d_row: int
+    d_run: int  # the distance from one error's to the next one's
     y: int
     e: int
-    out_row: int
+    y_row: int
+    e_row: int
+    run: int  # the distance from one output, or error, of a filter to the next
+    errors: int  # that a filter has, L: what microphones hear of its outputs
     mu: int
     mu_row: int
     mu_count: int  # 1, or one an output
@@ -116,6 +120,18 @@ class Rule(NamedTuple):
     end: Any  # (own, part, call), keeps what a path hears
 
 
+class Together(NamedTuple):
+    """The functions of a filter of several outputs whose errors hear them all."""
+
+    gain: Any  # (e, energy, mu, own) -> g
+    power: Any  # (own, start), the energy of all directions where the gain asks for it
+    fade: Any  # (w, mu, own), lets the weights leak
+    rooms: Any  # own -> directions, path, outputs, and those before the part
+    valid: Any
+    moves: Any
+    begin: Any  # (own, part, call, like), takes the streams in
+
+
 class Recursion(NamedTuple):
     """The functions of a recursion."""
 
@@ -152,8 +168,9 @@ def block(run: Run, rule: Any, memory: Memory, a: Any, call: Call, like: Any) ->
         part = part_of(c, call, len(own.w), like)
         if part.leads and not finite_input(part, own.line, call, like):
             return BAD_X
-        if call.marked == 0 and not finite(part.d):
-            return BAD_D
+        for i in range(0 if call.marked != 0 else call.errors):
+            if not finite(desired(c, i, call, like)):
+                return BAD_D
         run(rule, own, part, call, like)
         if c % call.shared == call.shared - 1 and call.rows == 0:
             for q in range(len(own.line)):
@@ -178,14 +195,19 @@ def part_of(c: int, call: Call, F: int, like: Any) -> Part:
     kept = N // call.every * F if call.every > 0 else 0
     return Part(
         array(call.x + b * call.x_row, (given,), signal),
-        array(call.d + c * call.d_row, (N,), signal),
-        array(call.y + c * call.out_row, (N,), signal),
-        array(call.e + c * call.out_row, (N,), signal),
+        desired(c, 0, call, like),
+        array(call.y + c * call.y_row, (N,), signal),
+        array(call.e + c * call.e_row, (N,), signal),
         array(call.mu + c * call.mu_row, (call.mu_count,), like[1]),
         array(call.record + c * call.record_row, (kept,), signal),
         b,
         c % call.shared == 0,
     )
+
+
+def desired(c: int, i: int, call: Call, like: Any) -> Any:
+    """Return what error i of filter c is of, (N,)."""
+    return array(call.d + c * call.d_row + i * call.d_run, (call.outputs,), like[0])
 
 
 def input_of(b: int, q: int, call: Call, like: Any) -> Any:
@@ -250,8 +272,19 @@ def take_in_direction(direction: Any, stream: Any, q: int, v: Any) -> None:
     move(direction[q], v)
 
 
+def filtered(write: Any, own: Filter, part: Part, call: Call, like: Any, signals: Any, rooms: Any) -> None:
+    """Write every input filtered by every response, the inputs of a response one after the other."""
+    (direction, reference), (secondary, stream, room, v) = signals, rooms
+    C, S = reference.shape
+    for q in range(C if part.leads else 0):
+        x = input_of(part.b, q, call, like)
+        for i in range(len(secondary) // S):
+            write(direction, stream, i * C + q, through(secondary[i * S : (i + 1) * S], reference[q], x, room, v))
+        move(reference[q], x)
+
+
 def through(response: Any, line: Any, x: Any, room: Any, v: Any) -> Any:
-    """Filter x by a response into v, and return that; line are the newest samples of x, kept for the next part."""
+    """Filter x by a response into v, and return that; line are the samples before x."""
     S, T = len(response), len(x)
     for k in range(S - 1):
         room[k] = line[k + 1]
@@ -269,7 +302,6 @@ def through(response: Any, line: Any, x: Any, room: Any, v: Any) -> Any:
         for k in range(max(S - 1, 0) // 4 * 4 + 1, S):
             for n in range(start, stop):
                 v[n] += response[k] * room[S - 1 + n - k]
-    move(line, x)
     return v[:T]
 
 
@@ -315,6 +347,69 @@ def heard(y: Any, d: Any, n: int, path: Any, out: Any) -> Any:
     for k in range(1, S):
         total += path[k] * out[S + n - k]
     return y, d - total
+
+
+def together(rule: Together, own: Filter, part: Part, call: Call, like: Any) -> None:
+    """Run a rank-one filter of several outputs that all its errors hear, sample by sample.
+
+    All that the path hears of an output stands newest first, so that it is a slice.
+    """
+    direction, path, out, played = rule.rooms(own)
+    w, (C, M), N, L = own.w, own.line.shape, call.outputs, call.errors
+    Q, every, moving = len(direction) // (C * L), call.every, min(call.mu_count - 1, 1)
+    P, F = len(path) // (L * Q), Q * C
+    row = N + P
+    rule.begin(own, part, call, like)
+    for q in range(Q):
+        for k in range(P):
+            out[q * row + N + k] = played[(q + 1) * P - 1 - k]
+    for n in range(N):
+        start, mu, counts = call.samples - 1 - n, part.mu[n * moving], True
+        for q in range(Q):
+            y = like[0]
+            for i in range(q * C, (q + 1) * C):
+                y += dot(w[i * M : (i + 1) * M], own.stream[i - q * C, start : start + M])
+            out[q * row + N - 1 - n] = y
+            array(call.y + part.b * call.y_row + q * call.run, (N,), like[0])[n] = y
+        for i in range(L):
+            d = desired(part.b, i, call, like)[n]
+            for q in range(Q):
+                first = q * row + N - 1 - n
+                d -= dot(path[(i * Q + q) * P : (i * Q + q + 1) * P], out[first : first + P])
+            valid = rule.valid(d)
+            counts = counts and valid
+            error_of(part.b, i, call, like)[n] = d if valid else number(np.nan, np.nan, like[0])
+        if counts and rule.moves(mu):
+            power = rule.power(own, start)
+            rule.fade(w, mu, own)
+            for i in range(L):
+                g = rule.gain(error_of(part.b, i, call, like)[n], power, mu, own)
+                for k in range(F):
+                    axpyc(g, direction[i * F + k, start : start + M], w[k * M : (k + 1) * M])
+        if every > 0 and (n + 1) % every == 0:
+            assign(part.record[n // every * len(w) : (n // every + 1) * len(w)], w)
+    for q in range(Q):
+        for k in range(P):
+            played[(q + 1) * P - 1 - k] = out[q * row + k]
+
+
+def error_of(c: int, i: int, call: Call, like: Any) -> Any:
+    """Return error i of filter c, (N,)."""
+    return array(call.e + c * call.e_row + i * call.run, (call.outputs,), like[0])
+
+
+def power_of(stream: Any, start: int, M: int) -> Any:
+    """Return the energy of the regressors of all rows."""
+    total = stream[0, 0].real * 0
+    for q in range(len(stream)):
+        total += energy(stream[q, start : start + M])
+    return total
+
+
+def shrunk(w: Any, factor: Any) -> None:
+    """Multiply weights by a real number."""
+    for k in range(len(w)):
+        w[k] *= factor
 
 
 def recursive(rule: Recursion, own: Filter, part: Part, call: Call, like: Any) -> None:

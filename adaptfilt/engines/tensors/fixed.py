@@ -31,7 +31,7 @@ def combine(job: Job) -> tuple[Tensor, dict[str, Tensor]]:
     w, N = job.w.reshape(B, Q, -1), job.d.shape[-1]
     line = job.line.reshape(B, job.inputs, -1)
     if job.rows:
-        stream, after = x.reshape(B, *x.shape[-2:]), {}
+        stream, after = x.reshape(B, 1, *x.shape[-2:]), {}
     else:
         x = x.reshape(B, job.inputs, x.shape[-1])
         stream, after = torch.cat([line[..., 1:], x], -1), {"line": torch.cat([line, x], -1)[..., -line.shape[-1] :]}

@@ -32,7 +32,7 @@ def run(job: Job, engine: str) -> Result:
     x, d = _signals(job, B, Q)
     params = _parameters(job, B, Q)
     line = job.line.reshape(B, job.inputs, -1)
-    stream = x if job.rows else torch.cat([line[..., 1:], x], -1)
+    stream = x.unsqueeze(1) if job.rows else torch.cat([line[..., 1:], x], -1)
     second, signals = _direction(job, x, B)
     carried = _carried(job, B, Q)
     N, whole = d.shape[-1], job.gradient or (engine != "reference" and _streams(job))
@@ -110,21 +110,23 @@ def _signals(job: Job, B: int, Q: int) -> tuple[Tensor, Tensor]:
         if not job.algorithm.unknown:
             check_finite("d", d)
     x = x.reshape(B, *x.shape[-2:]) if job.rows else x.reshape(B, job.inputs, x.shape[-1])
-    return x, d.reshape(B, Q, d.shape[-1])
+    return x, d.reshape(B, -1, d.shape[-1]) if d.numel() else d.reshape(B, Q, 0)
 
 
 def _direction(job: Job, x: Tensor, B: int) -> tuple[Tensor | None, dict[str, Tensor]]:
-    """Return [past, block] of what updates are made of, or its rows, and the signals after the block."""
+    """Return [past, block] of what updates are made of, (B, L, Q C, T + M - 1), or its rows, and the signals after."""
     if job.direction is not None:
-        return job.direction.reshape(B, *job.direction.shape[-2:]), {}
+        return job.direction, {}
     if job.secondary is None:
         return None, {}
-    past, reference = (job.signals[k].reshape(B, job.inputs, -1) for k in ("direction", "reference"))
-    S, M = job.secondary.shape[-1], past.shape[-1]
-    stream = torch.cat([reference, x], -1)
-    v = dot(windows(stream[..., 1:], S), job.secondary).squeeze(-1)
-    whole = torch.cat([past, v], -1)
-    return whole[..., 1:], {"direction": whole[..., -M:].detach(), "reference": stream[..., -S:].detach()}
+    (L, Q, S), C = job.secondary.shape, job.inputs
+    past, reference = job.signals["direction"], job.signals["reference"].reshape(B, C, -1)
+    past, stream = past.reshape(B, L, Q * C, -1), torch.cat([reference, x], -1)
+    u = windows(stream[..., 1:], S)
+    v = torch.stack([dot(u, response).squeeze(-1) for response in job.secondary.flatten(0, 1)], 1)  # (B, L Q, C, T)
+    whole = torch.cat([past, v.reshape(B, L, Q * C, -1)], -1)
+    after = {"direction": whole[..., -past.shape[-1] :].detach(), "reference": stream[..., -S:].detach()}
+    return (whole[..., 1:] if L * Q > 1 else whole[:, 0, :, 1:]), after
 
 
 def _parameters(job: Job, B: int, Q: int) -> dict[str, Tensor]:
@@ -148,7 +150,7 @@ def _carried(job: Job, B: int, Q: int) -> dict[str, Tensor]:
     """Return copies of all that the filter carries, (B, Q, ...): a graph outlives the filter's state."""
     found = {
         "w": job.w.reshape(B, Q, -1),
-        **{k: v.reshape(B, Q, -1) for k, v in job.signals.items() if k not in ("direction", "reference")},
+        **{k: v.reshape(B, -1, v.shape[-1]) for k, v in job.signals.items() if k not in ("direction", "reference")},
     }
     found |= {k: v.reshape(B, Q, *v.shape[len(job.filters) :]) for k, v in job.state.items()}
     return {k: v.clone() for k, v in found.items()}
@@ -160,18 +162,18 @@ def _streams(job: Job) -> bool:
 
 
 def part(job: Job, stream: Tensor | None, first: int, last: int, engine: str) -> Any:
-    """Return the outputs' regressors, (B, 1, N, F), or their part of the stream where the engine takes that."""
+    """Return the outputs' regressors, (B, 1 or L, N, F), or their part of the stream where the engine takes that."""
     if stream is None:
         return None
     if job.rows:
-        return stream[:, None, first:last]
+        return stream[..., first:last, :]
     M = job.line.shape[-1]
     start, stop = job.offset + first * job.sps, job.offset + (last - 1) * job.sps + M
     if engine != "reference" and _streams(job):
         return stream[..., start:stop]
-    u = windows(stream[..., start:stop], M)[..., :: job.sps, :].movedim(1, 2)  # (B, N, C, M)
+    u = windows(stream[..., start:stop], M)[..., :: job.sps, :].transpose(-3, -2)  # (B, N, C, M)
     if job.features is None:
-        return u.flatten(-2).unsqueeze(1)
+        return u.flatten(-2) if u.ndim > 4 else u.flatten(-2).unsqueeze(1)
     own = u if job.line.ndim == len(job.batch) + 2 else u.squeeze(-2)
     return job.features(own).to(job.w.dtype).unsqueeze(1)
 

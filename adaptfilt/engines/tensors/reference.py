@@ -23,8 +23,8 @@ def run(
         Its algorithm, vectors, path, and how d is to be read.
     u : Tensor [shape=(B, 1, N, F)]
         Regressors, newest sample first; without what is fed back.
-    v : Tensor [shape=(B, 1, N, F)] or None
-        What updates are made of; None: u.
+    v : Tensor [shape=(B, L, N, F)] or None
+        What updates are made of, for each of L errors; None: u.
     d : Tensor [shape=(B, Q, N)]
         Desired samples, or the errors themselves. Where one is not valid, nothing adapts.
     carried : mapping of str to Tensor [shape=(B, Q, ...)]
@@ -53,21 +53,24 @@ def run(
         if algorithm.feed:
             fed = (now["fed"][..., :-1] if job.errors else now["fed"][..., 1:]).flip(-1)  # the newest came after y
             u_n = torch.cat([u_n.expand(*fed.shape[:-1], -1), fed], -1)
-        y = dot(now["w"], u_n)
+        y = dot(now["w"].reshape(len(u_n), -1, u_n.shape[-1]), u_n)
         values |= {"u": u_n, "v": u_n if v is None else v[..., n, :], "y": y, "d": d_n}
         if algorithm.lagged:
             values["lag"] = now["lag"] if job.errors else dot(u_n, conj(now["before"]))
             now["lag"], now["before"] = values["lag"], u_n.expand_as(now["w"])
         values |= {k: _scalar(now[k], kind.dims) for k, kind in algorithm.states.items()}
         z, e = _error(job, values, now)
-        if job.errors:
+        if y.shape != e.shape:  # of several errors, and no gain asks
+            pass
+        elif job.errors:
             values["d"] = y + e
         elif missing and algorithm.plain:
             values["d"] = y + torch.where(known, e, 0)
         values |= {"e": torch.where(known, e, 0) if missing else e, "w": now["w"]}
         new = _updated(algorithm, values)
         if missing or gates:
-            active = known & (values["mu"] != 0) if gates else known
+            active = known if v is None else known.all(1, keepdim=True)  # of all that w hears
+            active = active & (values["mu"] != 0) if gates else active
             new = {k: _keep(~active, now[k], value) for k, value in new.items()}
         now |= new
         if algorithm.feed:
@@ -90,7 +93,7 @@ def _error(job: Job, values: Mapping[str, Tensor], now: dict[str, Tensor]) -> tu
         return y, d
     if job.path is not None:
         now["played"] = torch.cat([now["played"][..., 1:], y], -1)
-        return y, d - dot(now["played"].flip(-1), job.path)
+        return y, d - (now["played"].flip(-1).unsqueeze(1) * job.path).sum((-2, -1)).unsqueeze(-1)
     if job.algorithm.error is None:
         return y, d - y
     found = job.algorithm.call("error", values)
@@ -100,10 +103,14 @@ def _error(job: Job, values: Mapping[str, Tensor], now: dict[str, Tensor]) -> tu
 def _updated(algorithm: Algorithm, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return weights and states after one sample."""
     if algorithm.gain:
-        found = algorithm.call("gain", {**values, "energy": energy(values["v"])})
+        v = values["v"]
+        several = v.shape[1] > 1
+        found = algorithm.call("gain", {**values, "energy": energy(v.flatten(1).unsqueeze(1) if several else v)})
         g, *states = found if isinstance(found, tuple) else (found,)
         keep = 1 - values["mu"] * values["leak"] if algorithm.leaks else 1.0
-        w = axpyc(g, values["v"], values["w"], keep)
+        w = axpyc(g[:, 0:1], v[:, 0:1], values["w"], keep) if several else axpyc(g, v, values["w"], keep)
+        for i in range(1, v.shape[1] * several):
+            w = axpyc(g[:, i : i + 1], v[:, i : i + 1], w)
     else:
         found = algorithm.call("update", {**values, "energy": energy(values["u"])})
         w, *states = found if isinstance(found, tuple) else (found,)

@@ -33,8 +33,9 @@ class FxLMS(FilteredFilter):
         Number of coefficients, M.
     mu : float >= 0 or Tensor
         Step size, in 1 / (units of x)^2 for a path of unit gain. A tensor broadcasts over `batch`.
-    secondary : array or Tensor [shape=(S,)]
-        Model of the secondary path's response; `f.secondary` may be assigned between calls.
+    secondary : array or Tensor [shape=(S,) or (L, Q, S)]
+        Model of the secondary path's response; `f.secondary` may be assigned between calls. With (L, Q, S), of the
+        paths from Q loudspeakers to L microphones: y is (*batch, Q, T), and d and e are (*batch, L, T).
     leak : float >= 0 or Tensor
         Leakage: the weights shrink by 1 - mu * leak a sample, which limits the drive of the loudspeaker.
     path_taps, inputs, w0, batch, dtype, device, nonfinite, engine
