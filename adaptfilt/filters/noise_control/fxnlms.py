@@ -5,9 +5,9 @@ input nor on the gain of the secondary path:
 
     y = w^T u,    e = d - s * y,    v = s^ * x,    w <- (1 - mu leak) w + mu e conj(v) / (eps + v^H v)
 
-The delay of the path lowers the largest step as it does that of `FxLMS`: for white input and a path that delays by D samples it lies near
-2 M / (M + D), so mu = 0.1 is safe up to D = 5 M. Cost: 2 M + S multiply-adds and one division a sample, with S taps of
-the path. The first to try for active noise control.
+The delay of the path lowers the largest step as it does that of `FxLMS`: for white input and a path that delays by D
+samples it lies near 2 M / (M + D), so mu = 0.1 is safe up to D = 5 M. Cost: 2 M + S multiply-adds and one division a
+sample, with S taps of the path. The first to try for active noise control.
 
 Source: D. R. Morgan, "An analysis of multiple correlation cancellation loops with a filter in the auxiliary path", IEEE
 Trans. Acoustics, Speech, and Signal Processing, 1980; S. M. Kuo and D. R. Morgan, *Active Noise Control Systems*, 1996,
