@@ -74,6 +74,8 @@ from adaptfilt.filters.least_squares.set_membership_ap import SetMembershipAP
 from adaptfilt.filters.least_squares.sliding_window import SlidingWindowRLS
 from adaptfilt.filters.least_squares.variable_forgetting import VariableForgettingRLS
 from adaptfilt.filters.noise_control.fxlms import FxLMS
+from adaptfilt.filters.noise_control.fxnlms import FxNLMS
+from adaptfilt.filters.noise_control.modified import ModifiedFxLMS
 from adaptfilt.filters.recursive.equation_error import EquationError
 from adaptfilt.filters.recursive.notch import Notch
 from adaptfilt.filters.recursive.output_error import OutputError
@@ -133,6 +135,7 @@ __all__ = [
     "FrequencyFilter",
     "FunctionalLink",
     "FxLMS",
+    "FxNLMS",
     "GradientFilter",
     "HuberNLMS",
     "Kalman",
@@ -141,6 +144,7 @@ __all__ = [
     "LinearFilter",
     "Llncosh",
     "MathewsXie",
+    "ModifiedFxLMS",
     "Notch",
     "Output",
     "OutputError",

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -349,14 +350,15 @@ def output_error(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
     return adapted(x, np.zeros(M), 0.002, lambda n, y: (d[n] - y, y), fed=2)
 
 
-def fxlms(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+def fxlms(x: np.ndarray, d: np.ndarray, normalised: bool = False) -> tuple[np.ndarray, ...]:
     """Hear the outputs through SECONDARY, and step along the input filtered by it."""
     v, past, w, ys = lfilter(SECONDARY, 1, x), np.zeros(M - 1), np.zeros(M, x.dtype), []
     for n in range(len(x)):
         u, direction = (np.concatenate([past, s])[n : n + M][::-1] for s in (x, v))
         ys.append(w @ u)
         e = d[n] - sum(s * y for s, y in zip(SECONDARY, reversed(ys), strict=False))
-        w = (1 - 0.01 * 0.3) * w + 0.01 * e * direction.conj()
+        energy = 0.3 + np.vdot(direction, direction).real if normalised else 1.0
+        w = (1 - 0.01 * 0.3) * w + 0.01 * e * direction.conj() / energy
     return np.array(ys), w
 
 
@@ -450,6 +452,11 @@ LOOPS: dict[
     "DFE": (lambda **k: af.DFE(3, 2, 0.005, BPSK, **k), dfe, unknown),
     "EquationError": (lambda **k: af.EquationError(2, 2, 0.005, **k), equation_error, lambda x, d: (x, d)),
     "FxLMS": (lambda **k: af.FxLMS(M, 0.01, SECONDARY, leak=0.3, **k), fxlms, lambda x, d: (x, d)),
+    "FxNLMS": (
+        lambda **k: af.FxNLMS(M, 0.01, SECONDARY, eps=0.3, leak=0.3, **k),
+        partial(fxlms, normalised=True),
+        lambda x, d: (x, d),
+    ),
     "Notch": (
         lambda **k: af.Notch([0.5, 2.0], radius=0.8, lam=0.97, delta=0.1, **k),
         notch,

@@ -1,0 +1,226 @@
+"""Noise control: loops through a secondary path, against textbook loops and what theory and others say."""
+
+import copy
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal import firwin, lfilter
+
+import adaptfilt as af
+
+F64 = {"dtype": torch.float64}
+TAPS = 5
+MODEL = np.array([0.1, 0.3, -0.2, 0.1])
+
+
+def signals(samples: int, *, is_complex: bool = False, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x, d = rng.standard_normal((2, samples))
+    return (x + 1j * d[::-1], d * np.exp(1j * np.arange(samples))) if is_complex else (x, d)
+
+
+# Filtered-x
+
+
+def test_matlabs_set_up_gives_its_errors() -> None:
+    """MATLAB's FilteredXLMSFilter example: mean e^2 .219 in the first 100 samples, .0111 in the last 200."""
+    rng = np.random.default_rng(0)
+    x, noise = rng.standard_normal((40, 1000)), 0.1 * rng.standard_normal((40, 1000))
+    f = af.FxLMS(32, 0.008, firwin(32, 0.5), batch=40, **F64)
+    _, e, _ = f(x, lfilter(firwin(48, 0.4), 1, x) + noise)
+    assert np.mean(e[:, -200:] ** 2) == pytest.approx(0.0111, abs=3e-4)
+    assert np.mean(e[:, :100] ** 2) == pytest.approx(0.219, abs=0.02)
+
+
+@pytest.mark.parametrize(("delay", "largest"), [(0, 0.114), (8, 0.080), (32, 0.036)])
+def test_a_delay_lowers_the_largest_step(delay: int, largest: float) -> None:
+    """Steps found for 16 taps and white input; the rule 2 / (M + delay) is optimistic by 5 to 15 %."""
+    assert 0.85 <= largest * (16 + delay) / 2 <= 0.97
+    path = np.eye(1, delay + 1, delay)[0]
+    x = np.tile(signals(8000)[0], (2, 1))
+    d = lfilter(path, 1, lfilter(np.ones(16) / 4, 1, x))
+    f = af.FxLMS(16, torch.tensor([0.9, 1.2]) * largest, path, batch=2, **F64)
+    e = np.abs(f(x, d).e[:, -200:]).max(-1)
+    assert e[0] < 1e-3
+    assert e[1] > 10
+
+
+@pytest.mark.parametrize(("degrees", "converges"), [(-80, True), (80, True), (-100, False), (100, False)])
+def test_a_model_within_ninety_degrees_converges(degrees: float, converges: bool) -> None:
+    """The model delays the only frequency there is by too much, or too little; the path does not delay at all."""
+    frequency = 0.4
+    x = np.cos(frequency * np.arange(60_000))
+    at = np.exp(-1j * frequency * np.arange(2))
+    turn = np.exp(1j * np.radians(degrees))
+    model = np.linalg.solve([at.real, at.imag], [turn.real, turn.imag])
+    f = af.FxLMS(2, 0.002, model, path_taps=2, **F64)
+    _, e, _ = f(x, np.sin(frequency * np.arange(60_000)), path=np.array([1.0]))
+    residual = np.abs(e[-100:]).max()
+    assert residual < 1e-3 if converges else residual > 1e3
+
+
+def test_predict_and_adapt_without_the_path_diverge() -> None:
+    """What the docs warn of: NLMS in the place of FxLMS, behind a path of five samples."""
+    path = np.eye(1, 6, 5)[0]
+    x, _ = signals(1500)
+    f, ys, es = af.NLMS(8, 0.1, **F64), [0.0] * 5, []
+    for n, v in enumerate(x):
+        ys.append(f.predict(v))
+        es.append(x[n - 7] * 0.5 - ys[n] if n >= 7 else 0.0)
+        f.adapt(es[-1])
+    assert np.mean(np.square(es[-100:])) > 100 * np.mean(x**2)
+    e = af.FxNLMS(8, 0.1, path, **F64)(x, np.append(np.zeros(7), 0.5 * x[:-7])).e
+    assert np.mean(e[-100:] ** 2) < 1e-4
+
+
+def test_a_leak_weighs_the_drive_against_the_error() -> None:
+    """The least E|e|^2 + leak |w|^2: w = s d / (s^2 + leak) for one tap and a constant input."""
+    f = af.FxLMS(1, 0.05, np.array([0.5]), leak=0.25, **F64)
+    w = f(np.ones(2000), np.ones(2000)).w
+    assert w[0] == pytest.approx(0.5 / (0.25 + 0.25), abs=1e-12)
+
+
+# The modified form
+
+
+def inner(name: str, *, is_complex: bool = False) -> Any:
+    common: dict[str, Any] = {"dtype": torch.complex128 if is_complex else torch.float64}
+    if name == "FDAF":
+        return af.FDAF(TAPS, 0.3, block=4, engine="reference", **common)
+    common["engine"] = "reference"
+    return {"NLMS": af.NLMS, "RLS": af.RLS, "AffineProjection": af.AffineProjection}[name](TAPS, **common)
+
+
+def by_the_book(f: Any, x: np.ndarray, d: np.ndarray, path: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Sample by sample: play, hear, undo what the model says was heard, and have the algorithm take a step."""
+    v, ys, es = lfilter(MODEL, 1, x), [], []
+    for n in range(len(x)):
+        u = np.array([x[n - k] if n >= k else 0 for k in range(TAPS)])
+        ys.append(f.w.numpy() @ u)
+        real, modelled = (sum(s * y for s, y in zip(h, reversed(ys), strict=False)) for h in (path, MODEL))
+        es.append(d[n] - real)
+        f.step(v[n], es[-1] + modelled)
+    return np.array(ys), np.array(es), f.w.numpy()
+
+
+PATHS = {
+    "that of the model": MODEL,
+    "other at once": 1.1 * MODEL,
+    "other later": MODEL + np.array([0, 0, 0.1, 0]),
+    "longer": np.append(MODEL, [0.0, 0.2]),
+}
+
+
+@pytest.mark.parametrize("is_complex", [False, True], ids=["real", "complex"])
+@pytest.mark.parametrize("name", ["NLMS", "RLS", "AffineProjection", "FDAF"])
+def test_any_filter_in_the_modified_form(name: str, is_complex: bool) -> None:
+    x, d = signals(120, is_complex=is_complex)
+    for path in PATHS.values():
+        want = by_the_book(inner(name, is_complex=is_complex), x, d, path)
+        f, g, h = (af.ModifiedFxLMS(inner(name, is_complex=is_complex), MODEL, path_taps=6) for _ in range(3))
+        out = f(x, d, path=path, record_every=7)
+        parts = [g(x[a:b], d[a:b], path=path) for a, b in pairwise([0, 1, 5, 5, 60, 120])]
+        ys: list[Any] = []
+        for x_n, d_n in zip(x, d, strict=True):
+            ys.append(h.predict(x_n))
+            h.adapt(d_n - sum(s * y for s, y in zip(path, reversed(ys), strict=False)))
+        split = (np.concatenate([p.y for p in parts]), np.concatenate([p.e for p in parts]), g.w.numpy())
+        for got in ((*out[:2], f.w.numpy()), split, (np.array(ys), want[1], h.w.numpy())):
+            for a, b in zip(got, want, strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-9)
+        assert out.w.shape == (17, TAPS)
+        again = af.ModifiedFxLMS(inner(name, is_complex=is_complex), MODEL, path_taps=6)
+        np.testing.assert_allclose(again(x[:70], d[:70], path=path).w, out.w[9], atol=1e-9)
+
+
+@pytest.mark.parametrize("delay", [0, 8, 32])
+def test_the_modified_form_does_not_mind_a_delay(delay: int) -> None:
+    path = np.eye(1, delay + 1, delay)[0]
+    x, _ = signals(20_000)
+    f = af.ModifiedFxLMS(af.LMS(16, 0.03, **F64), path)
+    e = f(x, lfilter(path, 1, lfilter(np.ones(16) / 4, 1, x))).e
+    assert np.mean(e[-100:] ** 2) < 1e-28
+
+
+def test_the_modified_form_streams_batches_and_inputs() -> None:
+    x, d = np.random.default_rng(1).standard_normal((2, 3, 90)), np.random.default_rng(2).standard_normal((2, 90))
+    common: dict[str, Any] = {"inputs": 3, "engine": "reference", **F64}
+    f = af.ModifiedFxLMS(af.NLMS(TAPS, batch=2, **common), MODEL)
+    y, e, w = f(x, d, path=1.1 * MODEL)
+    assert (y.shape, e.shape, w.shape) == ((2, 90), (2, 90), (2, 3, TAPS))
+    for k in range(2):
+        one = af.ModifiedFxLMS(af.NLMS(TAPS, **common), MODEL)
+        for a, b in zip(one(x[k], d[k], path=1.1 * MODEL), (y[k], e[k], w[k]), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-12)
+    g = af.ModifiedFxLMS(af.NLMS(TAPS, batch=2, **common), MODEL)
+    ys = []
+    for n in range(90):
+        ys.append(g.predict(x[..., n]))
+        g.adapt(d[:, n] - sum(1.1 * s * v for s, v in zip(MODEL, reversed(ys), strict=False)))
+    np.testing.assert_allclose(np.stack(ys, -1), y, atol=1e-12)
+
+
+def test_the_modified_form_is_a_module_with_the_verbs() -> None:
+    x, d = signals(100)
+    f = af.ModifiedFxLMS(inner("RLS"), MODEL)
+    f(x[:50], d[:50])
+    twin, other = copy.deepcopy(f), af.ModifiedFxLMS(inner("RLS"), np.ones(4))
+    other.load_state_dict(f.state_dict())
+    want = f(x[50:], d[50:])
+    for g in (twin, other):
+        for a, b in zip(g(x[50:], d[50:]), want, strict=True):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(f.history, x[-TAPS + 1 :])
+    f.eval()
+    w = f.w.numpy().copy()
+    y, e, _ = f(x, d)
+    np.testing.assert_allclose(y[TAPS:], lfilter(w, 1, x)[TAPS:])
+    np.testing.assert_allclose(e[TAPS + 4 :], (d - lfilter(MODEL, 1, lfilter(w, 1, x)))[TAPS + 4 :])
+    np.testing.assert_array_equal(twin.filter(x), y)
+    f.train().reset()
+    step = [f.step(a, b) for a, b in zip(x[:9], d[:9], strict=True)]
+    fresh = af.ModifiedFxLMS(inner("RLS"), MODEL)(x[:9], d[:9])
+    np.testing.assert_allclose(np.array(step).T, fresh[:2], atol=1e-12)
+    assert isinstance(f(torch.from_numpy(x), torch.from_numpy(d)).y, torch.Tensor)
+
+
+def test_the_modified_form_refuses_before_anything_changes() -> None:
+    x, d = signals(100)
+    f = af.ModifiedFxLMS(inner("NLMS"), MODEL)
+    f(x, d)
+    before = {k: v.clone() for k, v in f.state_dict().items()}
+    bad = np.where(np.arange(100) == 60, np.nan, x)
+    for call, says in (
+        (lambda: f(bad, d), "x must be finite"),
+        (lambda: f(x, bad), "d must be finite"),
+        (lambda: f(x, d[:-1]), "same length"),
+        (lambda: f(x, d, mu=-1.0), "mu"),
+        (lambda: f(x, d, path=np.ones(5)), "path must have 1 to 4 taps"),
+        (lambda: f.predict(np.nan), "x"),
+        (lambda: f.adapt(np.nan), "e"),
+        (lambda: setattr(f, "secondary", np.full(4, np.inf)), "finite"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            call()
+    assert all(torch.equal(v, before[k]) for k, v in f.state_dict().items())
+    with pytest.raises(TypeError, match="linear"):
+        af.ModifiedFxLMS(af.LatticeRLS(4), MODEL)  # type: ignore[arg-type]
+    for other in (af.CMA(4, 0.01), af.NLMS(4, outputs=2), af.NLMS(4, nonfinite="skip"), af.NLMS(4, batch="auto")):
+        with pytest.raises(ValueError, match="filter must"):
+            af.ModifiedFxLMS(other, MODEL)
+    with pytest.raises(ValueError, match="secondary"):
+        af.ModifiedFxLMS(inner("NLMS"), np.ones((2, 2)))
+
+
+def test_a_divergence_in_the_modified_form_leaves_the_state() -> None:
+    x, d = signals(100)
+    f = af.ModifiedFxLMS(af.LMS(TAPS, 0.01, engine="reference", **F64), MODEL)
+    f(x, d)
+    before = {k: v.clone() for k, v in f.state_dict().items()}
+    f.inner.mu = 1e6
+    with pytest.raises(af.DivergenceError), pytest.warns():
+        f(x, d, path=2 * MODEL)
+    assert all(torch.equal(v, before[k]) for k, v in f.state_dict().items())
