@@ -771,9 +771,7 @@ def jointly(x: Any, d: Any, secondary: Any, path: Any, mu: float, leak: float, e
 @every_engine
 @pytest.mark.parametrize("dtype", [torch.float64, slow(torch.complex128)], ids=str)
 @pytest.mark.parametrize(("L", "Q", "inputs"), [(2, 2, 2), (3, 1, None), (1, 3, 2), (1, 1, None)])
-def test_many_loudspeakers_and_microphones(
-    dtype: torch.dtype, engine: str, L: int, Q: int, inputs: int | None
-) -> None:
+def test_many_loudspeakers_and_microphones(dtype: torch.dtype, engine: str, L: int, Q: int, inputs: int | None) -> None:
     x, d = signals(dtype, 90, (inputs or 1,)), signals(dtype, 90, (L,), seed=4)
     secondary, path = 0.5 * signals(dtype, 5, (L, Q), seed=5), 0.5 * signals(dtype, 6, (L, Q), seed=6)
     make = {"inputs": inputs, "leak": 0.1, "path_taps": 6, "dtype": dtype, "engine": engine}
@@ -789,7 +787,7 @@ def test_many_loudspeakers_and_microphones(
     two = af.FxLMS(4, 0.003, secondary, batch=2, **make)
     x_two, d_two = np.stack([0 * x_in, x_in]), np.stack([0 * d, d])
     assert not two(x_two, d_two, path=path).y[0].any()
-    agrees((two.w[1].numpy(),), (f.w.numpy(),))
+    np.testing.assert_allclose(two.w[1], f.w, atol=TOLERANCE)
 
 
 @every_engine
@@ -808,7 +806,7 @@ def test_many_sample_by_sample() -> None:
     y, e, w = f(x, d)
     assert np.isnan(e).sum() == 1
     for n in range(60):
-        y_n = g.predict(x[n : n + 1].sum(keepdims=False).reshape(()))
+        y_n = g.predict(np.asarray(x[n]))
         np.testing.assert_allclose(y_n, y[:, n], atol=1e-12)
         g.adapt(d[:, n] - g.secondary[..., 0].numpy() @ y_n)
     np.testing.assert_allclose(g.w.numpy(), w, atol=1e-12)

@@ -41,6 +41,7 @@ class FilteredFilter(LinearFilter):
         As for `LinearFilter`.
     """
 
+    _heard: tuple[int, ...]  # microphones and loudspeakers, where there are such axes
     secondary: Tensor
     reference: Tensor  # the newest S samples of x, oldest first
     direction: Tensor  # the newest M samples of v, oldest first
@@ -68,11 +69,12 @@ class FilteredFilter(LinearFilter):
         """Refuse what does not go together: updates are made of v, and errors of what is heard."""
         super()._refuse_mixtures()
         algorithm, name = self.algorithm, type(self).__name__
+        several = bool(self._heard)
         for excluded, what in (
             (algorithm.gain is None, "an algorithm without a gain"),
             (algorithm.lagged, "a gain that takes the lag"),
-            (bool(algorithm.states) and bool(self._heard), "a gain with states and several microphones"),
-            (bool({"y", "d"} & {*names(algorithm.function)} and self._heard), "a gain of y or d and several microphones"),
+            (several and algorithm.states, "a gain with states and several microphones"),
+            (several and {"y", "d"} & {*names(algorithm.function)}, "a gain of y or d and several microphones"),
             (algorithm.error is not None, "an error function"),
             (algorithm.feed is not None, "an algorithm that feeds back"),
         ):

@@ -99,7 +99,7 @@ class Workspace:
         self._mu_at = list(job.params).index("mu") if "mu" in job.params else -1
         mu, row = (self._p[:, self._mu_at :], self._p.strides[0]) if "mu" in job.params else (self._one, 0)
         self._own_mu = self._p, mu.ctypes.data, row, 0
-        self._heard = (1, 1) if job.secondary is None else tuple(job.secondary.shape[:2])  # by errors, of outputs
+        self._heard = (1, 1) if job.secondary is None else tuple(job.secondary.shape[:2])  # errors, outputs
         none = empty((0 if job.secondary is None else job.secondary.numel(),), self.dtype)
         self._responses, self._response_at = {"secondary": none, "path": none[:0]}, {"path": 0}
         self._vectors = [v.detach() for v in job.vectors.values()]
@@ -109,11 +109,10 @@ class Workspace:
             for shape, kind in zip(job.scratch.values(), algorithm.scratch_kinds.values(), strict=True)
         ]
         self._played = job.signals["played"].shape[-1] if "played" in names else 0
-        self._ahead = algorithm.gain is not None and algorithm.feed is None and job.sps <= self._taps
-        self._ahead = self._ahead and self._heard == (1, 1)
+        fits = algorithm.feed is None and self._heard == (1, 1) and job.sps <= self._taps
+        self._ahead = algorithm.gain is not None and fits
         self._layout = self._lay_out(names)
-        longer = self._taps % job.sps or job.sps
-        self._phases = self._inputs * longer, self._inputs * (job.sps - longer)
+        self._phases = _phases(self._inputs, self._taps, job.sps)
         self._shapes = self._row_shapes()
         self._room = self._new_room()
         self._arguments = self._new_arguments(self._room)
@@ -526,6 +525,12 @@ class Workspace:
         if status:
             name, value = ("x", x) if status == loops.BAD_X else ("e" if mode == loops.ADAPT else "d", d)
             raise ValueError(f'{name} must be finite, got {value} (nonfinite="skip" passes over such samples)')
+
+
+def _phases(inputs: int, taps: int, sps: int) -> tuple[int, int]:
+    """Return how many rows of phases there are, and how many of them are shorter by a sample."""
+    longer = taps % sps or sps
+    return inputs * longer, inputs * (sps - longer)
 
 
 def call(function: Callable[..., int], arguments: Any) -> int:

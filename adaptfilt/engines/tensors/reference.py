@@ -60,17 +60,14 @@ def run(
             now["lag"], now["before"] = values["lag"], u_n.expand_as(now["w"])
         values |= {k: _scalar(now[k], kind.dims) for k, kind in algorithm.states.items()}
         z, e = _error(job, values, now)
-        if y.shape != e.shape:  # of several errors, and no gain asks
-            pass
-        elif job.errors:
-            values["d"] = y + e
-        elif missing and algorithm.plain:
-            values["d"] = y + torch.where(known, e, 0)
-        values |= {"e": torch.where(known, e, 0) if missing else e, "w": now["w"]}
+        known_e = torch.where(known, e, 0) if missing else e
+        if y.shape == e.shape and (job.errors or (missing and algorithm.plain)):
+            values["d"] = y + known_e
+        values |= {"e": known_e, "w": now["w"]}
         new = _updated(algorithm, values)
         if missing or gates:
-            active = known if v is None else known.all(1, keepdim=True)  # of all that w hears
-            active = active & (values["mu"] != 0) if gates else active
+            heard = known if v is None else known.all(1, keepdim=True)  # by all microphones
+            active = heard & (values["mu"] != 0) if gates else heard
             new = {k: _keep(~active, now[k], value) for k, value in new.items()}
         now |= new
         if algorithm.feed:
