@@ -62,6 +62,10 @@ FIRST = [  # of each kind of filter
 ]  # fmt: skip
 
 
+# Long runs of the code by which engines are compared.
+COMPILED = ["engine", "finds_the_plant", "burst", "silence", "threads"]
+
+
 def _of_another(item: Any) -> bool:
     """Say whether a test is of a filter that is not the first of its kind."""
     given = item.callspec.params if hasattr(item, "callspec") else {}
@@ -81,6 +85,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def others_on_the_reference(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the first filters of each kind compiled throughout, the others where engines are compared."""
     short = "not slow" in request.config.getoption("markexpr", "")
-    compiled = "engine" in request.node.name or request.node.path.name == "test_native.py"
+    compiled = any(word in request.node.name for word in COMPILED) or request.node.path.name == "test_native.py"
     if short and _of_another(request.node) and not compiled:
         monkeypatch.setitem(ParametricFilter.__init__.__kwdefaults__, "engine", "reference")  # type: ignore[arg-type]

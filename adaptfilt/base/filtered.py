@@ -62,7 +62,6 @@ class FilteredFilter(LinearFilter):
         super().__init__(taps, params, **common)
         self.register_buffer("secondary", torch.zeros(secondary.shape, dtype=self.dtype, device=self.device))
         self.secondary = secondary  # type: ignore[assignment]
-        self._alone = False
         self._fixed = (*self._fixed, "path_taps")
 
     def _refuse_mixtures(self) -> None:
@@ -92,7 +91,8 @@ class FilteredFilter(LinearFilter):
 
     def _forget(self) -> None:
         super()._forget()
-        self.__dict__["_alone"] = False
+        if self._heard:
+            self.__dict__["_alone"] = False
 
     def _can_be_brief(self) -> bool:
         return False
@@ -151,9 +151,21 @@ class FilteredFilter(LinearFilter):
 
     def _through(self, job: Job, path: Tensor) -> Job:
         """Add the responses: what filters the input, and the path through which the errors hear the outputs."""
-        heard = torch.nn.functional.pad(path, (0, self.path_taps - path.shape[-1]))
-        job.path = heard.reshape(*(self._heard or (1, 1)), -1)
+        job.path = self._padded(path)
         return job
+
+    def _padded(self, path: Tensor) -> Tensor:
+        """Return a path, (L, Q, path_taps)."""
+        return torch.nn.functional.pad(path, (0, self.path_taps - path.shape[-1])).reshape(*(self._heard or (1, 1)), -1)
+
+    def _workspace(self) -> Any:
+        """Return a workspace in which single samples hear the model as it is now."""
+        workspace, secondary = super()._workspace(), self._buffers["secondary"]
+        model = secondary.data_ptr(), secondary._version  # type: ignore[union-attr]
+        if workspace.model != model:
+            own = self.secondary.detach().reshape(*(self._heard or (1, 1)), -1)
+            workspace.set_responses(own, self._padded(own), model)
+        return workspace
 
     def _job(self, x: Any = None, d: Any = None) -> Job:
         job = super()._job(x, d)

@@ -41,8 +41,8 @@ def sample_(a_):
 _LOOPS = (
     "Ahead", "Call", "Filter", "Recursion", "Rule", "Together", "assembled", "block", "filtered", "from_phases",
     "heard", "input_of", "lag_of", "look_ahead", "note_last", "note_outputs", "one_by_one", "power_of", "push_fed",
-    "push_sample", "recalled", "recursive", "recursive_sample", "sample", "shrunk", "take_in", "take_in_direction",
-    "to_phases", "together", "with_fed", "write_direction", "write_inputs", "write_phases",
+    "push_filtered", "push_sample", "recalled", "recursive", "recursive_sample", "sample", "shrunk", "take_in",
+    "take_in_direction", "to_phases", "together", "with_fed", "write_direction", "write_inputs", "write_phases",
 )  # fmt: skip
 _MEMORY = ("array", "assign", "assign_all", "correlation", "finite", "output_and_error")
 
@@ -220,7 +220,7 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
         step = f"assign_all({_tuple(['w', *states])}, {called if states else f'({called},)'})"
     error = "y, d - y"
     if "path" in layout.rooms:
-        error = f"heard(y, d, n, {layout.room('path')}, {layout.room('out')})"
+        error = f"heard(y, d, n, {layout.room('path')}, {layout.room('out')}, {layout.signal('played')})"
     elif algorithm.error:
         error = f"output_and_error({_given(algorithm, 'error', {})}, y, LIKE[0])"
     M = "own.line.shape[1]"
@@ -230,8 +230,12 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
     )
     if fed:
         regressor = f"with_fed({regressor}, {layout.signal('fed')}, 0)"
-    direction = "u"
+    direction = along = "u"
+    hear = "pass"
     if directed:
+        lines = f"{layout.signal('reference')}[0], {layout.signal('direction')}[0]"
+        hear = f"push_filtered({layout.room('secondary')}, {lines}, x)"
+        along = f"recalled({layout.signal('direction')}, {layout.room('u_v')})"
         stream = layout.room("stream_v")
         begin += _directed(layout, "take_in_direction")
         direction = f"{stream}[0, start : start + {M}]"
@@ -253,6 +257,8 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
             "direction(own, start, u)": f"return {direction}",
             "correlate(own, u)": correlate,
             "feed(own, y, d)": fed_back,
+            "hear(own, x)": hear,
+            "along(own, u)": f"return {along}",
             "recall(own, back)": f"with_fed(own.u, {layout.signal('fed')}, back)" if fed else "pass",
             "end(own, part, call)": end,
             **_conditions(algorithm),

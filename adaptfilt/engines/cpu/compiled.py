@@ -73,6 +73,8 @@ class Workspace:
 
     Attributes
     ----------
+    model : object
+        What the responses that samples hear were made of; None: they are those of a block.
     places : list of int
         Addresses of all that the job carries and of its vectors, for which all this holds.
     params : dict
@@ -118,7 +120,7 @@ class Workspace:
         self._arguments = self._new_arguments(self._room)
         self._blocks: dict[Any, Callable[..., int]] = {}
         self._frames: dict[Any, tuple[Any, Callable[[], int], int]] = {}
-        self._leaks = self._rests = False
+        self._leaks, self._rests, self.model = False, False, None
         self._sample: Callable[[], int] | None = None
         self._spare = c_int64()
         self._io, self._status, self._complex = (c_double * loops.IO)(), c_int64(), self._kind.is_complex
@@ -132,7 +134,7 @@ class Workspace:
         sliced = self.weights == self._taps and algorithm.feed is None
         rooms = {
             "stream_v": "direction" in signals,
-            "u_v": "direction" in signals and not sliced,
+            "u_v": "direction" in signals,
             "phases": self._sps > 1,
             "secondary": "direction" in signals,
             "unfiltered": "direction" in signals,
@@ -235,10 +237,8 @@ class Workspace:
         """Adapt over a block; gated, the gain is not asked where nothing adapts."""
         N, size, rows = job.d.shape[-1], self.dtype.itemsize, job.rows or job.features is not None
         every = job.every if job.every <= self.part else 0  # a longer run is kept here, part by part
-        if job.path is not None:
-            self._set_response("path", job.path)
-        if job.secondary is not None:
-            self._set_response("secondary", job.secondary)
+        if job.secondary is not None and job.path is not None:
+            self.set_responses(job.secondary, job.path, None)
         function, arguments = self._block_function(rows, N, every, gated), self._arguments
         y_at, e_at, run, (L, Q) = address(y), address(e), N * size, self._heard
         record_at, record_row = (0, 0) if record is None else (address(record), record.nbytes // self._filters)
@@ -275,11 +275,16 @@ class Workspace:
                 torch._foreach_copy_([*self._carried * kept, *moved], [*self._kept * kept, *old])
             raise
 
-    def _set_response(self, name: str, response: Tensor) -> None:
-        """Take over a response."""
-        own = self._responses[name] = np.ascontiguousarray(response.detach().numpy(), self.dtype).reshape(-1)
-        at = self._response_at[name]
-        self._arguments[at : at + 2] = (own.ctypes.data, len(own))
+    def set_responses(self, secondary: Tensor, path: Tensor, model: Any) -> None:
+        """Take over the responses that filter x, and those through which the errors hear the outputs; `model` is
+        remembered.
+        """
+        self.model = model
+        for name, response in (("secondary", secondary.flip(-1)), ("path", path)):
+            own = self._responses[name] = np.ascontiguousarray(response.detach().numpy(), self.dtype).reshape(-1)
+            at = self._response_at[name]
+            for arguments in (self._arguments, *([self._sample_arguments] if self._sample else [])):
+                arguments[at : at + 2] = (own.ctypes.data, len(own))
 
     def _block_function(self, rows: bool, N: int, every: int, gated: bool) -> Callable[..., int]:
         """Return the code for a block; gated where samples may be passed over or frozen."""
@@ -512,8 +517,8 @@ class Workspace:
             x, d = number("x", x, complex), number("e" if mode == loops.ADAPT else "d", d, complex)
             io[0], io[1], io[2], io[3] = x.real, x.imag, d.real, d.imag
         else:
-            io[0] = x if type(x) is float else number("x", x, float)
-            io[2] = d if type(d) is float else number("e" if mode == loops.ADAPT else "d", d, float)
+            io[0] = x if isinstance(x, float) else number("x", x, float)
+            io[2] = d if isinstance(d, float) else number("e" if mode == loops.ADAPT else "d", d, float)
         io[8] = mode
         if self._sample is None:
             self._sample = self._bound_sample()

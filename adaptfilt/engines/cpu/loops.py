@@ -82,7 +82,7 @@ ROOMS = {
     "stream_v": 2,  # as stream, of the direction
     "u_v": 1,  # (F,)
     "phases": 1,  # weights, phase after phase
-    "secondary": 1,  # (S,), the response by which x is filtered
+    "secondary": 1,  # (S,), the responses by which x is filtered, oldest weight first
     "unfiltered": 1,  # (S - 1 + PART,)
     "filtered": 1,  # (PART,)
     "path": 1,  # (S,)
@@ -116,6 +116,8 @@ class Rule(NamedTuple):
     direction: Any  # (own, start, u) -> v
     correlate: Any  # (own, u), notes the lag
     feed: Any  # (own, y, d), pushes what is fed back
+    hear: Any  # (own, x), filters a single sample for the direction
+    along: Any  # (own, u) -> v of a single sample
     recall: Any  # (own, back), writes u as it was some samples back
     end: Any  # (own, part, call), keeps what a path hears
 
@@ -284,24 +286,12 @@ def filtered(write: Any, own: Filter, part: Part, call: Call, like: Any, signals
 
 
 def through(response: Any, line: Any, x: Any, room: Any, v: Any) -> Any:
-    """Filter x by a response into v, and return that; line are the samples before x."""
+    """Filter x by a response, oldest weight first, into v, and return that; line are the samples before x."""
     S, T = len(response), len(x)
-    for k in range(S - 1):
-        room[k] = line[k + 1]
+    assign(room[: S - 1], line[1:])
+    assign(room[S - 1 : S - 1 + T], x)
     for n in range(T):
-        room[S - 1 + n] = x[n]
-    for start in range(0, T, 256):  # what fits the first-level cache
-        stop = min(T, start + 256)
-        for n in range(start, stop):
-            v[n] = response[0] * room[S - 1 + n]
-        for k in range(1, S - 3, 4):
-            a, b, c, d = response[k], response[k + 1], response[k + 2], response[k + 3]
-            for n in range(start, stop):
-                i = S - 1 + n - k
-                v[n] += a * room[i] + b * room[i - 1] + c * room[i - 2] + d * room[i - 3]
-        for k in range(max(S - 1, 0) // 4 * 4 + 1, S):
-            for n in range(start, stop):
-                v[n] += response[k] * room[S - 1 + n - k]
+        v[n] = dot(response, room[n : n + S])
     return v[:T]
 
 
@@ -331,22 +321,33 @@ def with_fed(u: Any, fed: Any, back: int) -> Any:
     return u
 
 
-def recalled(line: Any, u: Any) -> None:
-    """Write the newest regressor to u."""
+def recalled(line: Any, u: Any) -> Any:
+    """Write the newest regressor to u, and return it."""
     M = line.shape[1]
     for q in range(len(line)):
         for k in range(M):
             u[q * M + k] = line[q, M - 1 - k]
+    return u
 
 
-def heard(y: Any, d: Any, n: int, path: Any, out: Any) -> Any:
-    """Take output n in and return it, and the error in which it is heard through a path."""
-    S = len(path)
-    out[S + n] = y
-    total = path[0] * y
-    for k in range(1, S):
-        total += path[k] * out[S + n - k]
+def heard(y: Any, d: Any, n: int, path: Any, out: Any, played: Any) -> Any:
+    """Take output n in and return it, and the error in which it is heard through a path; -1: not of a block."""
+    S, total = len(path), path[0] * y
+    if n < 0:
+        push_sample(played, y)
+        for k in range(1, S):
+            total += path[k] * played[S - 1 - k]
+    else:
+        out[S + n] = y
+        for k in range(1, S):
+            total += path[k] * out[S + n - k]
     return y, d - total
+
+
+def push_filtered(response: Any, reference: Any, direction: Any, x: Any) -> None:
+    """Take one sample, and what a response makes of it, into their lines."""
+    push_sample(reference, x)
+    push_sample(direction, dot(response, reference))
 
 
 def together(rule: Together, own: Filter, part: Part, call: Call, like: Any) -> None:
@@ -551,7 +552,9 @@ def sample(rule: Rule, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, l
         io[PASSED_OVER] = 1.0 if bad else 0.0
     keep(own, kept)
     if mode != ADAPT:
-        push_sample(own.line[0], number(0.0, 0.0, like[0]) if io[PASSED_OVER] != 0 else x)
+        x = number(0.0, 0.0, like[0]) if io[PASSED_OVER] != 0 else x
+        push_sample(own.line[0], x)
+        rule.hear(own, x)
     recalled(own.line, u)
     rule.recall(own, 1 if mode == ADAPT else 0)
     y = dot(w, u)
@@ -560,12 +563,12 @@ def sample(rule: Rule, memory: Memory, a: Any, io: Any, skip: int, mu_at: int, l
     z, e, counts = y, d, mode == ADAPT or (io[PASSED_OVER] == 0 and rule.valid(d))
     if mode != ADAPT:
         rule.correlate(own, u)
-        z, e = rule.error(y, d, 0, own)
+        z, e = rule.error(y, d, -1, own)
         if not counts:
             d = e = nan  # which is what is fed back, too
     mu = own.p[mu_at] if mu_at >= 0 else like[2]
     if mode != PREDICT and counts and rule.moves(mu):
-        rule.step(w, u, u, y + e if mode == ADAPT else d, y, e, mu, own)
+        rule.step(w, u, rule.along(own, u), y + e if mode == ADAPT else d, y, e, mu, own)
     if mode != ADAPT:
         rule.feed(own, z, d)
     io[Y], io[Y + 1], io[E], io[E + 1] = z.real, z.imag, e.real, e.imag
