@@ -224,3 +224,72 @@ def test_a_divergence_in_the_modified_form_leaves_the_state() -> None:
     with pytest.raises(af.DivergenceError), pytest.warns():
         f(x, d, path=2 * MODEL)
     assert all(torch.equal(v, before[k]) for k, v in f.state_dict().items())
+
+
+# Loops
+
+
+class Tape:
+    """Plays what it is given, whatever it hears."""
+
+    def __init__(self, y: np.ndarray) -> None:
+        self.y, self.n = y, -1
+
+    def predict(self, x: Any) -> Any:
+        self.n += 1
+        return self.y[..., self.n]
+
+    def adapt(self, e: Any) -> None:
+        pass
+
+
+def convolved(h: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return what comes through responses, (L, Q, S), of (Q, T)."""
+    return np.array([sum(lfilter(g, 1, u) for g, u in zip(row, v, strict=True)) for row in h])
+
+
+def test_a_duct_hears_what_the_convolutions_say() -> None:
+    rng = np.random.default_rng(0)
+    primary, secondary, back = (rng.standard_normal(s) for s in ((3, 2, 5), (3, 4, 7), (2, 4, 9)))
+    back[..., 0] = 0
+    x, y, noise = rng.standard_normal((2, 50)), rng.standard_normal((4, 50)), rng.standard_normal((3, 50))
+    duct = af.plants.Duct(primary, secondary, back, limit=0.5)
+    heard = duct.control(Tape(y), x, noise=noise)
+    played = 0.5 * np.tanh(y / 0.5)
+    np.testing.assert_allclose(heard.x, x - convolved(back, played))
+    np.testing.assert_array_equal(heard.y, y)
+    np.testing.assert_allclose(heard.e, convolved(primary, x) + noise - convolved(secondary, played))
+    one = af.plants.Duct(primary[0, 0], secondary[0, 0], back[0, 0])
+    heard = one.control(Tape(y[0]), x[0])
+    np.testing.assert_allclose(heard.x, x[0] - lfilter(back[0, 0], 1, y[0]))
+    np.testing.assert_allclose(heard.e, one(x[0]) - lfilter(secondary[0, 0], 1, y[0]))
+
+
+def test_a_duct_may_change() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 50))
+    first, second = (af.plants.Duct(rng.standard_normal(4), rng.standard_normal(6)) for _ in range(2))
+    heard = first.control(Tape(y), x, then={20: second})
+    for duct, part in ((first, slice(0, 20)), (second, slice(20, 50))):
+        np.testing.assert_allclose(heard.e[part], (duct(x) - lfilter(duct.secondary, 1, y))[part])
+
+
+def test_a_loop_by_samples_equals_the_block() -> None:
+    duct = af.plants.duct(0, taps=64, fs=4000.0)
+    x, _ = signals(400)
+    f = af.ModifiedFxLMS(inner("NLMS"), af.plants.detuned(duct.secondary, gain_db=1.0), path_taps=64)
+    by_samples = duct.control(f, x)
+    y, e, _ = f.reset()(x, duct(x), path=duct.secondary)
+    np.testing.assert_allclose(by_samples.y, y, atol=1e-12)
+    np.testing.assert_allclose(by_samples.e, e, atol=1e-12)
+
+
+def test_a_duct_is_causal_and_as_long_as_told() -> None:
+    duct = af.plants.duct(1, fs=8000.0, speaker=1.0, microphone=3.0, feedback=True, taps=100)
+    for h, way in ((duct.primary, 3.0), (duct.secondary, 2.0), (duct.feedback, 1.0)):
+        assert len(h) == 100
+        assert np.flatnonzero(h)[0] == round(way / 343 * 8000)
+        assert 1 < np.sum(h**2) <= 1.1
+    for wrong in ({"speaker": 3.0}, {"taps": 20}, {"microphone": 100.0}):
+        with pytest.raises(ValueError, match="the sound must need"):
+            af.plants.duct(0, **wrong)
