@@ -226,6 +226,56 @@ def test_a_divergence_in_the_modified_form_leaves_the_state() -> None:
     assert all(torch.equal(v, before[k]) for k, v in f.state_dict().items())
 
 
+# Without a reference
+
+
+@pytest.mark.parametrize("kind", ["FxNLMS", "ModifiedFxLMS", "complex"])
+def test_feedback_control_is_filtered_x_on_what_the_model_says(kind: str) -> None:
+    def make() -> Any:
+        if kind == "ModifiedFxLMS":
+            return af.ModifiedFxLMS(inner("NLMS"), MODEL, path_taps=6)
+        dtype = torch.complex128 if kind == "complex" else torch.float64
+        return af.FxNLMS(TAPS, 0.05, MODEL, path_taps=6, engine="reference", dtype=dtype)
+
+    _, d = signals(60, is_complex=kind == "complex")
+    for path in PATHS.values():
+        f, x, ys, es = make(), 0.0, [], []
+        for d_n in d:
+            ys.append(f.predict(x))
+            real, modelled = (sum(s * y for s, y in zip(h, reversed(ys), strict=False)) for h in (path, MODEL))
+            es.append(d_n - real)
+            f.adapt(es[-1])
+            x = es[-1] + modelled
+        g, h, one = (af.FeedbackControl(make()) for _ in range(3))
+        y, e, w = g(d, path=path, record_every=20)
+        np.testing.assert_allclose(y, ys, atol=1e-10)
+        np.testing.assert_allclose(e, es, atol=1e-10)
+        np.testing.assert_allclose(w[-1], f.w.numpy(), atol=1e-10)
+        assert w.shape == (3, TAPS)
+        parts = [h(d[a:b], path=path).y for a, b in pairwise([0, 1, 3, 3, 60])]
+        np.testing.assert_allclose(np.concatenate(parts), ys, atol=1e-10)
+        heard = af.plants.Duct(np.array([1.0]), path).control(one, d) if kind != "complex" else None
+        assert heard is None or np.allclose(heard.y, ys, atol=1e-10)
+
+
+def test_feedback_control_refuses_what_does_not_fit_and_starts_anew() -> None:
+    with pytest.raises(TypeError, match="secondary path"):
+        af.FeedbackControl(af.NLMS(4))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="one input"):
+        af.FeedbackControl(af.FxLMS(4, 0.1, MODEL, inputs=2))
+    _, d = signals(30)
+    f = af.FeedbackControl(af.ModifiedFxLMS(inner("RLS"), MODEL))
+    first = f(d, path=1.1 * MODEL)
+    before = {k: v.clone() for k, v in f.state_dict().items()}
+    for call in (lambda: f(np.append(d, np.nan)), lambda: f.adapt(np.inf), lambda: f(d, mu=2.0)):
+        with pytest.raises(ValueError, match=r"d must|e must|mu must"):
+            call()
+    assert all(torch.equal(v, before[k]) for k, v in f.state_dict().items())
+    twin = copy.deepcopy(f)
+    assert f.step(0.5) == twin.step(0.5)
+    np.testing.assert_array_equal(f.reset()(d, path=1.1 * MODEL).y, first.y)
+
+
 # Loops
 
 
