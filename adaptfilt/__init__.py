@@ -73,6 +73,7 @@ from adaptfilt.filters.least_squares.rls import RLS
 from adaptfilt.filters.least_squares.set_membership_ap import SetMembershipAP
 from adaptfilt.filters.least_squares.sliding_window import SlidingWindowRLS
 from adaptfilt.filters.least_squares.variable_forgetting import VariableForgettingRLS
+from adaptfilt.filters.noise_control.feedback import FeedbackControl
 from adaptfilt.filters.noise_control.fxlms import FxLMS
 from adaptfilt.filters.noise_control.fxnlms import FxNLMS
 from adaptfilt.filters.noise_control.modified import ModifiedFxLMS
@@ -91,7 +92,7 @@ from adaptfilt.once import ap, lms, nlms, rls
 from adaptfilt.taps import TapDelayLine
 
 if TYPE_CHECKING:
-    from adaptfilt import echo, metrics, plants, plots, signals, testing, theory
+    from adaptfilt import echo, experiments, metrics, plants, plots, signals, testing, theory
 
 __all__ = [
     "CMA",
@@ -131,6 +132,7 @@ __all__ = [
     "Equalizer",
     "EquationError",
     "FastRLS",
+    "FeedbackControl",
     "FilteredFilter",
     "FrequencyFilter",
     "FunctionalLink",
@@ -171,6 +173,7 @@ __all__ = [
     "align",
     "ap",
     "echo",
+    "experiments",
     "lms",
     "metrics",
     "nlms",
@@ -185,7 +188,7 @@ __all__ = [
 
 def __getattr__(name: str) -> ModuleType:
     """Load the modules around the filters on first use: scipy.signal alone takes most of a second."""
-    if name in ("echo", "metrics", "plants", "plots", "signals", "testing", "theory"):
+    if name in ("echo", "experiments", "metrics", "plants", "plots", "signals", "testing", "theory"):
         return import_module(f"adaptfilt.{name}")
     raise AttributeError(f"module 'adaptfilt' has no attribute {name!r}")
 

@@ -16,9 +16,10 @@ array([ 1. ,  1.5,  1.5, -1. , -1. ])
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -453,3 +454,215 @@ def g168(path: str | PathLike[str], name: str) -> Linear:
     if name not in paths:
         raise ValueError(f"name must be one of {sorted(paths)}, got {name!r}")
     return fir(paths[name]["gain"] * np.asarray(paths[name]["coefficients"], float))
+
+
+class Heard(NamedTuple):
+    """What happened in a loop.
+
+    Attributes
+    ----------
+    x : ndarray, shape ([K,] T)
+        What the reference microphones heard.
+    y : ndarray, shape ([Q,] T)
+        What the filter gave to the loudspeakers.
+    e : ndarray, shape ([L,] T)
+        What the error microphones heard.
+    """
+
+    x: Array
+    y: Array
+    e: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Duct:
+    """A loop of noise control: from the noise to error microphones, and there from loudspeakers, ``e = d - s * y``.
+
+    Parameters
+    ----------
+    primary : ndarray, shape (P,) or (L, K, P)
+        Response from each of K references to each of L error microphones.
+    secondary : ndarray, shape (S,) or (L, Q, S)
+        Response from each of Q loudspeakers to each error microphone.
+    feedback : ndarray, shape (F,) or (K, Q, F), optional
+        Response from the loudspeakers back to the references, which hear ``x - feedback * y``; its first sample is
+        zero, for sound takes time.
+    limit : float > 0
+        Loudspeakers play ``saturate(y, limit)``.
+
+    Examples
+    --------
+    >>> Duct(np.array([0.0, 0.5]), np.array([1.0]))([1.0, 2.0, 3.0])  # d, without control
+    array([0. , 0.5, 1. ])
+    """
+
+    primary: Array
+    secondary: Array
+    feedback: Array | None = None
+    limit: float = np.inf
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """What the error microphones hear of the references, ``([K,] T)``, without control: ``([L,] T)``."""
+        x = np.asarray(x, float)
+        rows = _through(self.primary, x if self.primary.ndim == 3 else x[None])
+        return rows if self.primary.ndim == 3 else rows[0]
+
+    def control(self, f: Any, x: ArrayLike, *, noise: ArrayLike = 0.0, then: Mapping[int, Duct] | None = None) -> Heard:
+        """Run a loop sample by sample: the filter predicts, what it plays is heard, and it adapts on that.
+
+        Parameters
+        ----------
+        f : filter
+            Has `predict(x)` and `adapt(e)`, which take and return numbers, or arrays where responses have three axes.
+        x : array_like, shape ([K,] T)
+            The noise at the references.
+        noise : array_like, shape broadcastable to ([L,] T)
+            What the error microphones hear besides.
+        then : mapping of int to Duct, optional
+            Ducts of other responses, of the same shapes and limit, that hold from these samples on.
+
+        Returns
+        -------
+        Heard
+
+        Examples
+        --------
+        >>> import adaptfilt as af
+        >>> d = Duct(np.array([0.0, 0.0, 0.8]), np.array([0.0, 1.0]), feedback=np.array([0.0, 0.0, 0.1]))
+        >>> f = af.FxNLMS(8, 0.1, d.secondary)
+        >>> heard = d.control(f, white(3000, rng=0))
+        >>> bool(np.mean(heard.e[-500:] ** 2) < 1e-3)
+        True
+        """
+        x, many = np.asarray(x, float), self.secondary.ndim == 3
+        ducts = [self, *(then or {}).values()]
+        starts = [0, *(then or {}), x.shape[-1]]
+        d = np.concatenate([duct(x)[..., a:b] for duct, a, b in zip(ducts, starts, starts[1:], strict=False)], -1)
+        d = d + noise
+        L, Q, S = self.secondary.shape if many else (1, 1, len(self.secondary))
+        F = 1 if self.feedback is None else self.feedback.shape[-1]
+        before = max(S, F) - 1
+        heard = Heard(np.empty_like(x), np.zeros((Q, x.shape[-1])), np.empty((L, x.shape[-1])))
+        played = np.zeros((before + x.shape[-1], Q))
+        references, wanted = np.atleast_2d(x), np.atleast_2d(d)
+        for duct, start, end in zip(ducts, starts, starts[1:], strict=False):
+            to_errors, back = _newest_last(duct.secondary), _newest_last(duct.feedback)
+            for n in range(start, end):
+                now = before + n + 1
+                u = references[:, n]
+                if back is not None:  # what plays now is not known yet, and not heard yet
+                    u = u - back @ played[now - F : now].ravel()
+                y = f.predict(u if many else float(u[0]))
+                played[now - 1] = saturate(y, duct.limit) if duct.limit < np.inf else y
+                e = wanted[:, n] - to_errors @ played[now - S : now].ravel()
+                f.adapt(e if many else float(e[0]))
+                np.atleast_2d(heard.x)[:, n], heard.y[:, n], heard.e[:, n] = u, y, e
+        return heard if many else Heard(heard.x, heard.y[0], heard.e[0])
+
+
+def duct(
+    rng: Seed,
+    *,
+    fs: float = 8000.0,
+    speaker: float = 2.0,
+    microphone: float = 2.5,
+    rt60: float = 0.02,
+    tail_db: float = -10.0,
+    feedback: bool = False,
+    taps: int = 128,
+) -> Duct:
+    """Straight duct with noise at one end: a reference there, then a loudspeaker, then the error microphone.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator or int
+        Source of randomness, or a seed.
+    fs : float > 0
+        Sampling rate in Hz.
+    speaker, microphone : float > 0
+        Where they are, in metres from the reference; the microphone is behind the loudspeaker, and sound needs a
+        sample at least from each to the next.
+    rt60 : float > 0
+        Reverberation time in seconds.
+    tail_db : float
+        Energy of the reverberation against that of the direct sound.
+    feedback : bool
+        Whether the reference hears the loudspeaker.
+    taps : int >= 1
+        Length of all responses.
+
+    Returns
+    -------
+    Duct
+
+    Raises
+    ------
+    ValueError
+        If the loudspeaker is not in the middle, or the responses are shorter than the way of the sound.
+
+    Notes
+    -----
+    Direct sound at 343 m/s and exponentially decaying noise (`room`). Control is causal, for the way from the
+    loudspeaker to the microphone is part of that from the reference.
+
+    Examples
+    --------
+    >>> d = duct(rng=0)
+    >>> int(np.argmax(d.primary)), int(np.argmax(d.secondary))  # 2.5 m and 0.5 m at 8 kHz
+    (58, 12)
+    """
+    ways = {"primary": microphone, "secondary": microphone - speaker, "feedback": speaker}
+    delays = {name: round(way / 343.0 * fs) for name, way in ways.items()}
+    if min(delays.values()) < 1 or max(delays.values()) >= taps:
+        raise ValueError(f"the sound must need 1 to {taps - 1} samples from each to the next, got {delays}")
+    rng = np.random.default_rng(rng)
+    found = {}
+    for name, samples in delays.items():
+        tail = 10 ** (tail_db / 20) * room(taps, rt60, rng, fs=fs).b
+        tail[0] = 1.0
+        found[name] = delay(tail, samples)
+    return Duct(found["primary"], found["secondary"], found["feedback"] if feedback else None)
+
+
+def detuned(h: ArrayLike, *, gain_db: float = 0.0, phase: float = 0.0) -> Array:
+    """Response with a wrong gain and a wrong phase, as a model of a path has that has moved since.
+
+    Parameters
+    ----------
+    h : array_like, shape (..., S)
+        Real responses.
+    gain_db : float
+        Error of the gain at all frequencies.
+    phase : float
+        Error of the phase at all frequencies but the lowest and highest, in radians; positive is a lead. What then
+        comes before the first sample, or after the last, is cut: the response should begin with some delay.
+
+    Returns
+    -------
+    ndarray, shape (..., S)
+
+    Examples
+    --------
+    >>> h = detuned(np.eye(1, 65, 32)[0], gain_db=6.0, phase=np.pi / 3)
+    >>> H = np.exp(-1j * np.pi / 2 * np.arange(65)) @ h  # at a quarter of the sampling rate
+    >>> print(f"{abs(H):.1f}, {np.degrees(np.angle(H)):.0f} degrees")
+    2.0, 60 degrees
+    """
+    h = np.asarray(h, float)
+    size = 4 * h.shape[-1]
+    turned = np.fft.irfft(np.fft.rfft(h, size) * np.exp(1j * phase), size)[..., : h.shape[-1]]
+    return 10 ** (gain_db / 20) * turned
+
+
+def _through(h: Array, x: Array) -> Array:
+    """Return what comes through responses, (L, K, P) or (P,), of signals, (K, T)."""
+    rows = h if h.ndim == 3 else h[None, None]
+    return np.array([sum(lfilter(g, 1, v) for g, v in zip(row, x, strict=True)) for row in rows])
+
+
+def _newest_last(h: Array | None) -> Array | None:
+    """Return responses, (L, Q, S) or (S,), as a matrix for the last S outputs of Q loudspeakers: (L, S Q)."""
+    if h is None:
+        return None
+    rows = h if h.ndim == 3 else h[None, None]
+    return np.ascontiguousarray(rows[..., ::-1].swapaxes(-1, -2).reshape(len(rows), -1))

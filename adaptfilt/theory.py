@@ -36,7 +36,7 @@ from scipy.linalg import eigvalsh, lstsq, solve_toeplitz, toeplitz
 from scipy.signal import lfilter
 from scipy.special import ndtr
 
-from adaptfilt.checks import DivergenceError, positive_int
+from adaptfilt.checks import DivergenceError, check_number, positive_int
 from adaptfilt.constellation import Constellation
 from adaptfilt.metrics import as_array
 from adaptfilt.signals import Seed, add_noise, white
@@ -490,6 +490,71 @@ def wiener_filter(x: ArrayLike, d: ArrayLike, taps: int) -> Array:
     return w
 
 
+def causal_wiener(
+    x: ArrayLike, d: ArrayLike, taps: int, secondary: ArrayLike | None = None, *, leak: float = 0.0
+) -> Array:
+    """Weights that no causal controller of noise beats on a block: least ``sum |d - s * y|^2``, y_q = sum_k w_qk * x_k.
+
+    Parameters
+    ----------
+    x : array_like or Tensor, shape ([K,] T)
+        References, real or complex; taken as zero before the block.
+    d : array_like or Tensor, shape ([L,] T)
+        What the error microphones hear without control.
+    taps : int >= 1
+        Number of coefficients M of each filter.
+    secondary : array_like or Tensor, shape (S,) or (L, Q, S), optional
+        Responses from the outputs to the errors; none: each output is heard as it is.
+    leak : float >= 0
+        What a leak of that size does: ``leak T |w|^2`` is minimised along with the errors.
+
+    Returns
+    -------
+    ndarray, shape ([Q,] [K,] taps)
+        As impulse responses; Q where `secondary` has three axes, or d two and there is no path; K where x has
+        two. The shortest solution
+        where several are as good.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has another type, shape or range, or holds NaN or infinity.
+
+    Notes
+    -----
+    S. J. Elliott, *Signal Processing for Active Control*, 2001, sections 3.3 and 5.2, with a delay line in the place of
+    all causal filters. `wiener_filter` is the case without a path.
+
+    Examples
+    --------
+    >>> x = white(500, rng=0)
+    >>> s = [0.0, 1.0, 0.5]
+    >>> causal_wiener(x, lfilter(s, 1, lfilter([0.3, -0.2], 1, x)), taps=3, secondary=s).round(3) + 0
+    array([ 0.3, -0.2,  0. ])
+    """
+    taps, weight = positive_int("taps", taps), float(check_number("leak", leak, ()))
+    x, d = _finite_signal("x", x), _finite_signal("d", d)
+    references, errors = np.atleast_2d(x), np.atleast_2d(d)
+    if x.ndim > 2 or d.ndim > 2 or x.shape[-1] != d.shape[-1]:
+        raise ValueError(f"x and d must have shape ([K,] T) and ([L,] T), got {x.shape} and {d.shape}")
+    L, samples = errors.shape
+    paths = np.eye(L)[..., None] if secondary is None else _finite_signal("secondary", secondary)
+    has_outputs = d.ndim == 2 if secondary is None else paths.ndim == 3
+    paths = paths[None, None] if paths.ndim == 1 else paths
+    if paths.ndim != 3 or len(paths) != L:
+        raise ValueError(f"secondary must have shape (S,), or ({L}, Q, S) for d, got {paths.shape}")
+    size = paths.shape[1] * len(references) * taps
+    dtype = np.result_type(x, d, paths, float)
+    R, p = weight * samples * np.eye(size, dtype=dtype), np.zeros(size, dtype)
+    for error, row in zip(errors, paths, strict=True):
+        v = [lfilter(h, 1, u) for h in row for u in references]
+        R += np.block([[_products(a, b, taps) for b in v] for a in v])
+        p += samples * np.concatenate([crosscorrelation(error, a, taps) for a in v])
+    w = lstsq(R, p, cond=max(samples, size) * np.finfo(float).eps, lapack_driver="gelsy")[0]
+    outputs = (paths.shape[1],) if has_outputs else ()
+    return w.reshape(*outputs, *x.shape[:-1], taps)
+
+
 def mmse_equalizer(
     h: ArrayLike, taps: int, delay: int, noise: float, sps: int = 1, feedback: int = 0
 ) -> tuple[Array, float]:
@@ -664,12 +729,21 @@ def _count(name: str, value: int) -> int:
 
 def _least_squares(x: Array, d: Array, taps: int) -> Array:
     samples = x.size
-    # correlations over all time, less the regressors after the block: x[T + j - k], k > j
-    newest_first = np.concatenate([[0], x[::-1], np.zeros(taps)])[:taps]
-    after = toeplitz(np.zeros(taps), newest_first)
-    R = samples * toeplitz(autocorrelation(x, taps)) - after.conj().T @ after
     p = samples * crosscorrelation(d, x, taps)
-    return lstsq(R, p, cond=max(samples, taps) * np.finfo(float).eps, lapack_driver="gelsy")[0]
+    cond = max(samples, taps) * np.finfo(float).eps
+    return lstsq(_products(x, x, taps), p, cond=cond, lapack_driver="gelsy")[0]
+
+
+def _products(a: Array, b: Array, taps: int) -> Array:
+    """Return ``sum_n conj(a[n - i]) b[n - j]`` over a block, both zero before it, (taps, taps)."""
+    # correlations over all time, less the regressors after the block: a[T + j - k], k > j
+    column, row = crosscorrelation(b, a, taps), crosscorrelation(a, b, taps).conj()
+    return a.size * toeplitz(column, row) - _after(a, taps).conj().T @ _after(b, taps)
+
+
+def _after(x: Array, taps: int) -> Array:
+    newest_first = np.concatenate([[0], x[::-1], np.zeros(taps)])[:taps]
+    return toeplitz(np.zeros(taps), newest_first)
 
 
 def _finite_signal(name: str, value: ArrayLike) -> Array:

@@ -11,7 +11,7 @@ from scipy.signal import firwin, lfilter
 
 import adaptfilt as af
 
-F64 = {"dtype": torch.float64}
+F64: dict[str, Any] = {"dtype": torch.float64}
 TAPS = 5
 MODEL = np.array([0.1, 0.3, -0.2, 0.1])
 
@@ -90,8 +90,8 @@ def inner(name: str, *, is_complex: bool = False) -> Any:
     common: dict[str, Any] = {"dtype": torch.complex128 if is_complex else torch.float64}
     if name == "FDAF":
         return af.FDAF(TAPS, 0.3, block=4, engine="reference", **common)
-    common["engine"] = "reference"
-    return {"NLMS": af.NLMS, "RLS": af.RLS, "AffineProjection": af.AffineProjection}[name](TAPS, **common)
+    made: dict[str, Any] = {"NLMS": af.NLMS, "RLS": af.RLS, "AffineProjection": af.AffineProjection}
+    return made[name](TAPS, engine="reference", **common)
 
 
 def by_the_book(f: Any, x: np.ndarray, d: np.ndarray, path: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -224,3 +224,195 @@ def test_a_divergence_in_the_modified_form_leaves_the_state() -> None:
     with pytest.raises(af.DivergenceError), pytest.warns():
         f(x, d, path=2 * MODEL)
     assert all(torch.equal(v, before[k]) for k, v in f.state_dict().items())
+
+
+# Without a reference
+
+
+@pytest.mark.parametrize("kind", ["FxNLMS", "ModifiedFxLMS", "complex"])
+def test_feedback_control_is_filtered_x_on_what_the_model_says(kind: str) -> None:
+    def make() -> Any:
+        if kind == "ModifiedFxLMS":
+            return af.ModifiedFxLMS(inner("NLMS"), MODEL, path_taps=6)
+        dtype = torch.complex128 if kind == "complex" else torch.float64
+        return af.FxNLMS(TAPS, 0.05, MODEL, path_taps=6, engine="reference", dtype=dtype)
+
+    _, d = signals(60, is_complex=kind == "complex")
+    for path in PATHS.values():
+        f, x, ys, es = make(), 0.0, [], []
+        for d_n in d:
+            ys.append(f.predict(x))
+            real, modelled = (sum(s * y for s, y in zip(h, reversed(ys), strict=False)) for h in (path, MODEL))
+            es.append(d_n - real)
+            f.adapt(es[-1])
+            x = es[-1] + modelled
+        g, h, one = (af.FeedbackControl(make()) for _ in range(3))
+        y, e, w = g(d, path=path, record_every=20)
+        np.testing.assert_allclose(y, ys, atol=1e-10)
+        np.testing.assert_allclose(e, es, atol=1e-10)
+        np.testing.assert_allclose(w[-1], f.w.numpy(), atol=1e-10)
+        assert w.shape == (3, TAPS)
+        parts = [h(d[a:b], path=path).y for a, b in pairwise([0, 1, 3, 3, 60])]
+        np.testing.assert_allclose(np.concatenate(parts), ys, atol=1e-10)
+        heard = af.plants.Duct(np.array([1.0]), path).control(one, d) if kind != "complex" else None
+        assert heard is None or np.allclose(heard.y, ys, atol=1e-10)
+
+
+def test_feedback_control_refuses_what_does_not_fit_and_starts_anew() -> None:
+    with pytest.raises(TypeError, match="secondary path"):
+        af.FeedbackControl(af.NLMS(4))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="one input"):
+        af.FeedbackControl(af.FxLMS(4, 0.1, MODEL, inputs=2))
+    _, d = signals(30)
+    f = af.FeedbackControl(af.ModifiedFxLMS(inner("RLS"), MODEL))
+    first = f(d, path=1.1 * MODEL)
+    before = {k: v.clone() for k, v in f.state_dict().items()}
+    for call in (lambda: f(np.append(d, np.nan)), lambda: f.adapt(np.inf), lambda: f(d, mu=2.0)):
+        with pytest.raises(ValueError, match=r"d must|e must|mu must"):
+            call()
+    assert all(torch.equal(v, before[k]) for k, v in f.state_dict().items())
+    twin = copy.deepcopy(f)
+    assert f.step(0.5) == twin.step(0.5)
+    np.testing.assert_array_equal(f.reset()(d, path=1.1 * MODEL).y, first.y)
+
+
+# Loops
+
+
+class Tape:
+    """Plays what it is given, whatever it hears."""
+
+    def __init__(self, y: np.ndarray) -> None:
+        self.y, self.n = y, -1
+
+    def predict(self, x: Any) -> Any:
+        self.n += 1
+        return self.y[..., self.n]
+
+    def adapt(self, e: Any) -> None:
+        pass
+
+
+def convolved(h: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return what comes through responses, (L, Q, S), of (Q, T)."""
+    return np.array([sum(lfilter(g, 1, u) for g, u in zip(row, v, strict=True)) for row in h])
+
+
+def test_a_duct_hears_what_the_convolutions_say() -> None:
+    rng = np.random.default_rng(0)
+    primary, secondary, back = (rng.standard_normal(s) for s in ((3, 2, 5), (3, 4, 7), (2, 4, 9)))
+    back[..., 0] = 0
+    x, y, noise = rng.standard_normal((2, 50)), rng.standard_normal((4, 50)), rng.standard_normal((3, 50))
+    duct = af.plants.Duct(primary, secondary, back, limit=0.5)
+    heard = duct.control(Tape(y), x, noise=noise)
+    played = 0.5 * np.tanh(y / 0.5)
+    np.testing.assert_allclose(heard.x, x - convolved(back, played))
+    np.testing.assert_array_equal(heard.y, y)
+    np.testing.assert_allclose(heard.e, convolved(primary, x) + noise - convolved(secondary, played))
+    one = af.plants.Duct(primary[0, 0], secondary[0, 0], back[0, 0])
+    heard = one.control(Tape(y[0]), x[0])
+    np.testing.assert_allclose(heard.x, x[0] - lfilter(back[0, 0], 1, y[0]))
+    np.testing.assert_allclose(heard.e, one(x[0]) - lfilter(secondary[0, 0], 1, y[0]))
+
+
+def test_a_duct_may_change() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 50))
+    first, second = (af.plants.Duct(rng.standard_normal(4), rng.standard_normal(6)) for _ in range(2))
+    heard = first.control(Tape(y), x, then={20: second})
+    for duct, part in ((first, slice(0, 20)), (second, slice(20, 50))):
+        np.testing.assert_allclose(heard.e[part], (duct(x) - lfilter(duct.secondary, 1, y))[part])
+
+
+def test_a_loop_by_samples_equals_the_block() -> None:
+    duct = af.plants.duct(0, taps=64, fs=4000.0)
+    x, _ = signals(400)
+    f = af.ModifiedFxLMS(inner("NLMS"), af.plants.detuned(duct.secondary, gain_db=1.0), path_taps=64)
+    by_samples = duct.control(f, x)
+    y, e, _ = f.reset()(x, duct(x), path=duct.secondary)
+    np.testing.assert_allclose(by_samples.y, y, atol=1e-12)
+    np.testing.assert_allclose(by_samples.e, e, atol=1e-12)
+
+
+def test_a_duct_is_causal_and_as_long_as_told() -> None:
+    duct = af.plants.duct(1, fs=8000.0, speaker=1.0, microphone=3.0, feedback=True, taps=100)
+    assert duct.feedback is not None
+    for h, way in ((duct.primary, 3.0), (duct.secondary, 2.0), (duct.feedback, 1.0)):
+        assert len(h) == 100
+        assert np.flatnonzero(h)[0] == round(way / 343 * 8000)
+        assert 1 < np.sum(h**2) <= 1.1
+    for wrong in ({"speaker": 3.0}, {"taps": 20}, {"microphone": 100.0}):
+        with pytest.raises(ValueError, match="the sound must need"):
+            af.plants.duct(0, **wrong)
+
+
+# The best there is
+
+
+def delayed(v: np.ndarray) -> np.ndarray:
+    """Return regressors, (T, 3)."""
+    return np.stack([np.append(np.zeros(k), v[: len(v) - k]) for k in range(3)], -1)
+
+
+@pytest.mark.parametrize("is_complex", [False, True], ids=["real", "complex"])
+@pytest.mark.parametrize("leak", [0.0, 0.3])
+def test_causal_wiener_is_the_least_squares_solution(is_complex: bool, leak: float) -> None:
+    rng = np.random.default_rng(0)
+    K, L, Q, T = 2, 3, 2, 40
+    x, d, s = (rng.standard_normal((*n, 2)) @ [1, 1j * is_complex] for n in ((K, T), (L, T), (L, Q, 4)))
+    x, d, s = (v if is_complex else v.real for v in (x, d, s))
+    v = [[delayed(lfilter(s[m, q], 1, x[k])) for q in range(Q) for k in range(K)] for m in range(L)]
+    A = np.concatenate([*(np.concatenate(row, -1) for row in v), np.sqrt(leak * T) * np.eye(K * Q * 3)])
+    want = np.linalg.lstsq(A, np.append(d.ravel(), np.zeros(K * Q * 3)), rcond=None)[0]
+    got = af.theory.causal_wiener(x, d, 3, s, leak=leak)
+    assert got.shape == (Q, K, 3)
+    np.testing.assert_allclose(got.ravel(), want, atol=1e-10)
+
+
+def test_causal_wiener_without_a_path_is_the_wiener_filter() -> None:
+    x, d = signals(80, is_complex=True)
+    want = af.theory.wiener_filter(x, d, 4)
+    np.testing.assert_allclose(af.theory.causal_wiener(x, d, 4), want, atol=1e-10)
+    np.testing.assert_allclose(af.theory.causal_wiener(x, d[None], 4), want[None], atol=1e-10)
+    np.testing.assert_allclose(af.theory.causal_wiener(x[None], d, 4, [1.0]), want[None], atol=1e-10)
+    for call, says in (
+        (lambda: af.theory.causal_wiener(x, d[:-1], 4), "x and d"),
+        (lambda: af.theory.causal_wiener(x, d, 4, np.ones((2, 3))), "secondary"),
+        (lambda: af.theory.causal_wiener(x, d, 4, np.ones((2, 1, 3))), "secondary"),
+        (lambda: af.theory.causal_wiener(x, d, 4, leak=-1.0), "leak"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            call()
+
+
+def test_fxlms_comes_within_two_decimals_of_it_and_rls_there() -> None:
+    """Coloured noise, and noise besides; recursive least squares in the modified form are the least squares."""
+    x = af.signals.coloured(60_000, [1, -0.5], rng=0)
+    path = np.array([0.0, 1.0, 0.5, 0.1])
+    d = lfilter([0, 0, 1.0, 0.5, -0.2], 1, x) + 0.05 * af.signals.white(60_000, rng=1)
+    f = af.FxLMS(12, 2e-3, path, **F64)
+    f(x, d)
+    np.testing.assert_allclose(f(x, d, mu=5e-4).w, af.theory.causal_wiener(x, d, 12, path), atol=5e-3)
+    x, d, path = x[:300], d[:300], np.array([0.0, 0.5, 1.0, 0.3])
+    g = af.ModifiedFxLMS(af.RLS(TAPS, 1.0, delta=1e-9, engine="reference", **F64), path)
+    np.testing.assert_allclose(g(x, d).w, af.theory.causal_wiener(x, d, TAPS, path), atol=1e-9)
+
+
+def test_adafilts_optimum_is_ours() -> None:
+    """Theirs by spectra, ours by a delay line: to two decimals, as their own test has it."""
+    optimal = pytest.importorskip("adafilt.optimal", reason="adafilt is not installed")
+    x = af.signals.coloured(200_000, [1, -0.5], rng=0)
+    path = np.array([0.5, 1.0, 0.3])
+    d = lfilter([0, 1.0, 0.5, -0.2], 1, x) + 0.05 * af.signals.white(x.size, rng=1)
+    theirs = -np.fft.ifft(optimal.wiener_filter(x, d, 256, path, constrained=True)).real
+    np.testing.assert_allclose(af.theory.causal_wiener(x, d, 32, path)[:16], theirs[:16], atol=1e-2)
+
+
+def test_adafilts_filtered_x_is_ours() -> None:
+    """Theirs in blocks of one sample, normalised, with the path in the loop."""
+    adafilt = pytest.importorskip("adafilt", reason="adafilt is not installed")
+    x, d = signals(200)
+    y, _, e, _ = adafilt.LMSFilter(TAPS, stepsize=0.02)(x, d, sec_path_coeff=MODEL, sec_path_est=MODEL)
+    ours = af.FxNLMS(TAPS, 0.02, MODEL, eps=1e-5, engine="reference", **F64)(x, d)
+    np.testing.assert_allclose(ours.y, y, atol=1e-9)
+    np.testing.assert_allclose(ours.e, e, atol=1e-9)

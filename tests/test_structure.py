@@ -33,6 +33,7 @@ ALLOWED = {  # what each part may import of the library
     "echo": {"echo", "base", "filters", "checks"},
     "once": {"base", "filters", "checks"},
     "testing": {"base", "engines", "filters", "checks"},
+    "experiments": {"metrics", "checks", "outputs"},
     "outputs": set(),
     "cli": {
         "base",
@@ -46,6 +47,7 @@ ALLOWED = {  # what each part may import of the library
         "theory",
         "plots",
         "echo",
+        "experiments",
         "outputs",
         "",
     },
