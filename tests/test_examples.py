@@ -134,7 +134,7 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
     for block in blocks:
-        peers = re.findall(r"import (padasip|pyroomacoustics)", block)
+        peers = re.findall(r"import (padasip|pyroomacoustics|pydaptivefiltering)", block)
         if all(importlib.util.find_spec(peer) for peer in peers):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore" if peers else "error")
