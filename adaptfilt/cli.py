@@ -340,8 +340,8 @@ def _delay(wanted: int | None, pair: "Pair") -> int:
     most = min(int(LARGEST_DELAY * pair.fs), d.size // 4)
     if most < 1:
         return 0
-    found = align(x, d, most)
-    return found - int(BEFORE * pair.fs)
+    found, before = align(x, d, most), int(BEFORE * pair.fs)
+    return found - before if found < 0 else max(found - before, 0)  # nothing comes before its cause
 
 
 def _drift(pair: "Pair") -> float | None:

@@ -27,6 +27,7 @@ from adaptfilt.filters.frequency.fdkf import FDKF
 
 TAIL = 0.256  # seconds of echo where no taps are given
 BLOCK = 0.016  # seconds of a block, about
+A = 0.9999  # of the path, from hop to hop; a path that changes at once has the filter begin anew
 DECAY = 0.2  # decades of power a block: a room of half a second
 ONSET = 0.01  # power of a frame's older half, beside that of its newer one, under which a far end begins
 SEEN = 0.1  # seconds of the means of y d, y^2 and d^2
@@ -57,7 +58,7 @@ class EchoCanceller(nn.Module):
     high_pass : float >= 0
         Corner in Hz of the first-order high-pass before all else; 0 leaves it out.
     **filter
-        Further arguments of the `adaptfilt.FDKF`, such as ``A=0.9995``.
+        Further arguments of the `adaptfilt.FDKF`, such as ``A=0.9995``, which follows faster and ends higher.
 
     Attributes
     ----------
@@ -111,7 +112,7 @@ class EchoCanceller(nn.Module):
         self.floor_db = -float(check_number("-floor_db", -floor_db, ()))
         block = max(2, 1 << round(np.log2(BLOCK * self.fs)))
         self.hop = block // 2
-        self.filter = FDKF(taps, **{"block": block, "hop": self.hop, "A": 0.9995, "decay": DECAY, **filter})
+        self.filter = FDKF(taps, **{"block": block, "hop": self.hop, "A": A, "decay": DECAY, **filter})
         if suppress and (self.filter.block, self.filter.hop, self.filter.inputs) != (block, self.hop, None):
             raise ValueError(f"the suppression goes with block={block}, hop={self.hop} and one input")
         self.paths = TwoPath(self.filter, hop=self.hop, patience=math.inf) if two_paths else None
