@@ -257,8 +257,7 @@ def echo(args: argparse.Namespace) -> None:
 
 def _in_time(ec: EchoCanceller, pair: "Pair") -> Iterator[tuple[Array, Array]]:
     """Yield microphone and output block by block, the output's latency taken off."""
-    late, waiting = ec.latency, np.zeros(0, np.float32)
-    skip = late
+    waiting, skip = np.zeros(0, np.float32), ec.latency
 
     def run(x: Array, d: Array) -> Array:
         nonlocal skip
@@ -270,8 +269,7 @@ def _in_time(ec: EchoCanceller, pair: "Pair") -> Iterator[tuple[Array, Array]]:
         waiting = np.append(waiting, d)
         ready, waiting = waiting[: out.size], waiting[out.size :]
         yield ready, out
-    rest = np.zeros(waiting.size + skip, np.float32)
-    yield waiting, run(rest, rest)
+    yield waiting, ec.flush()[skip:]
 
 
 @contextmanager

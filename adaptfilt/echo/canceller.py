@@ -11,6 +11,7 @@ where they have agreed and do so no more, the path has changed, and the filter b
 weights it has. Cost: that of `FDKF` with a hop of half a block, its foreground's, and four short transforms a hop.
 """
 
+import copy
 import math
 from itertools import pairwise
 from typing import Any
@@ -27,7 +28,7 @@ from adaptfilt.filters.frequency.fdkf import FDKF
 
 TAIL = 0.256  # seconds of echo where no taps are given
 BLOCK = 0.016  # seconds of a block, about
-GROUP = 8  # hops between decisions: 64 ms
+GROUP = 4  # hops between decisions: 32 ms
 A = 0.9999  # of the path, from hop to hop; a path that changes at once has the filter begin anew
 DECAY = 0.2  # decades of power a block: a room of half a second
 ONSET = 0.01  # power of a frame's older half, beside that of its newer one, under which a far end begins
@@ -287,14 +288,14 @@ class EchoCanceller(nn.Module):
 
     @torch.no_grad()
     def flush(self) -> Any:
-        """End the stream: return the last `latency` samples of the output, and go back to the start.
+        """Return the last `latency` samples of the output, as if the stream ended here; it may go on all the same.
 
         Returns
         -------
         array [shape=(latency,)]
             In the filter's precision.
         """
-        out = np.zeros(0, self.pending.numpy().dtype)
+        out, state = np.zeros(0, self.pending.numpy().dtype), copy.deepcopy(self.state_dict())
         if self.suppressor is not None:
             n, (x, d) = int(self.n), self.pending.numpy().copy()
             x[n:] = 0
@@ -302,5 +303,5 @@ class EchoCanceller(nn.Module):
             parts = [np.append(np.where(np.arange(self.hop) < n, v, 0), np.zeros(2 * self.hop)) for v in (x, d - y, y)]
             rest = np.append(self.ready.numpy()[n:], self.suppressor(*parts, self.unsure.numpy()))
             out = self.deemphasis(rest[: self.latency].astype(out.dtype))
-        self.reset()
+        self.load_state_dict(state)
         return out
