@@ -88,7 +88,7 @@ from adaptfilt.filters.robust.lmls import LMLS
 from adaptfilt.filters.set_membership.passive_aggressive import PassiveAggressive
 from adaptfilt.filters.set_membership.set_membership_nlms import SetMembershipNLMS
 from adaptfilt.gradient.filter import GradientFilter
-from adaptfilt.once import ap, lms, nlms, rls
+from adaptfilt.once import ap, fdaf, lms, nlms, rls
 from adaptfilt.taps import TapDelayLine
 
 if TYPE_CHECKING:
@@ -174,6 +174,7 @@ __all__ = [
     "ap",
     "echo",
     "experiments",
+    "fdaf",
     "lms",
     "metrics",
     "nlms",

@@ -257,8 +257,7 @@ def echo(args: argparse.Namespace) -> None:
 
 def _in_time(ec: EchoCanceller, pair: "Pair") -> Iterator[tuple[Array, Array]]:
     """Yield microphone and output block by block, the output's latency taken off."""
-    late, waiting = ec.latency, np.zeros(0, np.float32)
-    skip = late
+    waiting, skip = np.zeros(0, np.float32), ec.latency
 
     def run(x: Array, d: Array) -> Array:
         nonlocal skip
@@ -270,8 +269,7 @@ def _in_time(ec: EchoCanceller, pair: "Pair") -> Iterator[tuple[Array, Array]]:
         waiting = np.append(waiting, d)
         ready, waiting = waiting[: out.size], waiting[out.size :]
         yield ready, out
-    rest = np.zeros(waiting.size + skip, np.float32)
-    yield waiting, run(rest, rest)
+    yield waiting, ec.flush()[skip:]
 
 
 @contextmanager
@@ -340,8 +338,8 @@ def _delay(wanted: int | None, pair: "Pair") -> int:
     most = min(int(LARGEST_DELAY * pair.fs), d.size // 4)
     if most < 1:
         return 0
-    found = align(x, d, most)
-    return found - int(BEFORE * pair.fs)
+    found, before = align(x, d, most), int(BEFORE * pair.fs)
+    return found - before if found < 0 else max(found - before, 0)  # nothing comes before its cause
 
 
 def _drift(pair: "Pair") -> float | None:

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import Output
 from adaptfilt.checks import NUMPY, Block
+from adaptfilt.filters.frequency.fdaf import FDAF
 from adaptfilt.filters.gradient.lms import LMS
 from adaptfilt.filters.gradient.nlms import NLMS
 from adaptfilt.filters.least_squares.affine_projection import AffineProjection
@@ -193,8 +193,52 @@ def ap(
     return _once(AffineProjection, x, d, (record_every, regressors), taps, mu, order, eps, **common)
 
 
+def fdaf(
+    x: Block,
+    d: Block,
+    taps: int,
+    mu: Any,
+    *,
+    lam: Any = 0.9,
+    eps: Any = 1e-6,
+    leak: Any = 0.0,
+    normalized: bool = True,
+    record_every: int | None = None,
+    **common: Any,
+) -> Output:
+    """Run an `adaptfilt.FDAF` filter, in the frequency domain, over whole signals.
+
+    Parameters
+    ----------
+    mu : float >= 0 or Tensor
+        Step size, without unit, below 2; it acts as half of it does in `nlms`.
+    lam : 0 <= float < 1 or Tensor
+        Forgetting factor of the power, a hop.
+    eps : float >= 0 or Tensor
+        Regularisation, in (units of x)^2 a sample.
+    normalized : bool
+        Divide by the power of every bin; else this is block LMS.
+    x, d, taps, leak, record_every
+        As for `adaptfilt.lms`, which also says what is returned and raised.
+    **common
+        `block`, `hop`, `constraint`, `inputs`, `w0`, `nonfinite`, `engine`, `dtype` as for `adaptfilt.FDAF`.
+
+    Returns
+    -------
+    Output
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).standard_normal(4000)
+    >>> fdaf(x, 0.5 * x, taps=2, mu=0.5).w.round(3)
+    array([0.5, 0. ])
+    """
+    own = {"lam": lam, "eps": eps, "leak": leak, "normalized": normalized}
+    return _once(FDAF, x, d, (record_every, False), taps, mu, **own, **common)
+
+
 def _once(
-    kind: Callable[..., LinearFilter], x: Any, d: Any, call: tuple[int | None, bool], *args: Any, **parameters: Any
+    kind: Callable[..., Any], x: Any, d: Any, call: tuple[int | None, bool], *args: Any, **parameters: Any
 ) -> Output:
     """Make the filter that fits the signals and call it; what is wrong with them, its own checks say."""
     batch = tuple(getattr(d, "shape", ()))[:-1]

@@ -324,6 +324,18 @@ def test_a_far_end_that_begins_before_its_echo_does_no_harm(rng: np.random.Gener
     assert metrics.erle_db(d[-1000:], out[-1000:]) > 25
 
 
+def test_flush_gives_what_is_late_and_changes_nothing(scene: Any) -> None:
+    """The end of a far end must not be heard as an echo that the microphone misses."""
+    x, d = (v[: 4 * FS - 37] for v in scene[:2])
+    ec = canceller()
+    out, before = ec(x, d), copy.deepcopy(ec.state_dict())
+    whole = np.append(out, ec.flush())[ec.latency :]
+    assert whole.size == d.size
+    assert metrics.erle_db(d[-2000:], whole[-2000:]) > 18
+    assert all(torch.equal(v, before[k]) for k, v in ec.state_dict().items())
+    assert canceller(suppress=False).flush().size == 0
+
+
 def test_a_path_that_changes_is_found_again(scene: Any) -> None:
     x, d, _ = scene
     moved = 0.5 * af.plants.room(2000, 0.15, rng=9, fs=FS).b

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from scipy.signal import lfilter
 import adaptfilt as af
 from adaptfilt.engines.bins import Bins
 from adaptfilt.engines.cpu import fft
+from adaptfilt.filters.frequency.fdaf import fdaf_step
 
+G168 = Path(__file__).parents[2] / "shared" / "data" / "g168_echo_paths.json"
 DOUBLE: dict[str, Any] = {"dtype": torch.float64}
 
 
@@ -58,6 +61,32 @@ def test_a_delay_is_learned_to_30_db(make: Any, delay: int) -> None:
     assert 1000 * np.sum(e[-64:] ** 2) < np.sum(d[-64:] ** 2)
 
 
+def matlab_level(total: Any, S: Any, lam: Any) -> Any:
+    S = lam * S + (1 - lam) * total
+    return S, S
+
+
+class Matlab(af.FDAF):
+    """The rule of MATLAB's filter: a power that starts at 1, far too low, and no look at the present one."""
+
+    algorithm = Bins(level=matlab_level, step=fdaf_step, state={"S": "bin"})
+
+    def start(self) -> dict[str, Any]:
+        return {"S": 1.0}
+
+
+def test_the_qpsk_equaliser_of_matlabs_fdaf_learns_as_its_equations_do() -> None:
+    """MATLAB, dsp.FrequencyDomainAdaptiveFilter, the page's example; figures: its equations' means over 50 seeds."""
+    runs = 50
+    rng = np.random.default_rng(0)
+    s = np.sqrt(2) * np.exp(0.25j * np.pi) * 1j ** rng.integers(0, 4, (runs, 1040))
+    noise = 0.1 * (rng.standard_normal(s.shape) + 1j * rng.standard_normal(s.shape))
+    x = lfilter(np.exp(0.25j * np.pi) * np.array([-0.7, 1]), [1, -0.7], s) + noise
+    f = Matlab(32, 0.1, block=32, eps=0.0, batch=runs, dtype=torch.complex128, engine="reference")
+    curve = np.mean(np.abs(f(x[:, 16:], s[:, :1024]).e) ** 2, 0).reshape(32, 32).mean(-1)
+    np.testing.assert_allclose(curve[[0, 1, 3, 7, 15, 31]], [2.00, 1.58, 0.42, 0.142, 0.055, 0.027], rtol=0.15)
+
+
 def test_eight_taps_are_found_to_seven_decimals() -> None:
     """adafilt 0.1.0, tests of its FastBlockLMSFilter: 8 taps, a block of 8, mu = 1, no noise."""
     rng = np.random.default_rng(42)
@@ -76,20 +105,32 @@ def test_unconstrained_spectra_reach_the_error_but_not_the_response() -> None:
     assert af.metrics.misalignment_db(none.w, h) > af.metrics.misalignment_db(full.w, h) + 10
 
 
-def test_the_kalman_step_settles_where_its_recursion_does() -> None:
+@pytest.mark.parametrize("hop", [32, 8])
+def test_the_kalman_step_settles_where_its_recursion_does(hop: int) -> None:
     """P of one bin with |X|^2 at its mean, R at the noise's: the fixed point of the scalar recursion."""
     A, noise, M = 0.99, 0.1, 32
     h = np.exp(-np.arange(M) / 8)
     x, d = signals(40_000, h, noise)
-    f = af.FDKF(M, block=M, A=A, beta=0.9, decay=0.0, **DOUBLE)
+    f = af.FDKF(M, block=M, hop=hop, A=A, beta=0.9, decay=0.0, **DOUBLE)
     f(x, d)
     x2, W2 = 2 * M, np.abs(np.fft.rfft(h, 2 * M)) ** 2
     P, R = np.ones(M + 1), M * noise**2
     for _ in range(2000):
         m = P / (P * x2 / 2 + R)
-        P = A**2 * (1 - m * x2 / 2) * P + (1 - A**2) * W2
+        P = A**2 * (1 - hop / M * m * x2 / 2) * P + (1 - A**2) * W2
     got = f.P.numpy()[0]
     assert 0.4 < np.median(got / P) < 2.5  # X and E fluctuate, the recursion has their means
+
+
+def test_overlap_is_no_news() -> None:
+    """The same signal in hops of a quarter block: P falls as fast in time as with whole blocks."""
+    x, d = signals(640, np.exp(-np.arange(32) / 8), 1.0)
+    left = []
+    for hop in (32, 8):
+        f = af.FDKF(32, block=32, hop=hop, A=1.0, decay=0.0, **DOUBLE)
+        f(x, d)
+        left.append(float(f.P.median()))
+    assert 0.6 < left[0] / left[1] < 1.6
 
 
 @pytest.mark.parametrize("make", [
@@ -242,3 +283,41 @@ def test_bad_arguments() -> None:
     f(np.zeros((2, 3)), np.zeros((2, 3)))
     with pytest.raises(ValueError, match="between hops"):
         f.reset([True, False])
+
+
+@pytest.mark.skipif(not G168.exists(), reason="shared/data is absent")
+def test_g168_2a_and_2b() -> None:
+    """ITU-T G.168: after 1 s the residual stays at or under -65 dBm0 for 9 s; the same again on another path."""
+    fs, zero = 8000, 10 ** (-3.14 / 20) / np.sqrt(2)  # the rms value of 0 dBm0
+    names = ["D.2", "D.3", "D.4", "D.5"]
+    h = [af.plants.g168(G168, name).b for name in names]
+    x = 10 ** (-10 / 20) * zero * np.random.default_rng(0).standard_normal(20 * fs + 1600)
+    x[:1600] = 0
+    change = 10 * fs + 1600
+    d = np.stack([
+        np.append(lfilter(h[i], 1, x)[:change], lfilter(h[i - 1], 1, x)[change:]) for i in range(len(h))
+    ])  # fmt: skip
+    f = af.FDAF(128, 0.5, block=32, constraint="alternate", batch=len(h), engine="reference", **DOUBLE)
+    e = f(np.tile(x, (len(h), 1)), d).e
+    for start in (1600, change):
+        settled = e[:, start + fs : start + 10 * fs - 40].reshape(len(h), -1, 280)  # of 35 ms
+        assert 20 * np.log10(np.sqrt(np.mean(settled**2, -1)).max() / zero) < -65
+
+
+@pytest.mark.parametrize("samples", [10**7, pytest.param(10**9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("make", [
+    lambda: af.FDAF(1024, 0.5, constraint="alternate"), lambda: af.FDKF(1024, constraint="alternate"),
+])  # fmt: skip
+def test_single_precision_does_not_drift(make: Any, samples: int) -> None:
+    """However long it runs: the misalignment is that of the first second, and all that is carried is finite."""
+    pytest.importorskip("rocket_fft")
+    rng = np.random.default_rng(0)
+    x, h = rng.standard_normal(2**18).astype("f"), 0.1 * np.exp(-np.arange(1024) / 200) * rng.standard_normal(1024)
+    spectrum = np.fft.rfft(x) * np.fft.rfft(h, x.size)
+    d = (np.fft.irfft(spectrum) + 1e-3 * rng.standard_normal(x.size)).astype("f")  # x goes round
+    f, missed = make(), []
+    f(x, d)
+    for _ in range(samples // x.size):
+        missed.append(af.metrics.misalignment_db(f(x, d).w, h))
+    assert max(missed[1:]) < missed[0] + 1
+    assert all(torch.isfinite(v).all() for v in f.state_dict().values())

@@ -16,6 +16,7 @@ CASES = {  # the function, its class, what is given
     "nlms": (af.nlms, af.NLMS, {"mu": 0.4, "eps": 1e-2, "leak": 1e-3}),
     "rls": (af.rls, af.RLS, {"lam": 0.99, "delta": 0.1}),
     "ap": (af.ap, af.AffineProjection, {"mu": 0.4, "order": 2, "eps": 1e-2}),
+    "fdaf": (af.fdaf, af.FDAF, {"mu": 0.4, "lam": 0.8, "eps": 1e-2, "leak": 1e-3}),
 }
 each = pytest.mark.parametrize(("function", "cls", "given"), CASES.values(), ids=CASES)
 

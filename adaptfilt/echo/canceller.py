@@ -11,6 +11,7 @@ where they have agreed and do so no more, the path has changed, and the filter b
 weights it has. Cost: that of `FDKF` with a hop of half a block, its foreground's, and four short transforms a hop.
 """
 
+import copy
 import math
 from itertools import pairwise
 from typing import Any
@@ -27,6 +28,8 @@ from adaptfilt.filters.frequency.fdkf import FDKF
 
 TAIL = 0.256  # seconds of echo where no taps are given
 BLOCK = 0.016  # seconds of a block, about
+GROUP = 4  # hops between decisions: 32 ms
+A = 0.9999  # of the path, from hop to hop; a path that changes at once has the filter begin anew
 DECAY = 0.2  # decades of power a block: a room of half a second
 ONSET = 0.01  # power of a frame's older half, beside that of its newer one, under which a far end begins
 SEEN = 0.1  # seconds of the means of y d, y^2 and d^2
@@ -57,7 +60,7 @@ class EchoCanceller(nn.Module):
     high_pass : float >= 0
         Corner in Hz of the first-order high-pass before all else; 0 leaves it out.
     **filter
-        Further arguments of the `adaptfilt.FDKF`, such as ``A=0.9995``.
+        Further arguments of the `adaptfilt.FDKF`, such as ``A=0.9995``, which follows faster and ends higher.
 
     Attributes
     ----------
@@ -91,6 +94,9 @@ class EchoCanceller(nn.Module):
     trusted: Tensor  # hops that have borne the path out since it was last doubted
     ready: Tensor  # the output, from where the next sample takes it
     late: Tensor  # the far end that the bulk delay holds
+    heard: Tensor  # x, d and y of this group of hops, behind four hops of the past
+    place: Tensor  # samples into this group
+    unsure: Tensor  # P as the group began
 
     def __init__(
         self,
@@ -111,10 +117,10 @@ class EchoCanceller(nn.Module):
         self.floor_db = -float(check_number("-floor_db", -floor_db, ()))
         block = max(2, 1 << round(np.log2(BLOCK * self.fs)))
         self.hop = block // 2
-        self.filter = FDKF(taps, **{"block": block, "hop": self.hop, "A": 0.9995, "decay": DECAY, **filter})
+        self.filter = FDKF(taps, **{"block": block, "hop": self.hop, "A": A, "decay": DECAY, **filter})
         if suppress and (self.filter.block, self.filter.hop, self.filter.inputs) != (block, self.hop, None):
             raise ValueError(f"the suppression goes with block={block}, hop={self.hop} and one input")
-        self.paths = TwoPath(self.filter, hop=self.hop, patience=math.inf) if two_paths else None
+        self.paths = TwoPath(self.filter, hop=GROUP * self.hop, patience=math.inf) if two_paths else None
         corner = float(check_number("high_pass", high_pass, (), high=self.fs / 4))
         self.notch = DCNotch(np.exp(-2 * np.pi * corner / self.fs), batch=(2,)) if corner else None
         self.emphasis, self.deemphasis = PreEmphasis(batch=(2,)), DeEmphasis()
@@ -122,11 +128,16 @@ class EchoCanceller(nn.Module):
         self.suppressor = (
             Suppressor(block, self.filter.partitions, rate, 10 ** (self.floor_db / 20)) if suppress else None
         )
-        for name, shape in (("pending", (2, self.hop)), ("ready", (self.hop,)), ("late", (self.delay,))):
+        for name, shape in (
+            ("pending", (2, self.hop)), ("ready", (self.hop,)), ("late", (self.delay,)),
+            ("heard", (3, (GROUP + 4) * self.hop)),
+        ):  # fmt: skip
             self.register_buffer(name, torch.zeros(shape, dtype=self.filter.dtype))
         self.register_buffer("seen", torch.zeros(3, dtype=torch.float64))
         self.register_buffer("trusted", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("n", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("unsure", self.filter.P.clone())
+        for name in ("n", "place"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.int64))
 
     @property
     def latency(self) -> int:
@@ -175,8 +186,9 @@ class EchoCanceller(nn.Module):
         ):
             if part is not None:
                 part.reset()
-        for value in (self.seen, self.trusted, self.n, self.pending, self.ready, self.late):
+        for value in (self.seen, self.trusted, self.n, self.place, self.heard, self.pending, self.ready, self.late):
             value.zero_()
+        self.unsure.copy_(self.filter.P)
         return self
 
     def _taken(self, name: str, value: Any) -> Any:
@@ -210,49 +222,86 @@ class EchoCanceller(nn.Module):
         self.late.copy_(torch.from_numpy(stream[x.size :]))
         return stream[: x.size]
 
-    def _cancelled(self, x: Any, d: Any, whole: bool) -> tuple[Any, Any]:
-        """Return the echo's estimate and what is left."""
-        unsure = self.filter.P.clone()
+    def _cancelled(self, x: Any, d: Any) -> tuple[Any, Any]:
+        """Return the echo's estimate and what is left, of samples that end with a group of hops or before."""
         y, e, _ = (self.filter if self.paths is None else self.paths)(x, d)
-        if self.training:
-            older, newer = self.filter.line.samples.square().unflatten(0, (2, -1)).sum(-1).tolist()
-            if older < ONSET * newer:
-                self.filter.P.copy_(unsure)
-            self._doubt(y.astype(np.float64), d.astype(np.float64), whole)
+        place = int(self.place)
+        for kept, signal in zip(self.heard, (x, d, y), strict=True):
+            kept[4 * self.hop + place :][: x.size] = torch.from_numpy(signal)
+        self.place += x.size
+        if place + x.size == GROUP * self.hop:
+            self._settle()
         return y, e
 
-    def _doubt(self, y: Any, d: Any, whole: bool) -> None:
+    def _settle(self) -> None:
+        """Look back on a group of hops: was the filter sure too soon, or is the path another one?"""
+        P, heard = self.filter.P, self.heard.numpy()
+        if self.training:
+            powers = np.square(heard[0]).reshape(-1, self.hop).sum(-1)
+            older, newer = powers[1:-3] + powers[2:-2], powers[3:-1] + powers[4:]
+            if (older < ONSET * newer).any():
+                P.copy_(self.unsure)
+            self._doubt(heard[2, 4 * self.hop :], heard[1, 4 * self.hop :])
+            self.unsure.copy_(P)
+        self.heard[:, : 4 * self.hop] = self.heard[:, -4 * self.hop :].clone()
+        self.place.zero_()
+
+    def _doubt(self, y: Any, d: Any) -> None:
         """Have the filter be as unsure as at first where its outputs no longer resemble what the microphone hears."""
-        kept = np.exp(-y.size / (SEEN * self.fs))
+        kept = np.exp(-GROUP * self.hop / (SEEN * self.fs))
         self.seen.mul_(kept).add_(torch.tensor([y @ d, y @ y, d @ d], dtype=torch.float64))
         common, estimate, heard = self.seen.tolist()
-        if not whole or estimate < LOUD * heard:
+        if estimate < LOUD * heard:
             return
-        self.trusted += common > SURE * estimate
+        self.trusted += GROUP * (common > SURE * estimate)
         if common < ALIKE * estimate and int(self.trusted) * self.hop > TRUST * self.fs:
             self.filter.P.copy_(self.filter.start()["P"].expand_as(self.filter.P))
             self.trusted.zero_()
 
+    def _groups(self, samples: int) -> list[tuple[int, int]]:
+        """Return where samples are cut, which is at the ends of groups."""
+        size = GROUP * self.hop
+        ends = [*range(size - int(self.place), samples, size), samples]
+        return [pair for pair in pairwise([0, *ends]) if pair[0] < pair[1]]
+
     def _subtracted(self, both: Any) -> Any:
-        """Return what is left of every sample at once, hop by hop or in what a call makes of hops."""
-        samples = both.shape[-1]
-        ends = [*range(self.hop - int(self.n), samples, self.hop), samples]
-        self.n.fill_((int(self.n) + samples) % self.hop)
-        parts = [(at, to, to < samples or not int(self.n)) for at, to in pairwise([0, *ends])]
-        return np.concatenate([self._cancelled(both[0, at:to], both[1, at:to], whole)[1] for at, to, whole in parts])
+        """Return what is left of every sample at once."""
+        left = [self._cancelled(*both[:, at:to])[1] for at, to in self._groups(both.shape[-1])]
+        return np.concatenate(left) if left else both[1]
 
     def _suppressed(self, both: Any) -> Any:
         """Run every hop that is complete; what they give is what comes out a hop later."""
         stream = np.concatenate([self.pending.numpy()[:, : int(self.n)], both], -1)
         out = [self.ready.numpy()[int(self.n) :].copy()]
         whole = stream.shape[-1] // self.hop * self.hop
-        for at in range(0, whole, self.hop):
-            x, d = stream[:, at : at + self.hop]
-            y, e = self._cancelled(x, d, True)
-            out.append(self.suppressor(x, e, y, self.filter.P))
+        for at, to in self._groups(whole):
+            x, d = stream[:, at:to]
+            unsure = self.unsure.numpy().copy()
+            y, e = self._cancelled(x, d)
+            out.append(self.suppressor(x, e, y, unsure))
         rest = stream.shape[-1] - whole
         self.pending[:, :rest] = torch.from_numpy(stream[:, whole:])
         self.n.fill_(rest)
         heard = np.concatenate(out).astype(both.dtype)
         self.ready[rest:] = torch.from_numpy(heard[both.shape[-1] :])
         return heard[: both.shape[-1]]
+
+    @torch.no_grad()
+    def flush(self) -> Any:
+        """Return the last `latency` samples of the output, as if the stream ended here; it may go on all the same.
+
+        Returns
+        -------
+        array [shape=(latency,)]
+            In the filter's precision.
+        """
+        out, state = np.zeros(0, self.pending.numpy().dtype), copy.deepcopy(self.state_dict())
+        if self.suppressor is not None:
+            n, (x, d) = int(self.n), self.pending.numpy().copy()
+            x[n:] = 0
+            y = (self.filter if self.paths is None else self.paths).filter(x)
+            parts = [np.append(np.where(np.arange(self.hop) < n, v, 0), np.zeros(2 * self.hop)) for v in (x, d - y, y)]
+            rest = np.append(self.ready.numpy()[n:], self.suppressor(*parts, self.unsure.numpy()))
+            out = self.deemphasis(rest[: self.latency].astype(out.dtype))
+        self.load_state_dict(state)
+        return out
