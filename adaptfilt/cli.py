@@ -6,6 +6,7 @@
     adaptfilt cancel both.wav both.wav --channel 0,1 --out clean.wav
     adaptfilt equalize capture.iq --modulation qam16 --sps 2 --out symbols.npy --plot report.png
     adaptfilt echo mic.wav far.wav --out clean.wav --plot report.png
+    adaptfilt compare --plant room --filters nlms:0.5,ap:0.5:4,rls:0.9995 --runs 200 --plot compare.png
     adaptfilt compile --filters NLMS RLS --dtypes float32 complex64
 
 Files are read, adapted on and written block by block: memory does not grow with their length.
@@ -22,7 +23,11 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,7 +37,7 @@ import torch
 from scipy.signal import ellip, lfilter
 
 import adaptfilt as af
-from adaptfilt import metrics, plants, plots, signals
+from adaptfilt import experiments, metrics, plants, plots, signals, theory
 from adaptfilt.base.frequency import FrequencyFilter
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.parameters import ParametricFilter
@@ -455,6 +460,110 @@ def _symbol_report(y: Array, powers: Array, eq: Any, c: af.Constellation) -> "Fi
     return figure
 
 
+def compare(args: argparse.Namespace) -> None:
+    """Run filters many times on one plant, and show their learning curves beside what theory says of them."""
+    x_power, noise = 1.0, 10 ** (-args.snr / 10)
+    h = _plant(args)
+    specs = [_filter_of(text, args.taps) for text in args.filters.split(",")]
+    r = args.pole ** np.arange(max(args.taps, h.size)) if args.pole else x_power
+    setting = _Setting(h, args.taps + args.samples, args.pole, noise)
+    with replacing(args.plot, _picture_kinds()) as picture, ExitStack() as stack:
+        pool = None
+        if args.processes > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")))
+        figure = _figure(8, 4.5)
+        ax = figure.subplots()
+        print(f"{'filter':28}{'error':>10}{'theory':>10}{'settled':>10}{'misalignment':>14}")
+        for name, make in specs:
+            found = _ensemble_of(name, make, setting, args, pool)
+            expected = _expected(make(1), h, r, noise, args.samples)
+            row = experiments.Sweep([{}], [found]).rows()[0]
+            says = "-" if expected is None else f"{10 * np.log10(expected.mse):.2f} dB"
+            apart = 10 * np.log10(np.maximum(found.mean["misalignment"], 1e-30))
+            error = f"{10 * np.log10(max(row['mse'], 1e-30)):.2f} dB"
+            print(f"{name:28}{error:>10}{says:>10}{row['samples']:>10.0f}{apart:>11.2f} dB", flush=True)
+            curve = None if expected is None or expected.learning is None else expected.learning.mse
+            plots.ensemble(found, theory=curve, label=name, ax=ax)
+        with writing(args.plot):
+            ax.axhline(10 * np.log10(noise), color="0.4", linestyle="--", linewidth=1, zorder=1)
+            ax.set_title(f"{args.plant}, {args.taps} taps, {args.runs} runs: mean, and 10 to 90 % of the runs")
+            figure.savefig(picture)
+    print(f"noise {-args.snr:.1f} dB; settled: samples until the error is at twice its end\npicture: {args.plot}")
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What filters are compared on; ``setting(rng)`` gives the signals of a run."""
+
+    h: Array
+    samples: int
+    pole: float
+    noise: float
+
+    def __call__(self, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+        x = signals.coloured(self.samples, [1.0, -self.pole], rng)
+        return x, plants.fir(self.h)(x) + np.sqrt(self.noise) * signals.white(self.samples, rng), self.h
+
+
+def _plant(args: argparse.Namespace) -> Array:
+    """Return the response of unit energy that --plant names."""
+    if args.taps < 1 or args.samples < 1 or args.runs < 1:
+        raise ValueError("--taps, --samples and --runs must be at least 1")
+    if not -1 < args.pole < 1:
+        raise ValueError(f"--pole must be between -1 and 1, got {args.pole}")
+    if args.plant == "room":
+        return plants.room(args.taps, 0.75 * args.taps, args.seed).b
+    if args.plant in ("A", "B", "C"):
+        return plants.proakis(args.plant).b
+    return _load_response(Path(args.plant)).astype(float)
+
+
+def _filter_of(text: str, taps: int) -> tuple[str, Callable[[int], Any]]:
+    """Return what "ap:0.5:4" or "fdaf:0.5:block=64" stands for: the text, and what makes such filters."""
+    name, *values = text.strip().split(":")
+    if name not in FILTERS:
+        raise ValueError(f"--filters: there is no {name!r}; there are {', '.join(sorted(FILTERS))}")
+    given: list[Any] = []
+    named: dict[str, Any] = {}
+    for value in values:
+        key, _, number = value.rpartition("=")
+        try:
+            parsed = int(number) if number.lstrip("-").isdigit() else float(number)
+        except ValueError:
+            raise ValueError(f"--filters: {text} must be a name and numbers, such as ap:0.5:4") from None
+        if key:
+            named[key] = parsed
+        else:
+            given.append(parsed)
+    make = partial(_batch_of, name, taps, tuple(given), named)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            make(1)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"--filters: {text}: {error}") from None
+    return text.strip(), make
+
+
+def _batch_of(name: str, taps: int, given: tuple[Any, ...], named: dict[str, Any], batch: int) -> Any:
+    return FILTERS[name](taps, *given, **named, batch=batch)
+
+
+def _ensemble_of(name: str, make: Callable[[int], Any], setting: _Setting, args: Any, pool: Any) -> Any:
+    try:
+        return experiments.ensemble(make, setting, args.runs, seed=args.seed, executor=pool, fill=args.taps)
+    except DivergenceError:
+        raise ValueError(f"{name} diverged: take a smaller step size") from None
+
+
+def _expected(f: Any, h: Array, r: Any, noise: float, samples: int) -> theory.Prediction | None:
+    """Return what theory says of a filter; None where it does not know it, or the filter has no steady state."""
+    try:
+        found = theory.predict(f, h, r, noise=noise, samples=samples)
+    except ValueError:
+        return None
+    return found if np.isfinite(found.emse) else None
+
+
 def compile_ahead(args: argparse.Namespace) -> None:
     """Compile what filters need by default, for blocks and for single samples, so that no first call has to."""
     place = objects.folder()
@@ -748,6 +857,23 @@ def _of_symbols(air: "_Parser") -> None:
     air.add_argument("--plot", type=Path, help="picture of symbols, errors and response to write")
 
 
+def _of_comparisons(many: "_Parser") -> None:
+    """Add the arguments of `compare`."""
+    what = "room, A, B, C (Proakis' channels), or a NumPy file of a response (default: room)"
+    many.add_argument("--plant", default="room", help=what)
+    usual, names = "nlms:0.5,ap:0.5:4,rls:0.9995", "names, with their parameters in order or by name"
+    many.add_argument("--filters", default=usual, metavar="NAME:VALUES,...", help=f"{names} (default: {usual})")
+    many.add_argument("--taps", type=int, default=64, help="number of coefficients (default: 64)")
+    many.add_argument("--runs", type=int, default=200, help="runs of each filter (default: 200)")
+    many.add_argument("--samples", type=int, default=4000, help="samples a run (default: 4000)")
+    many.add_argument("--snr", type=float, default=30.0, help="input over noise, in dB (default: 30)")
+    many.add_argument("--pole", type=float, default=0.0, help="colour of the input, AR(1) (default: 0, white)")
+    many.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    many.add_argument("--processes", type=int, default=1, help="how many compute (default: 1)")
+    many.add_argument("--plot", type=Path, default=Path("compare.png"), help="picture to write (default: compare.png)")
+    many.set_defaults(run=compare)
+
+
 def _parser() -> _Parser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = _Parser(prog="adaptfilt", description=__doc__, formatter_class=raw)
@@ -777,6 +903,7 @@ def _parser() -> _Parser:
     ahead.add_argument("--filters", nargs="+", choices=PUBLIC, default=list(PUBLIC), help="default: all")
     ahead.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="default: all")
     ahead.set_defaults(run=compile_ahead)
+    _of_comparisons(commands.add_parser("compare", help="compare filters over many runs", description=compare.__doc__))
     channel = "channel to take of a file with several, from 0; with a comma, one for each file"
     for sound in (find, clean, speak):
         taps = "256 ms" if sound is speak else "512, or those of --start"

@@ -7,7 +7,7 @@ needs a display, and nothing is kept by pyplot: ``ax.figure.savefig("picture.png
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +77,7 @@ def learning_curve(
     *,
     window: int = 1,
     noise_floor_db: float | None = None,
+    theory: Data | None = None,
     label: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -90,6 +91,8 @@ def learning_curve(
         Length in samples of the moving average of powers, see :func:`adaptfilt.metrics.learning_curve_db`.
     noise_floor_db : float
         Level of a dashed line, the least error there can be.
+    theory : array_like or Tensor, shape (T,)
+        Mean squared errors that theory predicts, such as ``predict(...).learning.mse`` of `adaptfilt.theory`.
     label : str
         Name in the legend.
     ax : Axes
@@ -107,8 +110,104 @@ def learning_curve(
     ax = _axes(ax, "time (samples)", "mean squared error (dB)")
     curve = learning_curve_db(e, window)
     ax.plot(np.arange(curve.size), curve, label=label, **FOUND)
-    if noise_floor_db is not None:
-        ax.axhline(noise_floor_db, color="0.4", linestyle="--", linewidth=1, zorder=1, label="noise floor")
+    return _references(ax, theory, noise_floor_db)
+
+
+def ensemble(
+    result: Any,
+    name: str = "mse",
+    *,
+    theory: Data | None = None,
+    noise_floor_db: float | None = None,
+    label: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Mean over the runs of an ensemble in dB, before the range from its lowest to its highest quantile.
+
+    Parameters
+    ----------
+    result : adaptfilt.experiments.Ensemble
+        What to show.
+    name : str
+        Which of its measures; a curve.
+    theory : array_like or Tensor, shape (T,)
+        What theory predicts of it, sample by sample.
+    noise_floor_db : float
+        Level of a dashed line.
+    label : str
+        Name in the legend.
+    ax : Axes
+        Where to draw; a new figure by default. Call it again on the same `ax` to compare filters.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        If the ensemble has no such curve.
+
+    Examples
+    --------
+    >>> import adaptfilt as af
+    >>> def run(rng):
+    ...     x = af.signals.white(500, rng)
+    ...     return x, af.plants.fir([0.5, 0.2])(x) + 0.1 * af.signals.white(500, rng)
+    >>> found = af.experiments.ensemble(lambda batch: af.NLMS(2, 0.1, batch=batch), run, 20, seed=0)
+    >>> ensemble(found, noise_floor_db=-20).get_ylabel()
+    'mean squared error (dB)'
+    """
+    if name not in result.mean or result.mean[name].ndim != 1:
+        raise ValueError(f"name must be that of a curve of the ensemble, one of {sorted(result.mean)}, got {name!r}")
+    ax = _axes(ax, "time (samples)", {"mse": "mean squared error"}.get(name, name) + " (dB)")
+    size = result.window[name]
+    curve = [result.mean[name][k : k + size].mean() for k in range(0, result.mean[name].size, size)]
+    t = result.time(name, windows=True)
+    with np.errstate(divide="ignore"):
+        (line,) = ax.plot(t, 10 * np.log10(curve), label=label, **FOUND)
+        low, high = 10 * np.log10(result.quantiles[name][[0, -1]])
+    ax.fill_between(t, low, high, color=line.get_color(), alpha=0.15, linewidth=0, zorder=1)
+    return _references(ax, theory, noise_floor_db)
+
+
+def tradeoff(rows: Sequence[Mapping[str, Any]], *, label: str | None = None, ax: Axes | None = None) -> Axes:
+    """Misadjustment against speed: a point for each choice of parameters, which is written beside it.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        What `adaptfilt.experiments.Sweep.rows` gives, with the noise's power.
+    label : str
+        Name in the legend.
+    ax : Axes
+        Where to draw; a new figure by default. Call it again on the same `ax` to compare filters.
+
+    Returns
+    -------
+    Axes
+        The further left and down, the better.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to show.
+
+    Examples
+    --------
+    >>> rows = [{"mu": 0.1, "samples": 900.0, "misadjustment": 0.05}, {"mu": 1.0, "samples": 100.0, "misadjustment": 1}]
+    >>> tradeoff(rows, label="NLMS").get_xlabel()
+    'samples until the error is at twice its end'
+    """
+    if not rows or "misadjustment" not in rows[0]:
+        raise ValueError("rows must hold misadjustments: those of Sweep.rows(noise_power)")
+    ax = _axes(ax, "samples until the error is at twice its end", "misadjustment (%)")
+    samples, height = [row["samples"] for row in rows], [100 * row["misadjustment"] for row in rows]
+    ax.loglog(samples, height, ".-", label=label, **FOUND)
+    for x, y, row in zip(samples, height, rows, strict=True):
+        text = ", ".join(f"{k} {v:g}" for k, v in row.items() if k not in ("mse", "samples", "misadjustment"))
+        ax.annotate(text, (x, y), xytext=(4, 4), textcoords="offset points", fontsize="x-small", color="0.3")
+    ax.margins(0.1)
     return _legend(ax)
 
 
@@ -418,6 +517,17 @@ def delays(tried: Data, errors: Data, *, ax: Axes | None = None) -> Axes:
     best = int(level.argmin())
     ax.plot(tried, level, ".-", label="tried", **FOUND)
     ax.plot(tried[best], level[best], "o", color="C3", label=f"best: {tried[best]:g}")
+    return _legend(ax)
+
+
+def _references(ax: Axes, theory: Data | None, noise_floor_db: float | None) -> Axes:
+    """Draw what theory says and the noise floor, where they are given."""
+    if theory is not None:
+        with np.errstate(divide="ignore"):
+            level = 10 * np.log10(as_array(theory))
+        ax.plot(np.arange(level.size), level, color="k", linestyle=":", linewidth=1.2, zorder=3, label="theory")
+    if noise_floor_db is not None:
+        ax.axhline(noise_floor_db, color="0.4", linestyle="--", linewidth=1, zorder=1, label="noise floor")
     return _legend(ax)
 
 

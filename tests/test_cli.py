@@ -566,3 +566,38 @@ def test_echo_reports_clocks_that_drift(sounds, rng, capsys):
     soundfile.write("far.wav", x, FS, "FLOAT")
     assert run("echo mic.wav far.wav --taps 64 --linear") == 0
     assert 400 < float(re.search(r"clocks: ([-+]\d+) ppm apart: resample", capsys.readouterr().out)[1]) < 600
+
+
+def test_compare_runs_filters_and_theory(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("h.npy", np.array([0.5, -0.3, 0.2], np.float32))
+    options = "--taps 4 --runs 30 --samples 600 --snr 20 --plot c.png"
+    assert run(f"compare --plant h.npy --filters nlms:0.5,rls:0.99,vssnlms:mu_max=0.8 {options}") == 0
+    lines = capsys.readouterr().out.splitlines()
+    nlms, rls, vss = (line.split() for line in lines[1:4])
+    assert [nlms[0], rls[0], vss[0]] == ["nlms:0.5", "rls:0.99", "vssnlms:mu_max=0.8"]
+    for row in (nlms, rls):
+        assert abs(float(row[1]) - float(row[3])) < 0.5
+    assert vss[3] == "-"
+    assert Path("c.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--filters nosuch:1", "there is no 'nosuch'; there are aboulnasrmayyas, ap, "),
+        ("--filters nlms:a", "must be a name and numbers"),
+        ("--filters nlms:0.5:1:2:3", "nlms:0.5:1:2:3: "),
+        ("--filters rls:2", "rls:2: lam must be"),
+        ("--plant lost.npy", "lost.npy: no such file"),
+        ("--pole 1", "--pole must be between -1 and 1"),
+        ("--runs 0", "must be at least 1"),
+        ("--plot c.txt", "the name must end in"),
+        ("--filters lms:5 --taps 4 --samples 3000 --runs 2", "lms:5 diverged: take a smaller step size"),
+    ],
+)
+def test_compare_says_what_is_wrong(tmp_path, monkeypatch, capsys, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    assert run(f"compare {arguments}") == 2
+    assert says in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())

@@ -102,6 +102,15 @@ def test_polarisations(picture):
     assert example("polarisations").main(picture) == 0
 
 
+def test_ensemble(picture):
+    found = example("ensemble").main(picture, runs=20)
+    rows = {name: rows[-1] for name, rows in found.items()}
+    assert rows["RLS"]["samples"] < found["NLMS"][-1]["samples"]
+    assert found["RLS"][-1]["misadjustment"] < found["NLMS"][1]["misadjustment"]
+    for name in ("NLMS", "affine projection"):
+        assert [row["samples"] for row in found[name]] == sorted((row["samples"] for row in found[name]), reverse=True)
+
+
 def test_decision_feedback(picture):
     lost = example("decision_feedback").main(picture)
     assert max(lost.values()) < 0.25
@@ -127,7 +136,9 @@ def test_every_example_has_a_test_and_a_picture():
         assert (ROOT / "docs" / "pictures" / f"{path.stem}.png").is_file()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/notation.md", "docs/equalise.md", "docs/echo.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/notation.md", "docs/equalise.md", "docs/echo.md", "docs/experiments.md"]
+)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}

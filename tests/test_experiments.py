@@ -79,6 +79,17 @@ def test_an_ensemble_is_the_runs_alone(alone, chunks_of_eight):
     assert_allclose(last, apart[:, -1].mean(), rtol=1e-10)
 
 
+def test_what_fills_the_line_is_not_measured(alone):
+    found = experiments.ensemble(make, run, 3, seed=1, fill=100).mean["mse"]
+    expected = []
+    for seed in np.random.SeedSequence(1).spawn(3):
+        x, d, _ = run(np.random.default_rng(seed))
+        f = make(())
+        f.filter(x[:100])
+        expected.append(f(x[100:], d[100:]).e ** 2)
+    assert_allclose(found, np.mean(expected, 0), rtol=1e-10)
+
+
 def test_long_curves_have_quantiles_in_windows(alone, chunks_of_eight, monkeypatch):
     monkeypatch.setattr(ensembles, "POINTS", 40)
     found = experiments.ensemble(make, run, 20, seed=1)
@@ -217,6 +228,8 @@ def test_a_measure_of_ones_own_and_blind_filters():
         ({"runs": 0}, ValueError, "runs must be"),
         ({"levels": [2]}, ValueError, "levels must be numbers from 0 to 1"),
         ({"record_every": 0}, ValueError, "record_every must be"),
+        ({"fill": -1}, ValueError, "fill must be"),
+        ({"fill": 300}, ValueError, "fill must be less than the 300 samples"),
         ({"executor": 2}, TypeError, "executor must be a concurrent.futures.Executor"),
         ({"run": lambda rng: (1, 2, 3, 4)}, TypeError, "run must return x, d or x, d, h, got 4"),
         ({"run": lambda rng: 1.0}, ValueError, "run must return signals of at least one sample"),

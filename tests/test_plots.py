@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.signal import freqz
 
+import adaptfilt as af
 from adaptfilt import metrics, plots, signals
 
 HISTORY = np.linspace([0.0, 0.0, 0.0], [0.1, 0.2, 0.3], 50)
@@ -249,3 +250,37 @@ def test_the_best_delay_is_marked():
     (curve,), (best,) = lines(ax, "tried"), lines(ax, "best: 6")
     assert_allclose(curve.get_ydata(), [-10, -20, 0], atol=1e-12)
     assert (best.get_xdata()[0], best.get_ydata()[0]) == (6, pytest.approx(-20))
+
+
+def test_an_ensemble_shows_mean_quantiles_theory_and_floor():
+    def run(rng):
+        x = rng.standard_normal(900)
+        return x, x + 0.1 * rng.standard_normal(900)
+
+    found = af.experiments.ensemble(lambda batch: af.LMS(1, 0.05, batch=batch, engine="reference"), run, 5, seed=0)
+    ax = plots.ensemble(found, theory=np.full(900, 0.01), noise_floor_db=-20, label="LMS")
+    curve, theory, floor = ax.lines
+    windows = found.mean["mse"].reshape(-1, 2).mean(1)
+    np.testing.assert_allclose(curve.get_ydata(), 10 * np.log10(windows))
+    np.testing.assert_allclose(curve.get_xdata(), found.time("mse", windows=True))
+    np.testing.assert_allclose(theory.get_ydata(), -20)
+    assert floor.get_ydata()[0] == -20
+    edges = ax.collections[0].get_paths()[0].vertices[:, 1]
+    np.testing.assert_allclose(edges.max(), 10 * np.log10(found.quantiles["mse"][2].max()))
+    with pytest.raises(ValueError, match="name must be that of a curve"):
+        plots.ensemble(found, "misalignment")
+
+
+def test_learning_curves_take_theory():
+    ax = plots.learning_curve(np.ones(50), theory=np.full(50, 0.1))
+    assert ax.lines[1].get_ydata()[0] == -10
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["theory"]
+
+
+def test_tradeoff_writes_parameters_beside_points():
+    rows = [{"mu": 0.1, "mse": 1.0, "samples": 900.0, "misadjustment": 0.05}]
+    ax = plots.tradeoff(rows, label="NLMS")
+    assert ax.lines[0].get_xydata().tolist() == [[900.0, 5.0]]
+    assert [text.get_text() for text in ax.texts] == ["mu 0.1"]
+    with pytest.raises(ValueError, match="rows must hold misadjustments"):
+        plots.tradeoff([])

@@ -21,7 +21,7 @@ ALLOWED = {  # what each part may import of the library
     "taps": {"checks"},
     "constellation": {"checks"},
     "metrics": {"checks", "constellation"},
-    "theory": {"signals", "metrics", "checks", "constellation"},
+    "theory": {"signals", "metrics", "checks", "constellation", "filters"},
     "signals": {"checks", "constellation"},
     "plants": {"signals", "checks"},
     "features": {"checks", "taps", "signals"},

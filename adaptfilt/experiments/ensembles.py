@@ -18,7 +18,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from adaptfilt.checks import positive_int
+from adaptfilt.checks import natural, positive_int
 from adaptfilt.experiments.workers import Work, in_order
 from adaptfilt.metrics import as_array
 
@@ -123,6 +123,7 @@ def ensemble(
     measure: Measure | None = None,
     executor: Any = None,
     record_every: int | None = None,
+    fill: int = 0,
     levels: Sequence[float] = (0.1, 0.5, 0.9),
     folder: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
@@ -149,6 +150,9 @@ def ensemble(
         Where chunks of runs are computed; in this process by default. Processes compute with one thread each.
     record_every : int >= 1, optional
         Record the weights after every so many samples, for misalignment over time.
+    fill : int >= 0
+        So many samples at the start of every run only fill the delay line, ``f.filter(x)``, and are not measured.
+        Theory starts on a full line; on an empty one a filter learns the plant's first coefficients from few samples.
     levels : sequence of float, 0 to 1
         Quantiles to give, see `Ensemble`.
     folder : path, optional
@@ -187,16 +191,25 @@ def ensemble(
     >>> result.mean["mse"].shape, bool(result.mean["misalignment"] < 1e-3)
     ((500,), True)
     """
-    runs = positive_int("runs", runs)
+    runs, fill = positive_int("runs", runs), natural("fill", fill)
     every = None if record_every is None else positive_int("record_every", record_every)
     quantiles = np.asarray(levels, float)
     if quantiles.ndim != 1 or not ((quantiles >= 0) & (quantiles <= 1)).all():
         raise ValueError(f"levels must be numbers from 0 to 1, got {levels!r}")
     first = _signals(run, np.random.SeedSequence(seed).spawn(1)[0])
+    if fill >= first[0].shape[-1]:
+        raise ValueError(f"fill must be less than the {first[0].shape[-1]} samples of a run, got {fill}")
     size = max(1, min(LARGEST_CHUNK, CHUNK_SAMPLES // first[0].shape[-1]))
-    kept = None if folder is None else Kept(Path(folder), _identity(make, first, seed, every, measure, size))
+    kept = (
+        None
+        if folder is None
+        else Kept(
+            Path(folder),
+            _identity(make, first, seed, measure, {"record_every": every, "fill": fill, "runs a chunk": size}),
+        )
+    )
     starts = range(0, runs, size)
-    work = [Work(_chunk, (make, run, measure, seed, k, min(k + size, runs), every)) for k in starts]
+    work = [Work(_chunk, (make, run, measure, seed, k, min(k + size, runs), every, fill)) for k in starts]
     done = in_order(
         work, executor, (make, run, measure), kept, progress, [w.arguments[5] - w.arguments[4] for w in work]
     )
@@ -304,7 +317,7 @@ def _write(path: Path, arrays: dict[str, Array]) -> None:
 
 
 def _identity(
-    make: Callable[[int], Any], first: Sequence[Any], seed: int, every: int | None, measure: Measure | None, size: int
+    make: Callable[[int], Any], first: Sequence[Any], seed: int, measure: Measure | None, others: dict[str, Any]
 ) -> dict[str, Any]:
     digest = hashlib.sha256()
     for signal in first:
@@ -314,9 +327,8 @@ def _identity(
         "seed": seed,
         "filter": f"{f!r}, {getattr(f, 'w', np.zeros(0)).dtype}",
         "signals of the first run": digest.hexdigest(),
-        "record_every": every,
         "measure": "mse and misalignment" if measure is None else getattr(measure, "__qualname__", repr(measure)),
-        "runs a chunk": size,
+        **others,
     }
 
 
@@ -340,6 +352,7 @@ def _chunk(
     first: int,
     last: int,
     every: int | None,
+    fill: int,
 ) -> dict[str, Array]:
     """Return the sums of what is measured in the runs from first to last, and their curves in windows."""
     seeds = [np.random.SeedSequence(seed, spawn_key=(k,)) for k in range(first, last)]
@@ -350,7 +363,11 @@ def _chunk(
     x, *d = (np.stack(signals) for signals in drawn[:2])
     h = np.stack(drawn[2]) if len(drawn) > 2 else None
     try:
-        output = make(last - first)(x, *d, **({} if every is None else {"record_every": every}))
+        f = make(last - first)
+        if fill:
+            f.filter(x[..., :fill])
+        signals = [signal[..., fill:] for signal in (x, *d)]
+        output = f(*signals, **({} if every is None else {"record_every": every}))
     except Exception as error:
         error.add_note(f"in the runs {first} to {last - 1}")
         raise
