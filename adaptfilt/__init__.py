@@ -42,6 +42,7 @@ from adaptfilt.filters.equalisers.sign_cma import SignCMA
 from adaptfilt.filters.frequency.fdaf import FDAF
 from adaptfilt.filters.frequency.fdkf import FDKF
 from adaptfilt.filters.gradient.aboulnasr_mayyas import AboulnasrMayyas
+from adaptfilt.filters.gradient.frost import Frost
 from adaptfilt.filters.gradient.gngd import GNGD
 from adaptfilt.filters.gradient.ipnlms import IPNLMS
 from adaptfilt.filters.gradient.kwong_johnston import KwongJohnston
@@ -135,6 +136,7 @@ __all__ = [
     "FeedbackControl",
     "FilteredFilter",
     "FrequencyFilter",
+    "Frost",
     "FunctionalLink",
     "FxLMS",
     "FxNLMS",

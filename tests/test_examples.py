@@ -129,6 +129,19 @@ def test_echo_synthetic(picture, capsys):
     assert "is absent" in capsys.readouterr().out
 
 
+def test_duct_noise(picture):
+    gained = example("duct_noise").main(picture)
+    assert gained["FxNLMS"] > 12
+    assert gained["modified, RLS"] > 35
+
+
+def test_beam_pattern(picture):
+    towards = example("beam_pattern").main(picture)
+    assert towards["sum of the microphones"] > -12
+    assert towards["Frost"] < -24
+    assert towards["sidelobe canceller"] < -24
+
+
 def test_every_example_has_a_test_and_a_picture():
     tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
     for path in (ROOT / "examples").glob("*.py"):
@@ -137,7 +150,15 @@ def test_every_example_has_a_test_and_a_picture():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/notation.md", "docs/equalise.md", "docs/echo.md", "docs/experiments.md"]
+    "page",
+    [
+        "README.md",
+        "docs/notation.md",
+        "docs/equalise.md",
+        "docs/echo.md",
+        "docs/experiments.md",
+        "docs/noise_control.md",
+    ],
 )
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -423,6 +423,20 @@ def krls(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
     return np.array(ys), np.pad(c, (0, 30 - len(c)))
 
 
+def frost(x: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Two constraints; the projection written with the inverse of A A^H."""
+    A, f = CONSTRAINTS, np.array([1.0, -0.5])
+    right = A.conj().T @ np.linalg.inv(A @ A.conj().T)
+    past, w, ys = np.zeros(M - 1), (right @ f).astype(x.dtype), []
+    for n in range(len(x)):
+        u = np.concatenate([past, x])[n : n + M][::-1]
+        ys.append(w @ u)
+        w = w - 0.01 * ys[-1] * u.conj()
+        w = w - right @ (A @ w) + right @ f
+    return np.array(ys), w
+
+
+CONSTRAINTS = np.array([np.ones(M), np.cos(np.arange(M))])
 SECONDARY = np.array([0.2, 0.9, -0.4])
 
 
@@ -450,6 +464,7 @@ LOOPS: dict[
     "ShalviWeinstein": (lambda **k: af.ShalviWeinstein(M, 0.99, 1.3, **k), shalvi_weinstein, only_x),
     "DecisionDirected": (lambda **k: af.DecisionDirected(M, 0.005, BPSK, **k), decision_directed, unknown),
     "DFE": (lambda **k: af.DFE(3, 2, 0.005, BPSK, **k), dfe, unknown),
+    "Frost": (lambda **k: af.Frost(M, 0.01, CONSTRAINTS, np.array([1.0, -0.5]), **k), frost, only_x),
     "EquationError": (lambda **k: af.EquationError(2, 2, 0.005, **k), equation_error, lambda x, d: (x, d)),
     "FxLMS": (lambda **k: af.FxLMS(M, 0.01, SECONDARY, leak=0.3, **k), fxlms, lambda x, d: (x, d)),
     "FxNLMS": (

@@ -416,3 +416,74 @@ def test_adafilts_filtered_x_is_ours() -> None:
     ours = af.FxNLMS(TAPS, 0.02, MODEL, eps=1e-5, engine="reference", **F64)(x, d)
     np.testing.assert_allclose(ours.y, y, atol=1e-9)
     np.testing.assert_allclose(ours.e, e, atol=1e-9)
+
+
+# Beamformers
+
+
+def array_signals(samples: int, *, is_complex: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return what three sensors hear of noise from two directions, and rows of two constraints, (2, 3, 2)."""
+    rng = np.random.default_rng(3)
+    x, rows = (rng.standard_normal((*shape, 2)) @ [1, 1j * is_complex] for shape in ((3, samples), (2, 3, 2)))
+    mixed = np.array([[1, 0.5, 0], [0.4, 1, 0.3], [0, -0.6, 1]]) @ x
+    return (mixed, rows) if is_complex else (mixed.real, rows.real)
+
+
+@pytest.mark.parametrize("is_complex", [False, True], ids=["real", "complex"])
+def test_a_sidelobe_canceller_is_frost(is_complex: bool) -> None:
+    """Quiescent beam, blocking matrix of orthonormal columns, and LMS: the same outputs to rounding."""
+    x, rows = array_signals(400, is_complex=is_complex)
+    response = np.array([1.0, 0.5j if is_complex else 0.5])
+    dtype = torch.complex128 if is_complex else torch.float64
+    f = af.Frost(2, 0.01, rows, response, inputs=3, engine="reference", dtype=dtype)
+    y, _, w = f(x)
+    A = rows.reshape(2, 6)
+    blocking = np.linalg.svd(A)[2][2:].conj().T  # (6, 4): A B = 0
+    assert np.abs(A @ blocking).max() < 1e-12
+    beam = np.linalg.lstsq(A, response, rcond=None)[0]
+    u = np.stack([np.append(np.zeros(k), row[: 400 - k]) for row in x for k in range(2)], -1)
+    canceller = af.LMS(4, 0.01, engine="reference", dtype=dtype)
+    _, e, inside = canceller(u @ blocking, u @ beam, regressors=True)
+    np.testing.assert_allclose(y, e, atol=1e-10)
+    np.testing.assert_allclose(w.ravel(), beam - blocking @ inside, atol=1e-10)
+
+
+@pytest.mark.parametrize("is_complex", [False, True], ids=["real", "complex"])
+def test_frost_comes_to_the_constrained_minimum(is_complex: bool) -> None:
+    x, rows = array_signals(20_000, is_complex=is_complex)
+    dtype = torch.complex128 if is_complex else torch.float64
+    f = af.Frost(2, 1e-3, rows, inputs=3, dtype=dtype)
+    f(x)
+    w = f(x, mu=1e-4).w.ravel()
+    u = np.stack([np.append(np.zeros(k), row[:-k] if k else row) for row in x for k in range(2)], -1)
+    R, A = u.conj().T @ u, rows.reshape(2, 6)
+    right = np.linalg.solve(R, A.conj().T)
+    best = right @ np.linalg.solve(A @ right, [1.0, 0.0])
+    np.testing.assert_allclose(w, best, atol=0.02)
+    power, least = (np.vdot(v, R @ v).real for v in (w, best))
+    assert least <= power < 1.002 * least
+
+
+@pytest.mark.parametrize("samples", [20_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+def test_frost_keeps_its_constraints_to_rounding(samples: int) -> None:
+    x, rows = array_signals(samples, is_complex=False)
+    for dtype, rounding in ((torch.float32, 1e-6), (torch.float64, 1e-14)):
+        f = af.Frost(2, 0.003, rows, inputs=3, dtype=dtype)
+        w = f(x.astype("float32" if dtype == torch.float32 else "float64")).w
+        assert np.abs(rows.reshape(2, 6) @ w.ravel() - [1, 0]).max() < 4 * rounding
+
+
+def test_frost_refuses_constraints_that_do_not_fit() -> None:
+    for given, says in (
+        ((np.ones((2, 4)),), "independent"),
+        ((np.ones((5, 4)),), "1 to 4 rows"),
+        ((np.ones((1, 3)),), "constraints must have shape"),
+        ((np.ones((1, 4)), np.ones(2)), "response must have shape"),
+        ((np.full((1, 4), np.nan),), "constraints must be finite"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            af.Frost(4, 0.1, *given)
+    with pytest.raises(TypeError, match="features"):
+        af.Frost(4, 0.1, features=af.Volterra(2))
+    with pytest.raises(TypeError, match="read-only"):
+        af.Frost(4, 0.1).rows = 2
