@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 LOWEST := .venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt
 
-.PHONY: demo test test-lowest debug bench slow fuzz mutate clean
+.PHONY: demo test test-lowest debug bench slow fuzz mutate docs dist clean
 
 demo: .venv/demo
 	$(BIN)/python -m adaptfilt demo --out demo.png
@@ -37,6 +37,20 @@ bench: .venv/test
 	$(PIP) --no-deps --target build/adaptfilt-0.3 --upgrade adaptfilt==0.3
 	$(BIN)/python -m benchmarks.cpu --out docs/benchmarks.md --plot docs/pictures/benchmarks.png --long
 
+# Offline, and without a warning; needs no recording.
+docs: .venv/docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -b html docs build/site
+	@echo "site: build/site/index.html"
+
+# A wheel and an sdist; the wheel is tried alone, away from the repository.
+dist: .venv/dist
+	rm -rf dist build/lib build/dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv build/dist/venv
+	build/dist/venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	cp tests/installed.py build/dist/ && cd build/dist && venv/bin/python -P installed.py
+
 .venv/demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP) torch
@@ -47,6 +61,14 @@ bench: .venv/test
 	$(PIP) --editable .[dev]
 	touch $@
 
+.venv/docs: .venv/demo
+	$(PIP) --editable .[docs]
+	touch $@
+
+.venv/dist: .venv/test
+	$(PIP) --editable .[dist]
+	touch $@
+
 .venv-lowest/test: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv .venv-lowest
 	$(LOWEST) torch
@@ -54,4 +76,4 @@ bench: .venv/test
 	touch $@
 
 clean:
-	rm -rf .venv .venv-lowest build *.egg-info
+	rm -rf .venv .venv-lowest build dist docs/gallery docs/sg_execution_times.rst *.egg-info

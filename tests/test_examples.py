@@ -1,4 +1,4 @@
-"""The examples, and every Python block of the README and of the notation, run as they stand."""
+"""The examples, and every Python block of the README, of the pages and of the notebooks, run as they stand."""
 
 import importlib.util
 import re
@@ -12,6 +12,26 @@ import adaptfilt as af
 
 ROOT = Path(__file__).resolve().parents[1]
 ABSENT = Path("no such folder")
+PAGES = [
+    "README.md",
+    *(
+        f"docs/{name}.md"
+        for name in (
+            "index",
+            "getting_started",
+            "choose",
+            "streaming",
+            "numerics",
+            "notation",
+            "equalise",
+            "echo",
+            "noise_control",
+            "experiments",
+            "tutorials/nine_forms",
+            "tutorials/differentiate",
+        )
+    ),
+]
 
 
 def example(name):
@@ -149,21 +169,11 @@ def test_every_example_has_a_test_and_a_picture():
         assert (ROOT / "docs" / "pictures" / f"{path.stem}.png").is_file()
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        "README.md",
-        "docs/notation.md",
-        "docs/equalise.md",
-        "docs/echo.md",
-        "docs/experiments.md",
-        "docs/noise_control.md",
-    ],
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    blocks = re.findall(r"```(?:python|\{code-cell\} ipython3)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
     for block in blocks:
         peers = re.findall(r"import (padasip|pyroomacoustics|pydaptivefiltering)", block)
@@ -174,7 +184,7 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
 
 
 def test_links_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
