@@ -346,6 +346,70 @@ def test_a_duct_is_causal_and_as_long_as_told() -> None:
             af.plants.duct(0, **wrong)
 
 
+# The path found while control runs
+
+
+def test_online_modelling_finds_a_path_that_turns_round() -> None:
+    """The path's sign changes: a fixed model diverges, and control with the path found online comes back."""
+    path, primary = np.array([0, 0.8, 0.4, -0.2, 0.1]), np.array([0, 0, 0.9, 0.5, -0.3, 0.2])
+    duct, turned = (af.plants.Duct(primary, sign * path) for sign in (1, -1))
+    x, _ = signals(7000)
+
+    def run(residual: bool | None, **more: Any) -> tuple[Any, np.ndarray]:
+        f: Any = af.FxNLMS(8, 0.01, path, **F64)
+        if residual is not None:
+            f = af.OnlineModelling(f, af.NLMS(5, 0.01, **F64), af.NLMS(8, 0.01, **F64) if residual else None, **more)
+        return f, duct.control(f, x, then={3000: turned}).e
+
+    fixed = run(None)[1]
+    assert np.mean(fixed[-500:] ** 2) > 1e3
+    eriksson, e = run(False, probe=0.3)
+    zhang, e2 = run(True, probe=0.3)
+    scheduled, e3 = run(True, probe=0.5, schedule=0.2)
+    found = [float(af.metrics.misalignment_db(f.secondary, -path)) for f in (eriksson, zhang, scheduled)]
+    assert found[1] < found[0] - 2 < -15  # the residual no longer disturbs
+    assert found[2] < -15
+    probe = 0.3**2 * np.sum(path**2)  # what is heard of it is all that is left
+    for errors in (e, e2):
+        assert np.mean(errors[-500:] ** 2) < 2 * probe
+    assert np.mean(e3[-500:] ** 2) < probe / 2
+    assert scheduled.level < 0.2
+
+
+def test_online_modelling_resumes_and_refuses() -> None:
+    def make() -> Any:
+        f = af.ModifiedFxLMS(inner("NLMS"), MODEL)
+        return af.OnlineModelling(f, af.NLMS(4, 0.1, **F64), af.NLMS(3, 0.1, **F64), schedule=0.5, every=3)
+
+    f, x = make(), signals(60)[0]
+    for v in x[:20]:
+        f.predict(v)
+        f.adapt(0.5 * v)
+    g = make()
+    g.load_state_dict(f.state_dict())
+    for v in x[20:]:
+        assert f.predict(v) == g.predict(v)
+        f.adapt(0.5 * v)
+        g.adapt(0.5 * v)
+    assert torch.equal(f.w, g.w)
+    assert torch.equal(f.secondary, g.secondary)
+    before = f.w.clone()
+    with pytest.raises(ValueError, match="e"):
+        f.adapt(np.nan)
+    f.eval()
+    f.predict(1.0)
+    f.adapt(1.0)
+    assert torch.equal(f.w, before)
+    assert not f.reset().w.any()
+    for given, error, says in (
+        ((af.NLMS(4), af.NLMS(4)), TypeError, "secondary path"),
+        ((af.FxLMS(4, 0.1, MODEL), af.NLMS(3)), ValueError, "path must have 4 taps"),
+        ((af.FxLMS(4, 0.1, MODEL), af.NLMS(4, batch=2)), ValueError, "path must be"),
+    ):
+        with pytest.raises(error, match=says):
+            af.OnlineModelling(*given)
+
+
 # The best there is
 
 
