@@ -78,6 +78,7 @@ from adaptfilt.filters.noise_control.feedback import FeedbackControl
 from adaptfilt.filters.noise_control.fxlms import FxLMS
 from adaptfilt.filters.noise_control.fxnlms import FxNLMS
 from adaptfilt.filters.noise_control.modified import ModifiedFxLMS
+from adaptfilt.filters.noise_control.online import OnlineModelling
 from adaptfilt.filters.recursive.equation_error import EquationError
 from adaptfilt.filters.recursive.notch import Notch
 from adaptfilt.filters.recursive.output_error import OutputError
@@ -150,6 +151,7 @@ __all__ = [
     "MathewsXie",
     "ModifiedFxLMS",
     "Notch",
+    "OnlineModelling",
     "Output",
     "OutputError",
     "PassiveAggressive",

@@ -162,6 +162,20 @@ def test_beam_pattern(picture):
     assert towards["sidelobe canceller"] < -24
 
 
+def test_callback(picture):
+    assert set(example("callback").main(picture, seconds=0.2)) == {64, 128, 256, 480}
+    card = example("callback")
+    f, played = card.af.NLMS(8, 0.5), card.np.ones((64, 2), "float32")
+    callback = card.Callback(f, 64)
+    frames = card.recording(0.01).astype("float32")[:128].reshape(2, 64, 2)
+    callback(frames[0], played, 64, None, None)
+    assert card.np.array_equal(played[:, 0], card.af.NLMS(8, 0.5)(frames[0, :, 1], frames[0, :, 0]).e)
+    frames[1, 5] = card.np.nan
+    callback(frames[1], played, 64, None, None)
+    assert callback.lost == 1
+    assert not played.any()
+
+
 def test_every_example_has_a_test_and_a_picture():
     tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
     for path in (ROOT / "examples").glob("*.py"):

@@ -346,6 +346,82 @@ def test_a_duct_is_causal_and_as_long_as_told() -> None:
             af.plants.duct(0, **wrong)
 
 
+# The path found while control runs
+
+
+PATH, PRIMARY = np.array([0, 0.8, 0.4, -0.2, 0.1]), np.array([0, 0, 0.9, 0.5, -0.3, 0.2])
+
+
+def online(mu: float, *, residual: bool = True, **more: Any) -> Any:
+    controller = af.ModifiedFxLMS(af.NLMS(8, mu, **F64), PATH)
+    third = af.NLMS(8, 0.02, **F64) if residual else None
+    return af.OnlineModelling(controller, af.NLMS(5, 0.02, **F64), third, **more)
+
+
+@pytest.mark.parametrize("level", [{"probe": 0.3}, {"probe": 0.5, "schedule": 0.2}], ids=["constant", "scheduled"])
+def test_online_modelling_finds_a_path_that_turns_round(level: dict[str, float]) -> None:
+    """The path's sign changes, and control comes back."""
+    duct, turned = (af.plants.Duct(PRIMARY, sign * PATH) for sign in (1, -1))
+    f = online(0.02, **level)
+    e = duct.control(f, signals(4500)[0], then={1500: turned}).e
+    assert af.metrics.misalignment_db(f.secondary, -PATH) < -15
+    probe = f.level**2 * np.sum(PATH**2)  # what is heard of it is about all that is left
+    assert np.mean(e[-300:] ** 2) < 3 * probe
+    assert (f.level < 0.25) is ("schedule" in level)
+
+
+def test_a_model_that_is_not_renewed_lets_control_diverge() -> None:
+    duct, turned = (af.plants.Duct(PRIMARY, sign * PATH) for sign in (1, -1))
+    e = duct.control(af.ModifiedFxLMS(af.NLMS(8, 0.02, **F64), PATH), signals(4500)[0], then={1500: turned}).e
+    assert np.mean(e[-300:] ** 2) > 100 * np.mean(e[:300] ** 2)
+
+
+def test_the_third_filter_frees_the_model_of_the_noise() -> None:
+    """With a controller that stands still the whole noise disturbs Eriksson's model, and Zhang's not for long."""
+    duct, x = af.plants.Duct(PRIMARY, -PATH), signals(2500)[0]
+    errors = []
+    for residual in (False, True):
+        f = online(1e-9, residual=residual, probe=0.3)
+        duct.control(f, x)
+        errors.append(float(af.metrics.misalignment_db(f.secondary, -PATH)))
+    assert errors[0] > -12
+    assert errors[1] < -25
+
+
+def test_online_modelling_resumes_and_refuses() -> None:
+    def make() -> Any:
+        f = af.ModifiedFxLMS(inner("NLMS"), MODEL)
+        return af.OnlineModelling(f, af.NLMS(4, 0.1, **F64), af.NLMS(3, 0.1, **F64), schedule=0.5, every=3)
+
+    f, x = make(), signals(60)[0]
+    for v in x[:20]:
+        f.predict(v)
+        f.adapt(0.5 * v)
+    g = make()
+    g.load_state_dict(f.state_dict())
+    for v in x[20:]:
+        assert f.predict(v) == g.predict(v)
+        f.adapt(0.5 * v)
+        g.adapt(0.5 * v)
+    assert torch.equal(f.w, g.w)
+    assert torch.equal(f.secondary, g.secondary)
+    before = f.w.clone()
+    with pytest.raises(ValueError, match="e"):
+        f.adapt(np.nan)
+    f.eval()
+    f.predict(1.0)
+    f.adapt(1.0)
+    assert torch.equal(f.w, before)
+    assert not f.reset().w.any()
+    for given, error, says in (
+        ((af.NLMS(4), af.NLMS(4)), TypeError, "secondary path"),
+        ((af.FxLMS(4, 0.1, MODEL), af.NLMS(3)), ValueError, "path must have 4 taps"),
+        ((af.FxLMS(4, 0.1, MODEL), af.NLMS(4, batch=2)), ValueError, "path must be"),
+    ):
+        with pytest.raises(error, match=says):
+            af.OnlineModelling(*given)
+
+
 # The best there is
 
 
