@@ -123,13 +123,13 @@ def test_the_kalman_step_settles_where_its_recursion_does(hop: int) -> None:
 
 
 def test_overlap_is_no_news() -> None:
-    """The same signal in hops of a quarter block: P falls as fast in time as with whole blocks, not four times faster."""
+    """In hops of a quarter block P falls as fast in time as in whole blocks, not four times faster."""
     x, d = signals(640, np.exp(-np.arange(32) / 8), 1.0)
-    left = [
-        float(f.P.median())
-        for f in (af.FDKF(32, block=32, hop=h, A=1.0, decay=0.0, **DOUBLE) for h in (32, 8))
-        if f(x, d)
-    ]
+    left = []
+    for hop in (32, 8):
+        f = af.FDKF(32, block=32, hop=hop, A=1.0, decay=0.0, **DOUBLE)
+        f(x, d)
+        left.append(float(f.P.median()))
     assert 0.6 < left[0] / left[1] < 1.6
 
 

@@ -52,6 +52,7 @@ def decorrelate(x: Any, alpha: float = 0.5) -> Any:
         raise TypeError(f"x must be an array or tensor of real floats, got {type(x).__name__}")
     if x.ndim < 2 or x.shape[-2] != 2:
         raise ValueError(f"x must have shape (..., 2, T), got {tuple(x.shape)}")
-    first, second = x[..., 0, :], x[..., 1, :]
+    signal: Any = x
+    first, second = signal[..., 0, :], signal[..., 1, :]
     stack: Any = torch.stack if isinstance(x, Tensor) else np.stack
     return stack([first + alpha / 2 * (first + abs(first)), second + alpha / 2 * (second - abs(second))], -2)
