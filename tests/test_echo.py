@@ -86,6 +86,62 @@ def test_align_refuses(x: Any, d: Any, most: int, says: str) -> None:
         af.align(x, d, most)
 
 
+@pytest.mark.parametrize("late", [0, 37, 480, -5])
+def test_a_tracker_follows_a_delay_in_any_split(late: int) -> None:
+    v = speech(4, 3)
+    x = np.roll(v, max(-late, 0))
+    d = fftconvolve(np.roll(v, max(late, 0)), ROOM)[: v.size] + np.roll(v, max(late, 0))
+    tracker, whole = echo.DelayTracker(600), echo.DelayTracker(600)
+    for at, to in pairwise([0, 0, 1, 777, 3000, 20001, FS * 2]):
+        tracker(x[at:to], d[at:to])
+    assert tracker.delay == late == whole(x[: FS * 2], d[: FS * 2])
+    assert torch.equal(tracker.cross, whole.cross)
+    later = np.append(np.zeros(100), d[:-100])
+    assert tracker(x[2 * FS :], later[2 * FS :]) == late + 100
+    other = echo.DelayTracker(600)
+    other.load_state_dict(tracker.state_dict())
+    assert other.delay == late + 100
+    assert tracker.reset().delay == 0
+
+
+def test_a_tracker_refuses() -> None:
+    tracker = echo.DelayTracker(10)
+    with pytest.raises(ValueError, match="same length, got 5 and 6"):
+        tracker(np.ones(5), np.ones(6))
+    with pytest.raises(ValueError, match="forget must be"):
+        echo.DelayTracker(10, forget=1.0)
+
+
+# Stereo
+
+
+def test_half_waves_make_two_channels_differ(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((3, 2, 50))
+    y = echo.decorrelate(x, 0.3)
+    np.testing.assert_allclose(y[:, 0], np.where(x[:, 0] > 0, 1.3, 1) * x[:, 0])
+    np.testing.assert_allclose(y[:, 1], np.where(x[:, 1] < 0, 1.3, 1) * x[:, 1])
+    np.testing.assert_array_equal(echo.decorrelate(torch.tensor(x), 0.3), y)
+    for bad, says in ((x[..., 0], r"x must have shape \(..., 2, T\)"), (x.astype(int), "real floats")):
+        with pytest.raises((ValueError, TypeError), match=says):
+            echo.decorrelate(bad)
+
+
+def test_one_voice_in_two_loudspeakers_has_no_one_answer(rng: np.random.Generator) -> None:
+    """As many taps as the far room has: the echo is gone, the paths are not found; with half waves they are."""
+    far, paths = rng.standard_normal((2, 2, 16)) * np.exp(-np.arange(16) / 5)
+    s = rng.standard_normal(40_000)
+    x = np.stack([lfilter(g, 1, s) for g in far])
+    missed = []
+    for played in (x, echo.decorrelate(x, 0.5)):
+        d = sum(lfilter(h, 1, v) for h, v in zip(paths, played, strict=True))
+        f = af.RLS(16, 0.9999, inputs=2, dtype=torch.float64)
+        e = f(played, d).e
+        assert metrics.mse_db(e[-1000:]) < -60
+        missed.append(metrics.misalignment_db(f.w.reshape(-1), paths.reshape(-1)))
+    assert missed[0] > -20
+    assert missed[1] < -60
+
+
 # Detectors
 
 

@@ -118,6 +118,21 @@ def test_qam_receiver(picture):
     assert example("qam_receiver").main(picture) < 2.2  # dB above theory's best, which has no phase noise
 
 
+def test_stereo_echo(picture):
+    found = example("stereo_echo").main(picture, scale=0.4)
+    assert found["one voice"] > -15
+    assert found["with half waves, alpha = 0.5"] < -20
+
+
+def test_subband(picture):
+    """Half a window's hop ends at its floor, 40 dB above that of a quarter's."""
+    found = example("subband").main(picture, scale=0.5)
+    reached, most = found[128]
+    assert most - 2 < reached < most
+    assert found[64][0] > reached + 20
+    assert found[64][1] > most + 30
+
+
 def test_polarisations(picture):
     assert example("polarisations").main(picture) == 0
 

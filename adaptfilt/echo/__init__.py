@@ -7,18 +7,21 @@
 """
 
 from adaptfilt.echo.canceller import EchoCanceller
-from adaptfilt.echo.delay import align
+from adaptfilt.echo.delay import DelayTracker, align
 from adaptfilt.echo.double_talk import geigel, normalized_correlation
 from adaptfilt.echo.sections import DCNotch, DeEmphasis, PreEmphasis
+from adaptfilt.echo.stereo import decorrelate
 from adaptfilt.echo.two_path import TwoPath
 
 __all__ = [
     "DCNotch",
     "DeEmphasis",
+    "DelayTracker",
     "EchoCanceller",
     "PreEmphasis",
     "TwoPath",
     "align",
+    "decorrelate",
     "geigel",
     "normalized_correlation",
 ]

@@ -11,9 +11,9 @@ Transactions on Acoustics, Speech, and Signal Processing 24(4), 1976.
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from adaptfilt.checks import check_finite, positive_int
+from adaptfilt.checks import check_finite, check_number, positive_int
 
 EMPHASIS = 0.9
 FIRST = 0.8  # of the largest peak: what comes first and is as high is the way itself, the rest are reflections
@@ -54,7 +54,11 @@ def align(x: Any, d: Any, max_delay: int) -> int:
         raise ValueError(f"x and d must be longer than max_delay, {max_delay}, got {samples} samples")
     frame = 1 << (min(4 * max_delay, samples) - 1).bit_length()
     X, D = (_spectra(v[:samples], frame) for v in (first, second))
-    cross = (X.conj() * D).sum(0)
+    return _peak((X.conj() * D).sum(0), max_delay)
+
+
+def _peak(cross: Tensor, max_delay: int) -> int:
+    """Return the delay of a cross spectrum, by its phase alone."""
     size = cross.abs()
     if not bool(size.max() > 0):
         return 0
@@ -84,3 +88,93 @@ def _spectra(v: Tensor, frame: int) -> Tensor:
     rest = -max(v.shape[-1] - frame, 0) % (frame // 2)
     v = torch.nn.functional.pad(v, (0, max(rest, frame - v.shape[-1])))
     return torch.fft.rfft(v.unfold(-1, frame, frame // 2), 2 * frame)
+
+
+class DelayTracker(nn.Module):
+    """The delay of a stream: `align` over the last seconds, forgetting what is older.
+
+    Parameters
+    ----------
+    max_delay : int >= 1
+        The largest delay that is looked for, in both directions, in samples.
+    forget : 0 < float < 1
+        What the cross spectrum keeps from frame to frame, which are two `max_delay` or a little more apart.
+
+    Attributes
+    ----------
+    delay : int
+        Samples by which d is later than x, as of the last whole frame; 0 until there is one that is not silent.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).standard_normal(4000)
+    >>> d, tracker = np.append(np.zeros(40), 0.5 * x[:-40]), DelayTracker(max_delay=200)
+    >>> [tracker(x[n : n + 1000], d[n : n + 1000]) for n in (0, 1000)]
+    [40, 40]
+    """
+
+    pending: Tensor
+    cross: Tensor
+    n: Tensor
+
+    def __init__(self, max_delay: int, *, forget: float = 0.9) -> None:
+        super().__init__()
+        self.max_delay = positive_int("max_delay", max_delay)
+        self.forget = float(check_number("forget", forget, (), above=True, high=1 - 1e-9))
+        self.frame = 1 << (4 * self.max_delay - 1).bit_length()
+        self.register_buffer("pending", torch.zeros(2, self.frame + 1, dtype=torch.float64))  # one more: pre-emphasis
+        self.register_buffer("cross", torch.zeros(self.frame + 1, 2, dtype=torch.float64))
+        self.register_buffer("n", torch.zeros((), dtype=torch.int64))  # samples since the last frame
+
+    def forward(self, x: Any, d: Any) -> int:
+        """Take in a block of any length, and return the delay.
+
+        Parameters
+        ----------
+        x, d : array_like or Tensor [shape=(T,)]
+            Real signals.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `align`, or if the lengths differ; nothing has changed then.
+        """
+        first, second = _signal("x", x), _signal("d", d)
+        if first.shape != second.shape:
+            raise ValueError(f"x and d must have the same length, got {len(first)} and {len(second)} samples")
+        new, at = torch.stack([first, second]), 0
+        while at < new.shape[-1]:
+            part = new[:, at : at + self.frame // 2 - int(self.n)]
+            at += part.shape[-1]
+            self.n += part.shape[-1]
+            self.pending.copy_(torch.cat([self.pending, part], -1)[:, -self.pending.shape[-1] :])
+            if int(self.n) == self.frame // 2:
+                self._take_frame()
+        return self.delay
+
+    @property
+    def delay(self) -> int:
+        """Samples by which d is later than x, as far as is known."""
+        return _peak(torch.view_as_complex(self.cross), self.max_delay)
+
+    def reset(self) -> "DelayTracker":
+        """Return to the start."""
+        for value in self.buffers():
+            value.zero_()
+        return self
+
+    def _take_frame(self) -> None:
+        v = self.pending[:, 1:] - EMPHASIS * self.pending[:, :-1]
+        X, D = torch.fft.rfft(v, 2 * self.frame)
+        self.cross.mul_(self.forget).add_(torch.view_as_real(X.conj() * D))
+        self.n.zero_()
