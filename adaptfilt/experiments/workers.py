@@ -120,8 +120,12 @@ def _plainly(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _with_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    return function(*arguments)
+    try:
+        return function(*arguments)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _bar(total: int, progress: bool | None) -> Any:
