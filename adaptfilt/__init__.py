@@ -89,7 +89,7 @@ from adaptfilt.once import ap, lms, nlms, rls
 from adaptfilt.taps import TapDelayLine
 
 if TYPE_CHECKING:
-    from adaptfilt import echo, metrics, plants, plots, signals, testing, theory
+    from adaptfilt import echo, export, metrics, plants, plots, signals, testing, theory
 
 __all__ = [
     "CMA",
@@ -167,6 +167,7 @@ __all__ = [
     "align",
     "ap",
     "echo",
+    "export",
     "lms",
     "metrics",
     "nlms",
@@ -181,7 +182,7 @@ __all__ = [
 
 def __getattr__(name: str) -> ModuleType:
     """Load the modules around the filters on first use: scipy.signal alone takes most of a second."""
-    if name in ("echo", "metrics", "plants", "plots", "signals", "testing", "theory"):
+    if name in ("echo", "export", "metrics", "plants", "plots", "signals", "testing", "theory"):
         return import_module(f"adaptfilt.{name}")
     raise AttributeError(f"module 'adaptfilt' has no attribute {name!r}")
 
