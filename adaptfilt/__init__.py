@@ -94,7 +94,7 @@ from adaptfilt.once import ap, fdaf, lms, nlms, rls
 from adaptfilt.taps import TapDelayLine
 
 if TYPE_CHECKING:
-    from adaptfilt import echo, experiments, metrics, plants, plots, signals, testing, theory
+    from adaptfilt import echo, experiments, export, metrics, plants, plots, signals, testing, theory
 
 __all__ = [
     "CMA",
@@ -178,6 +178,7 @@ __all__ = [
     "ap",
     "echo",
     "experiments",
+    "export",
     "fdaf",
     "lms",
     "metrics",
@@ -193,7 +194,7 @@ __all__ = [
 
 def __getattr__(name: str) -> ModuleType:
     """Load the modules around the filters on first use: scipy.signal alone takes most of a second."""
-    if name in ("echo", "experiments", "metrics", "plants", "plots", "signals", "testing", "theory"):
+    if name in ("echo", "experiments", "export", "metrics", "plants", "plots", "signals", "testing", "theory"):
         return import_module(f"adaptfilt.{name}")
     raise AttributeError(f"module 'adaptfilt' has no attribute {name!r}")
 

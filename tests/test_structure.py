@@ -31,6 +31,7 @@ ALLOWED = {  # what each part may import of the library
     "filters": {"base", "engines", "checks", "constellation"},
     "gradient": {"gradient", "base", "engines", "filters", "taps", "checks"},
     "echo": {"echo", "base", "filters", "checks"},
+    "export": {"base"},
     "once": {"base", "filters", "checks"},
     "testing": {"base", "engines", "filters", "checks"},
     "experiments": {"metrics", "checks", "outputs"},
