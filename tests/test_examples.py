@@ -222,3 +222,9 @@ def test_docs_list_only_filters_there_are():
     listed = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "filters.md").read_text(), re.MULTILINE)
     assert len(listed) > 5
     assert set(listed) <= set(af.__all__)
+
+
+def test_every_filter_is_on_a_page_of_the_site():
+    text = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.rst"))
+    missing = [name for name in af.__all__ if isinstance(getattr(af, name), type) and f"adaptfilt.{name}\n" not in text]
+    assert not missing
