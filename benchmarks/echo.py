@@ -1,7 +1,8 @@
 """The echo canceller's speed, beside AEC3's: processor time for a second of sound at 16 kHz, on one thread.
 
 ``python -m benchmarks.echo``. Whole calls of five seconds, and frames of 10 ms. AEC3 is measured where
-pywebrtc-audio is installed; its suppressor cannot be switched off. Contenders take turns, and the fastest turn of each counts.
+pywebrtc-audio is installed; its suppressor cannot be switched off. Contenders take turns, and the
+fastest turn of each counts.
 """
 
 import argparse
