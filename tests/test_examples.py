@@ -170,6 +170,12 @@ def test_duct_noise(picture):
     assert gained["modified, RLS"] > 35
 
 
+def test_quiet_zone(picture):
+    ends = example("quiet_zone").main(picture)
+    assert ends["FxNLMS"] < ends["without control"] - 8
+    assert ends["the best there is"] - 0.1 < ends["FxNLMS"] < ends["the best there is"] + 1.5
+
+
 def test_beam_pattern(picture):
     towards = example("beam_pattern").main(picture)
     assert towards["sum of the microphones"] > -12
