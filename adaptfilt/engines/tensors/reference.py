@@ -101,7 +101,7 @@ def _updated(algorithm: Algorithm, values: Mapping[str, Tensor]) -> dict[str, Te
     """Return weights and states after one sample."""
     if algorithm.gain:
         v = values["v"]
-        several = v.shape[1] > 1
+        several = v is not values["u"] and v.shape[1] > 1  # errors that one filter's outputs make together
         found = algorithm.call("gain", {**values, "energy": energy(v.flatten(1).unsqueeze(1) if several else v)})
         g, *states = found if isinstance(found, tuple) else (found,)
         keep = 1 - values["mu"] * values["leak"] if algorithm.leaks else 1.0
