@@ -63,7 +63,7 @@ FIRST = [  # of each kind of filter
 
 
 # Long runs of the code by which engines are compared.
-COMPILED = ["engine", "finds_the_plant", "burst", "silence", "threads"]
+COMPILED = ["engine", "finds_the_plant", "less_of_the_error", "burst", "silence", "threads"]
 
 
 def _of_another(item: Any) -> bool:
@@ -84,7 +84,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def others_on_the_reference(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the first filters of each kind compiled throughout, the others where engines are compared."""
-    short = "not slow" in request.config.getoption("markexpr", "")
+    short = request.config.getoption("markexpr", "") == "not slow"
     compiled = any(word in request.node.name for word in COMPILED) or request.node.path.name == "test_native.py"
     if short and _of_another(request.node) and not compiled:
         monkeypatch.setitem(ParametricFilter.__init__.__kwdefaults__, "engine", "reference")  # type: ignore[arg-type]
