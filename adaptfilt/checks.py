@@ -162,6 +162,11 @@ def zeroed(x: Any) -> Any:
     return torch.where(torch.isfinite(x), x, 0)
 
 
+def part_of_steps(mu: Any, part: slice) -> Any:
+    """Return the step sizes of a part of a block, of those of the whole: none, one for all samples, or one a sample."""
+    return mu if mu is None or np.ndim(mu) == 0 or mu.shape[-1] == 1 else mu[..., part]
+
+
 def number(name: str, value: Any, kind: type) -> Any:
     """Return one sample as a float or a complex number; text and truth values are none."""
     wanted = "number" if kind is complex else "float (this filter is real)"

@@ -135,7 +135,8 @@ class FilteredFilter(LinearFilter):
             raise TypeError(f"{type(self).__name__} filters its input: regressors cannot be given")
         response = self.secondary if path is None else self._as_path(path)
         job = super()._check(x, d, mu, record_every, False, None)
-        return self._through(job, response)
+        job.path = self._padded(response)
+        return job
 
     def _as_path(self, path: Any) -> Tensor:
         """Check a response."""
@@ -147,29 +148,30 @@ class FilteredFilter(LinearFilter):
         return own
 
     def _check_input(self, x: Any) -> Job:
-        return self._through(super()._check_input(x), self.secondary)
-
-    def _through(self, job: Job, path: Tensor) -> Job:
-        """Add the responses: what filters the input, and the path through which the errors hear the outputs."""
-        job.path = self._padded(path)
+        job = super()._check_input(x)
+        job.path = self._padded(self.secondary)
         return job
+
+    def _between(self, response: Tensor) -> Tensor:
+        """Return responses from each loudspeaker to each microphone, (L, Q, S), where there are no such axes too."""
+        return response.reshape(*(self._heard or (1, 1)), -1)
 
     def _padded(self, path: Tensor) -> Tensor:
         """Return a path, (L, Q, path_taps)."""
-        return torch.nn.functional.pad(path, (0, self.path_taps - path.shape[-1])).reshape(*(self._heard or (1, 1)), -1)
+        return self._between(torch.nn.functional.pad(path, (0, self.path_taps - path.shape[-1])))
 
-    def _workspace(self) -> Any:
+    def _sample_workspace(self) -> Any:
         """Return a workspace in which single samples hear the model as it is now."""
-        workspace, secondary = super()._workspace(), self._buffers["secondary"]
+        workspace, secondary = super()._sample_workspace(), self._buffers["secondary"]
         model = secondary.data_ptr(), secondary._version  # type: ignore[union-attr]
         if workspace.model != model:
-            own = self.secondary.detach().reshape(*(self._heard or (1, 1)), -1)
-            workspace.set_responses(own, self._padded(own), model)
+            own = self.secondary.detach()
+            workspace.set_responses(self._between(own), self._padded(own), model)
         return workspace
 
     def _job(self, x: Any = None, d: Any = None) -> Job:
         job = super()._job(x, d)
-        job.secondary = self.secondary.reshape(*(self._heard or (1, 1)), -1)
+        job.secondary = self._between(self.secondary)
         return job
 
     def _adapt_on(self, e: Any) -> None:

@@ -371,6 +371,10 @@ class ParametricFilter(AdaptiveFilter):
         """Return a block for an engine; without signals, what a workspace is made for."""
         raise NotImplementedError
 
+    def _sample_workspace(self) -> compiled.Workspace:
+        """Return a workspace for a single sample."""
+        return self._workspace()
+
     def _workspace(self) -> compiled.Workspace:
         """Return a workspace that no call is using, for the state where it lies and the parameters as they are now."""
         free, workspace = self._free, None
@@ -419,7 +423,7 @@ class ParametricFilter(AdaptiveFilter):
             return None
         if (verb == "step" and (d is None) is not self._blind) or (verb == "adapt" and self._blind):
             return None
-        workspace = self._workspace()
+        workspace = self._sample_workspace()
         try:
             if own["_skips"]:
                 workspace.passed_over = bool(self.passed_over)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from adaptfilt.base.stream import AdaptiveFilter, Output
-from adaptfilt.checks import DivergenceError, check_finite, check_number, positive_int
+from adaptfilt.checks import DivergenceError, check_finite, check_number, part_of_steps, positive_int
 
 FORGETS = np.array([0.0, 0.6, 0.85])  # of the means
 COPIES = np.array([1.0, 0.5, 0.25])  # how many variances tell the background's lead
@@ -121,8 +121,7 @@ class TwoPath(nn.Module):
                 check_finite("d", d)
         y = []
         for at, to in self._hops(d.shape[-1]):
-            gate = mu if mu is None or np.ndim(mu) == 0 or mu.shape[-1] == 1 else mu[..., at:to]
-            y.append(self._part(x[..., at:to], d[..., at:to], gate))
+            y.append(self._part(x[..., at:to], d[..., at:to], part_of_steps(mu, slice(at, to))))
         array = isinstance(x, np.ndarray)
         spoken: Any = (np if array else torch).concatenate(y, -1) if y else self.foreground.filter(x)
         w = self.foreground.w.clone()

@@ -237,7 +237,7 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
         hear = f"push_filtered({layout.room('secondary')}, {lines}, x)"
         along = f"recalled({layout.signal('direction')}, {layout.room('u_v')})"
         stream = layout.room("stream_v")
-        begin += _directed(layout, "take_in_direction")
+        begin.append(_directed(layout, "take_in_direction"))
         direction = f"{stream}[0, start : start + {M}]"
         if not layout.sliced:
             direction = f"assembled({stream}, own.line, start, {layout.room('u_v')})"
@@ -266,11 +266,11 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
     )
 
 
-def _directed(layout: Layout, write: str) -> list[str]:
-    """Return the lines that make what updates are made of, input by input."""
+def _directed(layout: Layout, write: str) -> str:
+    """Return the line that makes what updates are made of, input by input."""
     signals = _tuple([layout.signal(name) for name in ("direction", "reference")])
     rooms = _tuple([layout.room(name) for name in ("secondary", "stream_v", "unfiltered", "filtered")])
-    return [f"filtered({write}, own, part, call, like, {signals}, {rooms})"]
+    return f"filtered({write}, own, part, call, like, {signals}, {rooms})"
 
 
 def _defined(bodies: dict[str, str]) -> str:
@@ -298,7 +298,7 @@ def _jointly(algorithm: Algorithm, layout: Layout) -> str:
             "fade(w, mu, own)": "shrunk(w, REAL(1) - mu * own.p[-1])" if algorithm.leaks else "pass",
             "rooms(own)": f"return {rooms}",
             "begin(own, part, call, like)": "take_in(own, part, call, like)\n    "
-            + _directed(layout, "take_in_direction")[0],
+            + _directed(layout, "take_in_direction"),
             **_conditions(algorithm),
         }
     )
@@ -340,7 +340,7 @@ def _kernel(algorithm: Algorithm, layout: Layout, variant: Variant) -> str:
     ]  # fmt: skip
     begin, end = ["write_phases(own, part, call, like)" if phased else "write_inputs(own, part, call, like)"], ["pass"]
     if directed:
-        begin += _directed(layout, "write_direction")
+        begin.append(_directed(layout, "write_direction"))
     if hears:
         played, out = layout.signal("played"), layout.room("out")
         begin.append(f"assign({out}[: len({played})], {played})")

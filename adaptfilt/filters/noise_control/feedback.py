@@ -17,13 +17,12 @@ IEEE Trans. Speech and Audio Processing, 1996.
 
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from adaptfilt.base.filtered import FilteredFilter
 from adaptfilt.base.stream import Output, as_block, like_input
-from adaptfilt.checks import Block, as_tensor, check_block, check_finite, positive_int
+from adaptfilt.checks import Block, as_tensor, check_block, check_finite, part_of_steps, positive_int
 from adaptfilt.filters.noise_control.loop import as_path, heard, push, samples_ahead, whole_or_not
 from adaptfilt.filters.noise_control.modified import ModifiedFxLMS
 
@@ -191,7 +190,7 @@ class FeedbackControl(nn.Module):
             now = d[..., part]
             wanted = now + self._unheard(torch.zeros_like(now), unheard)  # the last one lacks what is played now
             x = torch.cat([self.wanted.unsqueeze(-1), wanted[..., :-1]], -1)
-            given = mu if mu is None or np.ndim(mu) == 0 or mu.shape[-1] == 1 else mu[..., part]
+            given = part_of_steps(mu, part)
             y, e, w = self.inner(x, now, mu=given, record_every=1 if every else None, path=response)
             self.wanted.copy_((now + self._unheard(y, unheard))[..., -1])
             push(self.played, y)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from adaptfilt.base.frequency import FrequencyFilter
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import Output, as_block, like_input
-from adaptfilt.checks import Block, as_tensor, check_block, check_finite, check_same_kind, positive_int
+from adaptfilt.checks import Block, as_tensor, check_block, check_finite, check_same_kind, part_of_steps, positive_int
 from adaptfilt.filters.gradient.lms import LMS
 from adaptfilt.filters.noise_control.loop import as_path, heard, push, samples_ahead, whole_or_not
 
@@ -273,7 +273,7 @@ class ModifiedFxLMS(nn.Module):
                 first = self._combined(u[..., :1, :], w)
                 later = first.new_zeros(*first.shape[:-1], wanted.shape[-1] - 1)
                 wanted = wanted + heard(torch.cat([self.played[..., 1:], first, later], -1), unheard)
-            given = mu if mu is None or np.ndim(mu) == 0 or mu.shape[-1] == 1 else mu[..., part]
+            given = part_of_steps(mu, part)
             rows = self.inner(v[..., part], wanted, mu=given, record_every=1).w
             y = self._combined(u, torch.cat([w, rows[..., :-1, :]], -2))
             push(self.played, y)
