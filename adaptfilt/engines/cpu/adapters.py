@@ -23,7 +23,7 @@ import numpy as np
 
 from adaptfilt.engines import words
 from adaptfilt.engines.algorithm import Algorithm, names, scratch_names
-from adaptfilt.engines.cpu import loops, memory
+from adaptfilt.engines.cpu import lanes, loops, memory
 from adaptfilt.engines.cpu.lookahead import lookahead
 from adaptfilt.engines.cpu.native import native
 
@@ -37,6 +37,17 @@ _SAMPLE = """
 def sample_(a_):
     a = carray(a_, (COUNT,))
     return {run}({rule}, memory, a, array(a[0], ({io},), 0.0), a[1], a[2], LIKE)
+"""
+_LANES = """
+def lanes_(a_):
+    a = carray(a_, (COUNT + {count},))
+    return side_by_side({rule}, memory, a, Call({call}), Side({side}), LIKE)
+
+def TYPE(value):
+    return as_number(LIKE[0], value)
+
+def REAL(value):
+    return as_number(LIKE[1], value)
 """
 _LOOPS = (
     "Ahead", "Call", "Filter", "Recursion", "Rule", "Together", "assembled", "block", "filtered", "from_phases",
@@ -129,6 +140,39 @@ def sample_function(algorithm: Algorithm, dtype: str, layout: Layout) -> Callabl
     return _build("sample_", _SAMPLE.format(run=run, rule=rule, io=loops.IO) + text, algorithm, dtype, layout)
 
 
+@cache
+def lanes_function(algorithm: Algorithm, dtype: str, layout: Layout, count: int) -> Callable[..., int]:
+    """Return the loop of a batch whose filters run side by side, so many in a vector.
+
+    Its one argument is as for `block_function`; a `Side` follows what `_memory` reads.
+    """
+    fields = lanes.Side._fields
+    text = _LANES.format(
+        rule=_RULE,
+        count=len(fields),
+        call=", ".join(f"a[{i}]" for i in range(len(loops.Call._fields))),
+        side=", ".join(f"a[COUNT + {i}]" for i in range(len(fields))),
+    )
+    return _build("lanes_", text + _functions(algorithm, layout, every=True), algorithm, dtype, layout, count)
+
+
+def places(carried: list[Any], p: tuple[int, int, int], vectors: list[Any], arrays: list[Any]) -> list[int]:
+    """Return the numbers that compiled code gets: space for a `Call`, then what the adapter `memory` reads.
+
+    Parameters
+    ----------
+    carried : list of tuple of int
+        Address, that of the copy to go back to, bytes a filter, how many filters share them, and shape.
+    p : tuple of int
+        Address of the parameters, bytes a filter, and their number.
+    vectors, arrays : list of tuple of int
+        Address and shape.
+    """
+    return [0] * len(loops.Call._fields) + [
+        n for group in (carried, [p], vectors, arrays) for one in group for n in one
+    ]
+
+
 def _rule(kind: Any) -> str:
     """Return the making of a rule from functions of the names of its fields."""
     return f"{kind.__name__}({', '.join(kind._fields)})"
@@ -137,10 +181,13 @@ def _rule(kind: Any) -> str:
 _RULE, _RECURSION, _AHEAD, _TOGETHER = map(_rule, (loops.Rule, loops.Recursion, loops.Ahead, loops.Together))
 
 
-def _build(name: str, text: str, algorithm: Algorithm, dtype: str, layout: Layout) -> Callable[..., int]:
-    """Compile a loop with its adapters."""
+def _build(
+    name: str, text: str, algorithm: Algorithm, dtype: str, layout: Layout, count: int = 0
+) -> Callable[..., int]:
+    """Compile a loop with its adapters, for so many filters side by side if there is a count."""
     lines, size = _memory(layout)
     real = getattr(np, _REAL.get(dtype, dtype))
+    like = (getattr(np, dtype)(0), real(0), real(1))
     inject: dict[str, Any] = {
         **{k: getattr(loops, k) for k in _LOOPS},
         **{k: getattr(words, k) for k in ("axpyc", "energy")},
@@ -150,9 +197,14 @@ def _build(name: str, text: str, algorithm: Algorithm, dtype: str, layout: Layou
         **{f"{k}_": function for k, function in algorithm.functions.items()},
         "TYPE": getattr(np, dtype),
         "REAL": real,
-        "LIKE": (getattr(np, dtype)(0), real(0), real(1)),
+        "LIKE": like,
+        "PLAIN": like,
         "COUNT": size,
     }
+    if count:
+        inject |= {k: getattr(lanes, k) for k in ("Side", "side_by_side")} | {"as_number": memory.as_number}
+        inject["LIKE"] = tuple(memory.Splat(number, count) for number in like)
+        del inject["TYPE"], inject["REAL"]
     return native(name, text + lines, ("int64*",), inject)
 
 
@@ -173,15 +225,15 @@ def _memory(layout: Layout) -> tuple[str, int]:
         first, _, row, shared = (next(place) for _ in range(4))
         return f"array(a[{first} + kept] + c // a[{shared}] * a[{row}], {shape(ndim)}, {like[real]})"
 
-    def at(ndim: int, real: bool = False) -> str:
-        return f"array(a[{next(place)}], {shape(ndim)}, {like[real]})"
+    def at(ndim: int, real: bool = False, given: str = "LIKE") -> str:
+        return f"array(a[{next(place)}], {shape(ndim)}, {given}[{int(real)}])"
 
     parts = [carried(1), carried(2)]
     parts.append(_tuple([carried(loops.SIGNALS[name]) for name in layout.signals]))
     parts.append(_tuple([carried(ndim, real) for ndim, real in layout.state]))
     first, row = next(place), next(place)
     parts.append(f"array(a[{first}] + c * a[{row}], {shape(1)}, LIKE[1])")
-    parts.append(_tuple([at(1, real) for real in layout.vectors]))
+    parts.append(_tuple([at(1, real, "PLAIN") for real in layout.vectors]))
     parts.append(_tuple([at(ndim, real) for ndim, real in layout.scratch]))
     parts += [at(2), at(1), _tuple([at(loops.ROOMS[name]) for name in layout.rooms])]
     return f"\ndef memory(a, c, kept):\n    return Filter({', '.join(parts)})\n", next(place)
@@ -204,8 +256,8 @@ def _given(algorithm: Algorithm, name: str, own: dict[str, str]) -> str:
     return f"{name}_({', '.join(values.get(k, k) for k in (*names(function), *scratch_names(function)))})"
 
 
-def _functions(algorithm: Algorithm, layout: Layout) -> str:
-    """Return the adapters of a `Rule`."""
+def _functions(algorithm: Algorithm, layout: Layout, every: bool = False) -> str:
+    """Return the adapters of a `Rule`; `every` sample counts and adapts if so said."""
     lagged, fed, directed = (name in layout.signals for name in ("lag", "fed", "direction"))
     values = {"mu": "mu", "energy": "energy(v)", **({"lag": layout.signal("lag") + "[0]"} if lagged else {})}
     states = [f"own.state[{i}]" for i in range(len(algorithm.states))]
@@ -261,7 +313,7 @@ def _functions(algorithm: Algorithm, layout: Layout) -> str:
             "along(own, u)": f"return {along}",
             "recall(own, back)": f"with_fed(own.u, {layout.signal('fed')}, back)" if fed else "pass",
             "end(own, part, call)": end,
-            **_conditions(algorithm),
+            **({"valid(d)": "return True", "moves(mu)": "return True"} if every else _conditions(algorithm)),
         }
     )
 

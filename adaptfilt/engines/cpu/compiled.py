@@ -18,13 +18,12 @@ from torch import Tensor
 from adaptfilt.checks import DIVERGED, NUMPY, DivergenceError, as_tensor, check_finite, number
 from adaptfilt.checks import cast as into_precision
 from adaptfilt.engines.algorithm import Job, Result
-from adaptfilt.engines.cpu import loops
-from adaptfilt.engines.cpu.adapters import Layout, Variant, block_function, sample_function
-from adaptfilt.engines.cpu.native import empty
+from adaptfilt.engines.cpu import batch, loops
+from adaptfilt.engines.cpu.adapters import Layout, Variant, block_function, places, sample_function
+from adaptfilt.engines.cpu.native import RAISED, call, empty
 from adaptfilt.taps import windows
 
 _bytes = c_char.from_buffer
-_RAISED = "the update function raised an exception inside the compiled loop"
 PART = 32768  # samples a loop gets at a time: its copy of the stream stays in the second-level cache
 PART_FEATURES = 1 << 20  # entries of written-out regressors at a time
 MIN_RUN = 16  # lookahead pays from about so many samples between two records
@@ -81,6 +80,8 @@ class Workspace:
         The parameters that were set last.
     """
 
+    _batch: batch.Batch | None
+
     def __init__(self, job: Job) -> None:
         algorithm = job.algorithm
         self._streams, self._filters, self._shape = prod(job.batch), prod(job.filters), job.filters
@@ -120,7 +121,7 @@ class Workspace:
         self._arguments = self._new_arguments(self._room)
         self._blocks: dict[Any, Callable[..., int]] = {}
         self._frames: dict[Any, tuple[Any, Callable[[], int], int]] = {}
-        self._leaks, self._rests, self.model = False, False, None
+        self._leaks, self._rests, self.model, self._batch = False, False, None, None
         self._sample: Callable[[], int] | None = None
         self._spare = c_int64()
         self._io, self._status, self._complex = (c_double * loops.IO)(), c_int64(), self._kind.is_complex
@@ -182,15 +183,14 @@ class Workspace:
 
     def _new_arguments(self, room: list[Any]) -> Any:
         """Return the numbers compiled code gets: space for a `Call`, then the places the adapter `memory` reads."""
-        numbers = [0] * _CALL
-        for t, kept, (shared, shape) in zip(self._carried, self._kept, self._shapes, strict=True):
-            numbers += [t.data_ptr(), kept.data_ptr(), t.nbytes * shared // self._filters, shared, *shape]
-        numbers += [self._p.ctypes.data, self._p.strides[0], self._p.shape[1]]
-        for v in self._vectors:
-            numbers += [v.data_ptr(), v.numel()]
+        carried = [
+            (t.data_ptr(), kept.data_ptr(), t.nbytes * shared // self._filters, shared, *shape)
+            for t, kept, (shared, shape) in zip(self._carried, self._kept, self._shapes, strict=True)
+        ]
+        p = self._p.ctypes.data, self._p.strides[0], self._p.shape[1]
         fixed = len(self._scratch) + 2
-        for array in room[:fixed]:
-            numbers += [array.ctypes.data, *array.shape]
+        arrays = [(array.ctypes.data, *array.shape) for array in room[:fixed]]
+        numbers = places(carried, p, [(v.data_ptr(), v.numel()) for v in self._vectors], arrays)
         others = iter(room[fixed:])
         for name in self._layout.rooms:
             array = self._responses[name] if name in self._responses else next(others)
@@ -223,6 +223,8 @@ class Workspace:
     def block(self, job: Job, y: Any, e: Any, record: Any, moves: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Adapt over a block and fill y, e and the record, all contiguous."""
         gated = job.skip or ((job.mu is not None or self._rests) and not self._algorithm.stands_still)
+        if not gated and batch.pays(job, self._layout) and self._side_by_side(job, y, e, moves):
+            return
         try:
             self._block(job, y, e, record, moves, gated)
         except DivergenceError:
@@ -274,6 +276,27 @@ class Workspace:
             if kept or moves:
                 torch._foreach_copy_([*self._carried * kept, *moved], [*self._kept * kept, *old])
             raise
+
+    def _side_by_side(self, job: Job, y: Any, e: Any, moves: Sequence[tuple[Tensor, Tensor]]) -> bool:
+        """Adapt a batch in lanes; False where its functions do not compile for them."""
+        if self._batch is None:
+            carried, shapes = [t.numpy() for t in self._carried], [shape for _, shape in self._shapes]
+            more = self._p, self._vectors, self._scratch
+            try:
+                self._batch = batch.Batch(self._algorithm, self._layout, carried, shapes, *more)
+            except Exception as error:  # one filter after the other says so where it is the user's
+                batch.refuse(self._algorithm, str(error))
+                return False
+        _x, x_at, x_row, x_input = self._place(job.x, self._inputs)
+        _d, d_at, d_row, _ = self._place(job.d, 1)
+        at = x_at, d_at, address(y), address(e)
+        N, rows = job.d.shape[-1], (x_row, x_input, d_row, job.d.shape[-1] * self.dtype.itemsize)
+        status = self._batch.run(N, at, rows, job.mu, self._mu_at)
+        if status:
+            _refuse(job, status)
+        if moves:
+            torch._foreach_copy_([own for own, _ in moves], [new for _, new in moves])
+        return True
 
     def set_responses(self, secondary: Tensor, path: Tensor, model: Any) -> None:
         """Take over the responses that filter x, and those through which the errors hear the outputs; `model` is
@@ -373,7 +396,7 @@ class Workspace:
         """Run the loop over one part, the streams of a batch over threads."""
         if self._streams == 1 or self._filters * outputs * self.weights < MIN_THREADED:
             if function(self._result_at, self._spare_at, self._arguments_at):
-                raise RuntimeError(_RAISED)
+                raise RuntimeError(RAISED)
             return self._status.value
         threads = min(self._streams, torch.get_num_threads())
         edges = [self._streams * i // threads * self._shared for i in range(threads + 1)]
@@ -455,7 +478,7 @@ class Workspace:
 
         def call() -> int:
             if function(self._result_at, self._spare_at, at):
-                raise RuntimeError(_RAISED)
+                raise RuntimeError(RAISED)
             return self._status.value
 
         at = c_void_p(addressof(arguments))
@@ -523,7 +546,7 @@ class Workspace:
         if self._sample is None:
             self._sample = self._bound_sample()
         if self._sample():
-            raise RuntimeError(_RAISED)
+            raise RuntimeError(RAISED)
         status = self._status.value
         if status == loops.DIVERGED:
             raise DivergenceError(DIVERGED)
@@ -536,14 +559,6 @@ def _phases(inputs: int, taps: int, sps: int) -> tuple[int, int]:
     """Return how many rows of phases there are, and how many of them are shorter by a sample."""
     longer = taps % sps or sps
     return inputs * longer, inputs * (sps - longer)
-
-
-def call(function: Callable[..., int], arguments: Any) -> int:
-    """Call a native function and return its result."""
-    result, spare = c_int64(), c_int64()
-    if function(addressof(result), addressof(spare), addressof(arguments)):
-        raise RuntimeError(_RAISED)
-    return result.value
 
 
 def _some(value: Any) -> bool:

@@ -19,16 +19,27 @@ import numpy as np
 
 _WORDS = tuple(
     f"adaptfilt.engines.{name}"
-    for name in ("words", "cpu.vectors", "cpu.memory", "cpu.loops", "cpu.lookahead", "cpu.bins_loops", "cpu.fft")
+    for name in (
+        "words",
+        "cpu.vectors",
+        "cpu.memory",
+        "cpu.loops",
+        "cpu.lookahead",
+        "cpu.lanes",
+        "cpu.bins_loops",
+        "cpu.fft",
+    )
 )
 _FILES = (
     "compile",
     "objects",
     "bins_loops",
+    "lanes",
     "loops",
     "lookahead",
     "vectors",
     "numba_fft",
+    "numba_lanes",
     "numba_memory",
     "numba_parts",
     "numba_vectors",

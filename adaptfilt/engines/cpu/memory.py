@@ -5,10 +5,17 @@ Here an array is a tensor on the same memory, so that a loop can be run and step
 
 import math
 from ctypes import c_char
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+
+
+class Splat(NamedTuple):
+    """A number that stands in so many lanes."""
+
+    number: Any
+    lanes: int
 
 
 def array(address: int, shape: tuple[int, ...], like: Any) -> Any:
@@ -53,6 +60,31 @@ def output_and_error(found: Any, y: Any, like: Any) -> Any:
     return z, e
 
 
+def as_number(like: Any, value: Any) -> Any:
+    """Return a value as a number of the type of like, an array or a number."""
+    return torch.as_tensor(value).to(like.dtype)
+
+
+def as_real(like: Any, value: Any) -> Any:
+    """Return a real value in the precision of like, an array or a number."""
+    return torch.as_tensor(value).to(like.real.dtype)
+
+
+def cartesian(re: Any, im: Any) -> Any:
+    """Return the complex number of these parts."""
+    return torch.complex(re, im)
+
+
+def select(condition: Any, a: Any, b: Any) -> Any:
+    """Return a where the condition holds, elsewhere b; both are computed."""
+    return torch.where(condition, a, b)
+
+
+def everywhere(condition: Any) -> bool:
+    """Say whether a condition holds, in all lanes if there are several."""
+    return bool(condition.all())
+
+
 def chosen(condition: bool, a: tuple[Any, ...], b: tuple[Any, ...]) -> Any:
     """Return a if the condition holds, else b; tuples of numbers."""
     return a if condition else b
@@ -62,3 +94,21 @@ def correlation(lag: Any, u: Any, before: Any) -> None:
     """Write u^T conj(before) to lag, and u to before."""
     lag.copy_((u * before.conj()).sum(-1, keepdim=True))
     before.copy_(u)
+
+
+def write_rows(rows: Any, place: int, size: int, like: Any) -> None:
+    """Write `size` real numbers of every row, whose addresses are given, to a place: a vector of the first ones, ..."""
+    _at(place, (size, len(rows)), like)[:] = np.array([_at(row, (size,), like) for row in rows]).T
+
+
+def read_rows(rows: Any, place: int, size: int, like: Any) -> None:
+    """Write vectors back to rows."""
+    for row, values in zip(rows, _at(place, (size, len(rows)), like).T, strict=True):
+        _at(row, (size,), like)[:] = values
+
+
+def _at(place: int, shape: tuple[int, ...], like: Splat) -> Any:
+    """Return the array of real numbers that stands at an address."""
+    dtype = like.number.real.dtype
+    memory = (c_char * (int(np.prod(shape)) * dtype.itemsize)).from_address(int(place))
+    return np.frombuffer(memory, dtype).reshape(shape)

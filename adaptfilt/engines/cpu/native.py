@@ -19,7 +19,9 @@ from adaptfilt.engines.cpu import objects
 from adaptfilt.engines.cpu.compile import DEBUG, compile_function, compiled
 from adaptfilt.engines.cpu.fingerprint import fingerprint
 
-__all__ = ["DEBUG", "compiled", "empty", "native"]
+__all__ = ["DEBUG", "RAISED", "call", "compiled", "empty", "native"]
+
+RAISED = "the update function raised an exception inside the compiled loop"
 
 _CTYPES = {"pointer": ctypes.c_void_p, "int64": ctypes.c_int64, "float64": ctypes.c_double}
 _log = logging.getLogger("adaptfilt")
@@ -90,3 +92,11 @@ def _what(name: str, inject: Mapping[str, Any]) -> str:
     function, kind = inject.get("function"), inject.get("TYPE")
     loop = name.strip("_") + (f" of {function.__name__}" if function else "")
     return loop + (f" for {kind.__name__}" if kind else "")
+
+
+def call(function: Callable[..., int], arguments: Any) -> int:
+    """Call a function of one array of int64 and return its result."""
+    result, spare = ctypes.c_int64(), ctypes.c_int64()
+    if function(ctypes.addressof(result), ctypes.addressof(spare), ctypes.addressof(arguments)):
+        raise RuntimeError(RAISED)
+    return result.value

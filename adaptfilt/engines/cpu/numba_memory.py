@@ -7,8 +7,19 @@ from numba import carray, types
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
-from adaptfilt.engines.cpu import memory
-from adaptfilt.engines.cpu.numba_words import _is_array, _is_complex, _word
+from adaptfilt.engines.cpu import memory, numba_lanes
+from adaptfilt.engines.cpu.numba_lanes import (
+    AnyLanes,
+    Mask,
+    choose,
+    in_lanes,
+    in_real_lanes,
+    pair,
+    turn_rows,
+    turn_vectors,
+    unaligned,
+)
+from adaptfilt.engines.cpu.numba_words import _entry, _is_array, _is_complex, _word
 
 
 @intrinsic
@@ -23,15 +34,17 @@ def _pointer(typing: Any, address: Any, like: Any) -> Any:
 
 @_word(memory.array)
 def _array(address: Any, shape: Any, like: Any) -> Any:
+    if isinstance(like, AnyLanes):
+        return lambda address, shape, like: unaligned(carray(_pointer(address, like), shape))  # type: ignore[call-arg]
     return lambda address, shape, like: carray(_pointer(address, like), shape)  # type: ignore[call-arg]
 
 
 @_word(memory.number)
 def _number(real: Any, imag: Any, like: Any) -> Any:
-    kind = as_dtype(like).type
+    as_number = memory.as_number
     if _is_complex(like):
-        return lambda real, imag, like: kind(complex(real, imag))
-    return lambda real, imag, like: kind(real)
+        return lambda real, imag, like: as_number(like, complex(real, imag))
+    return lambda real, imag, like: as_number(like, real)
 
 
 @_word(memory.assign)
@@ -72,19 +85,20 @@ def _assign_all(targets: Any, values: Any) -> Any:
 
 @_word(memory.finite)
 def _finite(values: Any) -> Any:
+    as_real, everywhere = memory.as_real, memory.everywhere
     if not _is_array(values):
 
         def finite(values: Any) -> bool:
             zero = values.real * 0
-            return zero + values.imag * 0 == 0
+            return everywhere(zero + values.imag * 0 == 0)
     elif values.ndim == 1:
 
         def finite(values: Any) -> bool:
-            zero = values.real.dtype.type(0)
+            zero = as_real(values, 0)
             total = zero
             for v in values:
                 total += v.real * zero + v.imag * zero
-            return total == 0
+            return everywhere(total == 0)
     else:
         word = memory.finite
 
@@ -108,10 +122,47 @@ def _all_finite(arrays: Any) -> Any:
 
 @_word(memory.output_and_error)
 def _output_and_error(found: Any, y: Any, like: Any) -> Any:
-    kind = as_dtype(like).type
+    as_number = memory.as_number
     if isinstance(found, types.BaseTuple):
-        return lambda found, y, like: (kind(found[0]), kind(found[1]))
-    return lambda found, y, like: (y, kind(found))
+        return lambda found, y, like: (as_number(like, found[0]), as_number(like, found[1]))
+    return lambda found, y, like: (y, as_number(like, found))
+
+
+@_word(memory.as_number)
+def _as_number(like: Any, value: Any) -> Any:
+    if isinstance(_entry(like), AnyLanes):
+        return lambda like, value: in_lanes(like, value)
+    kind = as_dtype(_entry(like)).type
+    return lambda like, value: kind(value)
+
+
+@_word(memory.as_real)
+def _as_real(like: Any, value: Any) -> Any:
+    if isinstance(_entry(like), AnyLanes):
+        return lambda like, value: in_real_lanes(like, value)
+    kind = as_dtype(_entry(like)).type(0).real.dtype.type
+    return lambda like, value: kind(value)
+
+
+@_word(memory.cartesian)
+def _cartesian(re: Any, im: Any) -> Any:
+    if isinstance(re, AnyLanes) or isinstance(im, AnyLanes):
+        return lambda re, im: pair(re, im)  # type: ignore[call-arg]
+    return lambda re, im: complex(re, im)
+
+
+@_word(memory.select)
+def _select(condition: Any, a: Any, b: Any) -> Any:
+    if any(isinstance(kind, Mask | AnyLanes) for kind in (condition, a, b)):
+        return lambda condition, a, b: choose(condition, a, b)  # type: ignore[call-arg]
+    return lambda condition, a, b: a if condition else b
+
+
+@_word(memory.everywhere)
+def _everywhere(condition: Any) -> Any:
+    if isinstance(condition, Mask):
+        return lambda condition: numba_lanes.everywhere(condition)  # type: ignore[call-arg]
+    return lambda condition: condition
 
 
 @_word(memory.chosen)
@@ -124,11 +175,43 @@ def _chosen(condition: Any, a: Any, b: Any) -> Any:
 
 @_word(memory.correlation)
 def _correlation(lag: Any, u: Any, before: Any) -> Any:
+    as_number = memory.as_number
+
     def correlation(lag: Any, u: Any, before: Any) -> None:
-        total = u.dtype.type(0)
+        total = as_number(u, 0)
         for k in range(len(u)):
             total += u[k] * np.conj(before[k])
             before[k] = u[k]
         lag[0] = total
 
     return correlation
+
+
+def _turning(word: Any, turn: Any, read: bool) -> None:
+    """Teach Numba to write rows as vectors, or vectors as rows: by squares, and entry by entry at the end."""
+
+    @_word(word)
+    def overloaded(rows: Any, place: Any, size: Any, like: Any) -> Any:
+        one = as_dtype(like.real).type(0)
+        n, width, count = 64 // one.itemsize, one.itemsize, like.count
+        array = memory.array
+
+        def both(rows: Any, place: Any, size: Any, like: Any) -> None:
+            whole = size // n * n
+            for first in range(0, count, n):
+                for k in range(0, whole, n):
+                    turn(rows, first, k * width, place + (k * count + first) * width, count * width, one)
+            flat = array(place, (size * count,), one)
+            for i in range(count):
+                row = array(rows[i], (size,), one)
+                for k in range(whole, size):
+                    if read:
+                        flat[k * count + i] = row[k]
+                    else:
+                        row[k] = flat[k * count + i]
+
+        return both
+
+
+_turning(memory.write_rows, turn_rows, True)
+_turning(memory.read_rows, turn_vectors, False)

@@ -8,13 +8,15 @@ from numba import njit, types
 from numba.extending import overload
 
 from adaptfilt.engines import words
-from adaptfilt.engines.cpu.memory import assign
+from adaptfilt.engines.cpu.memory import as_number, as_real, assign, cartesian, select
 from adaptfilt.engines.cpu.native import DEBUG
+from adaptfilt.engines.cpu.numba_lanes import AnyLanes, ComplexLanes, Mask
 from adaptfilt.engines.cpu.numba_parts import Part
 
 # NaN and infinity stay honoured. Entry by entry there is no sum to reorder, and the sign of zero counts.
 _FAST: Any = {
     "fastmath": {"reassoc", "contract", "arcp", "nsz"},
+    "error_model": "numpy",
     "boundscheck": DEBUG,
     "no_cfunc_wrapper": True,
     "pipeline_class": Part,
@@ -41,8 +43,13 @@ def _entry(t: Any) -> Any:
     return t.dtype if _is_array(t) else t
 
 
+def _epsilon(t: Any) -> Any:
+    """Return the spacing of real numbers at 1 in the precision of t."""
+    return np.finfo(np.float32 if "complex64" in str(_entry(t)) or "float32" in str(_entry(t)) else np.float64).eps
+
+
 def _is_complex(t: Any) -> bool:
-    return isinstance(_entry(t), types.Complex)
+    return isinstance(_entry(t), types.Complex | ComplexLanes)
 
 
 def _word(function: Any, options: Any = _FAST) -> Any:
@@ -66,7 +73,8 @@ def _entrywise(word: Any, result: str = "") -> Any:
                 return None
             kinds = _kinds(arguments.values())
             number = choose(*map(_is_complex, arguments.values()))
-            entries = [_text(name, t, kinds) for name, t in arguments.items()]
+            lanes = any(isinstance(_entry(t), AnyLanes | Mask) for t in arguments.values())
+            entries = [_text(name, t, {} if lanes else kinds) for name, t in arguments.items()]
             if entries == names and "out" not in given:
                 return number
             vectors = [name for name, t in arguments.items() if _is_array(t)]
@@ -96,15 +104,15 @@ def _kinds(arguments: Any) -> dict[str, str]:
 
 
 def _text(name: str, t: Any, kinds: dict[str, str]) -> str:
-    """Return the text of an argument's number, converted where it is of another precision."""
-    text, kind = f"{name}[k]" if _is_array(t) else name, kinds[_kind(t)]
-    return text if str(_entry(t)) in ("bool", kind) else f"np.{kind}({text})"
+    """Return the text of an argument's number, converted where it is of another precision; none beside lanes."""
+    text, kind = f"{name}[k]" if _is_array(t) else name, kinds.get(_kind(t))
+    return text if kind is None or str(_entry(t)) in ("bool", kind) else f"np.{kind}({text})"
 
 
 @_word(words.dot)
 def _dot(a: Any, b: Any) -> Any:
     def dot(a: Any, b: Any) -> Any:
-        total = a.dtype.type(0)
+        total = as_number(a, 0)
         for k in range(len(a)):
             total += a[k] * b[k]
         return total
@@ -136,19 +144,19 @@ def _abs2(signal: bool) -> Any:
 def _sign(signal: bool) -> Any:
     def sign(v: Any) -> Any:
         size = abs(v)
-        return complex(v.real / size, v.imag / size) if size > 0 else v
+        return select(size > 0, cartesian(v.real / size, v.imag / size), v)
 
     return sign if signal else (lambda v: np.sign(v))
 
 
 @_entrywise(words.sign_parts)
 def _sign_parts(signal: bool) -> Any:
-    return (lambda v: complex(np.sign(v.real), np.sign(v.imag))) if signal else (lambda v: np.sign(v))
+    return (lambda v: cartesian(np.sign(v.real), np.sign(v.imag))) if signal else (lambda v: np.sign(v))
 
 
 @_entrywise(words.expj, "complex")
 def _expj(signal: bool) -> Any:
-    return lambda theta: complex(np.cos(theta), np.sin(theta))
+    return lambda theta: cartesian(np.cos(theta), np.sin(theta))
 
 
 def _numpy(word: Any, function: Any, result: str = "") -> None:
@@ -172,48 +180,48 @@ def _add(signal_a: bool, signal_b: bool) -> Any:
 @_entrywise(words.mul)
 def _mul(signal_a: bool, signal_b: bool) -> Any:
     if signal_a and not signal_b:
-        return lambda a, b: complex(a.real * b, a.imag * b)
+        return lambda a, b: cartesian(a.real * b, a.imag * b)
     if signal_b and not signal_a:
-        return lambda a, b: complex(a * b.real, a * b.imag)
+        return lambda a, b: cartesian(a * b.real, a * b.imag)
     return lambda a, b: a * b
 
 
 @_entrywise(words.scale)
 def _scale(signal_m: bool, signal_z: bool) -> Any:
-    return (lambda m, z: complex(m * z.real, m * z.imag)) if signal_z else (lambda m, z: m * z)
+    return (lambda m, z: cartesian(m * z.real, m * z.imag)) if signal_z else (lambda m, z: m * z)
 
 
 @_entrywise(words.div)
 def _div(signal_a: bool, signal_b: bool) -> Any:
     if signal_a and not signal_b:
-        return lambda a, b: complex(a.real / b, a.imag / b)
+        return lambda a, b: cartesian(a.real / b, a.imag / b)
     return lambda a, b: a / b
 
 
 @_entrywise(words.minimum)
 def _minimum(signal_a: bool, signal_b: bool) -> Any:
-    return lambda a, b: a if a < b else (b if a == a else a)  # one instruction and its care for NaN; np.minimum is six
+    return lambda a, b: select(a < b, a, select(a == a, b, a))  # and its care for NaN, which np.minimum takes six for
 
 
 @_entrywise(words.maximum)
 def _maximum(signal_a: bool, signal_b: bool) -> Any:
-    return lambda a, b: a if a > b else (b if a == a else a)
+    return lambda a, b: select(a > b, a, select(a == a, b, a))
 
 
 @_entrywise(words.complex, "complex")
 def _complex(signal_re: bool, signal_im: bool) -> Any:
-    return lambda re, im: complex(re, im)
+    return lambda re, im: cartesian(re, im)
 
 
 @_entrywise(words.where)
 def _where(condition: bool, signal_a: bool, signal_b: bool) -> Any:
-    return lambda condition, a, b: a if condition else b
+    return lambda condition, a, b: select(condition, a, b)
 
 
 @_entrywise(words.slice_pam)
 def _slice_pam(*signal: bool) -> Any:
     def slice_pam(r: Any, half: Any, levels: Any) -> Any:
-        one, two = type(r)(1), type(r)(2)
+        one, two = as_number(r, 1), as_number(r, 2)
         index = np.floor(r / (two * half))
         index = np.maximum(-levels / two, np.minimum(index, levels / two - one))
         return (two * index + one) * half
@@ -224,7 +232,7 @@ def _slice_pam(*signal: bool) -> Any:
 @_word(words.norm_1)
 def _norm_1(v: Any) -> Any:
     def norm_1(v: Any) -> Any:
-        total = v.real.dtype.type(0)
+        total = as_real(v, 0)
         for k in range(len(v)):
             total += abs(v[k])
         return total
@@ -263,7 +271,7 @@ def _at(v: Any, index: Any) -> Any:
 @_word(words.add_at)
 def _add_at(v: Any, index: Any, a: Any) -> Any:
     def add_at(v: Any, index: Any, a: Any) -> Any:
-        v[index] += v.dtype.type(a)
+        v[index] += as_number(v, a)
         return v
 
     return add_at
@@ -272,13 +280,13 @@ def _add_at(v: Any, index: Any, a: Any) -> Any:
 @_word(words.nearest, {**_EXACT, "fastmath": False})  # a tie must stay one: no contraction
 def _nearest(y: Any, points: Any) -> Any:
     def nearest(y: Any, points: Any) -> Any:
-        best, least = 0, np.inf
+        best, least = as_number(y, points[0]), as_real(y, np.inf)
         for k in range(len(points)):
             apart = y - points[k]
             distance = apart.real * apart.real + apart.imag * apart.imag
-            if distance < least:
-                best, least = k, distance
-        return points[best]
+            best = select(distance < least, points[k], best)
+            least = select(distance < least, distance, least)
+        return best
 
     return nearest
 
@@ -288,14 +296,14 @@ def _energy(u: Any) -> Any:
     if _is_complex(u):
 
         def energy(u: Any) -> Any:
-            total = u.real.dtype.type(0)
+            total = as_real(u, 0)
             for k in range(len(u)):
                 total += u[k].real * u[k].real + u[k].imag * u[k].imag
             return total
     else:
 
         def energy(u: Any) -> Any:
-            total = u.dtype.type(0)
+            total = as_number(u, 0)
             for k in range(len(u)):
                 total += u[k] * u[k]
             return total
@@ -321,7 +329,7 @@ def _conj(v: Any, out: Any = None) -> Any:
 @_word(words.axpy)
 def _axpy(a: Any, x: Any, y: Any) -> Any:
     def axpy(a: Any, x: Any, y: Any) -> Any:
-        a_ = y.dtype.type(a)
+        a_ = as_number(y, a)
         for k in range(len(y)):
             y[k] += a_ * x[k]
         return y
@@ -334,14 +342,14 @@ def _axpyc(a: Any, x: Any, y: Any, b: Any = 1.0) -> Any:
     if isinstance(b, (types.Omitted, float)):
 
         def axpyc(a: Any, x: Any, y: Any, b: Any = 1.0) -> Any:
-            a_ = y.dtype.type(a)
+            a_ = as_number(y, a)
             for k in range(len(y)):
                 y[k] += a_ * np.conj(x[k])
             return y
     else:
 
         def axpyc(a: Any, x: Any, y: Any, b: Any = 1.0) -> Any:
-            a_, b_ = y.dtype.type(a), y.real.dtype.type(b)
+            a_, b_ = as_number(y, a), as_real(y, b)
             for k in range(len(y)):
                 y[k] = b_ * y[k] + a_ * np.conj(x[k])
             return y
@@ -350,7 +358,7 @@ def _axpyc(a: Any, x: Any, y: Any, b: Any = 1.0) -> Any:
 
 
 def _product(conjugate: bool) -> Any:
-    """Return the overload of A x or A conj(x): four rows at a time, so that x is read once for them."""
+    """Return the overload of A x or A np.conj(x): four rows at a time, so that x is read once for them."""
 
     def overloaded(A: Any, x: Any, out: Any = None) -> Any:
         fresh = not _is_array(out)
@@ -360,7 +368,7 @@ def _product(conjugate: bool) -> Any:
             result = np.empty(K, A.dtype) if fresh else out
             for i in range(0, K - 3, 4):
                 a, b, c, d = A[i], A[i + 1], A[i + 2], A[i + 3]
-                s = t = v = w = A.dtype.type(0)
+                s = t = v = w = as_number(A, 0)
                 for k in range(M):
                     x_k = np.conj(x[k]) if conjugate else x[k]
                     s += a[k] * x_k
@@ -369,7 +377,7 @@ def _product(conjugate: bool) -> Any:
                     w += d[k] * x_k
                 result[i], result[i + 1], result[i + 2], result[i + 3] = s, t, v, w
             for i in range(K - K % 4, K):
-                row, s = A[i], A.dtype.type(0)
+                row, s = A[i], as_number(A, 0)
                 for k in range(M):
                     s += row[k] * (np.conj(x[k]) if conjugate else x[k])
                 result[i] = s
@@ -417,7 +425,7 @@ def _outer(A: Any, out: Any = None) -> Any:
         for i in range(K):
             for j in range(i + 1):
                 a, b = A[i], A[j]
-                total = A.dtype.type(0)
+                total = as_number(A, 0)
                 for k in range(M):
                     total += a[k] * np.conj(b[k])
                 result[i, j] = total
@@ -430,10 +438,10 @@ def _outer(A: Any, out: Any = None) -> Any:
 @_word(words.rank_one)
 def _rank_one(b: Any, A: Any, a: Any, x: Any, y: Any) -> Any:
     def rank_one(b: Any, A: Any, a: Any, x: Any, y: Any) -> Any:
-        b_ = A.real.dtype.type(b)
+        b_ = as_real(A, b)
         for i in range(A.shape[0]):
             row = A[i]
-            scaled = A.dtype.type(a * x[i])
+            scaled = as_number(A, a * x[i])
             for k in range(len(row)):
                 row[k] = b_ * row[k] + scaled * y[k]
         return A
@@ -445,7 +453,7 @@ def _rank_one(b: Any, A: Any, a: Any, x: Any, y: Any) -> Any:
 def _add_rows(a: Any, s: Any, U: Any, w: Any) -> Any:
     def add_rows(a: Any, s: Any, U: Any, w: Any) -> Any:
         for i in range(len(s)):
-            row, a_ = U[i], w.dtype.type(a * s[i])
+            row, a_ = U[i], as_number(w, a * s[i])
             for k in range(len(w)):
                 w[k] += a_ * np.conj(row[k])
         return w
@@ -459,7 +467,7 @@ def _add_diagonal(A: Any, a: Any) -> Any:
 
     def add_diagonal(A: Any, a: Any) -> Any:
         for k in range(len(A)):
-            A[k, k] += A.dtype.type(a[k] if vector else a)
+            A[k, k] += as_number(A, a[k] if vector else a)
         return A
 
     return add_diagonal
@@ -471,11 +479,15 @@ def _frobenius(A: Any) -> Any:
 
     def frobenius(A: Any) -> Any:
         K, M = A.shape
-        total = A.real.dtype.type(0)
+        s = t = v = w = as_real(A, 0)
         for i in range(0, K - 3, 4):
             a, b, c, d = A[i], A[i + 1], A[i + 2], A[i + 3]
             for k in range(M):
-                total += square(a[k]) + square(b[k]) + square(c[k]) + square(d[k])
+                s += square(a[k])
+                t += square(b[k])
+                v += square(c[k])
+                w += square(d[k])
+        total = s + t + v + w
         for i in range(K - K % 4, K):
             row = A[i]
             for k in range(M):
@@ -507,13 +519,15 @@ def _push(rows: Any, new: Any) -> Any:
 
 @_word(words.solve)
 def _solve(A: Any, b: Any, ridge: Any) -> Any:
+    maximum, eps = words.maximum, _epsilon(A)
+
     def solve(A: Any, b: Any, ridge: Any) -> Any:
         """Factor A + ridge I = L D L^H in place (unit lower L), then substitute; b becomes the solution."""
         K = len(b)
-        trace = A.real.dtype.type(0)
+        trace = as_real(A, 0)
         for j in range(K):
             trace += A[j, j].real
-        ridge = max(ridge, A.real.dtype.type(16 * np.finfo(A.real.dtype).eps) * trace)  # as in `words`
+        ridge = maximum(ridge, as_real(A, 16 * eps) * trace)  # as in `words`
         for j in range(K):
             pivot = A[j, j].real + ridge
             for k in range(j):
@@ -523,13 +537,13 @@ def _solve(A: Any, b: Any, ridge: Any) -> Any:
                 total = A[i, j]
                 for k in range(j):
                     total -= A[i, k] * A[k, k].real * np.conj(A[j, k])
-                A[i, j] = total / pivot if pivot > 0 else 0 * total
+                A[i, j] = select(pivot > 0, total / pivot, 0 * total)
         for i in range(K):
             for k in range(i):
                 b[i] -= A[i, k] * b[k]
         for i in range(K):
             pivot = A[i, i].real
-            b[i] = b[i] / pivot if pivot > 0 else 0 * b[i]
+            b[i] = select(pivot > 0, b[i] / pivot, 0 * b[i])
         for i in range(K - 1, -1, -1):
             for k in range(i + 1, K):
                 b[i] -= np.conj(A[k, i]) * b[k]
@@ -547,14 +561,14 @@ def _rotate_in(b: Any, A: Any, u: Any, e: Any, floor: Any, out: Any = None) -> A
         left = np.empty(K, A.dtype) if fresh else out
         for k in range(K):
             left[k] = u[k]
-        b_, rest = A.real.dtype.type(b), A.dtype.type(e)
+        b_, rest = as_real(A, b), as_number(A, e)
         for k in range(K):
             row, v = A[k], left[k]
             a = row[k].real
-            keep = b_ if a * a > floor else type(b_)(1)
+            keep = select(a * a > floor, b_, as_real(A, 1))
             a *= keep
             r = np.sqrt(a * a + square(v))
-            c, s = (a / r, np.conj(v) / r) if r > 0 else (type(b_)(1), 0 * v)
+            c, s = select(r > 0, a / r, as_real(A, 1)), select(r > 0, np.conj(v) / r, 0 * v)
             kept, back = c * keep, np.conj(s) * keep
             row[k] = r
             for j in range(k + 1, K):
@@ -579,7 +593,7 @@ def _back_substitute(A: Any, out: Any = None) -> Any:
             total = row[K]
             for j in range(k + 1, K):
                 total -= row[j] * x[j]
-            x[k] = total / row[k].real if row[k].real > 0 else 0 * total
+            x[k] = select(row[k].real > 0, total / row[k].real, 0 * total)
         return x
 
     return back_substitute

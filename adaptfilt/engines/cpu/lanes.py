@@ -1,0 +1,59 @@
+"""A batch of short filters, as many side by side as a vector has lanes: the loops of `loops`, on vectors of numbers.
+
+All that a filter carries lies in lanes while a block runs; its signals are turned a stretch at a time. `numba_lanes`
+says what a number in lanes is.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adaptfilt.engines.cpu.loops import KEPT, OK, Call, Memory, Rule, block, one_by_one
+from adaptfilt.engines.cpu.memory import array, read_rows, write_rows
+
+WIDTH = 128  # bytes of a number in lanes, complex ones with both parts: longer vectors than machines have hide latency
+STRETCH = 128  # samples turned at a time, so that they stay in the first-level cache
+
+
+class Side(NamedTuple):
+    """What a batch side by side has besides a `Call`, whose filters are groups here."""
+
+    filters: int
+    lanes: int
+    inputs: int
+    reals: int  # of a number, 1 or 2
+    x: int  # addresses of a stretch in lanes, input after input
+    d: int
+    y: int
+    e: int
+    rows: int  # of room for as many addresses as there are lanes
+
+
+def side_by_side(rule: Rule, memory: Memory, a: Any, call: Call, side: Side, like: Any) -> int:
+    """Adapt groups of filters over a block; the last group repeats the last filter."""
+    stretch = STRETCH * WIDTH
+    for g in range(call.first, call.last):
+        for first in range(0, call.outputs, STRETCH):
+            N = min(STRETCH, call.outputs - first)
+            for q in range(side.inputs):
+                rows = rows_of(g, first, call.x + q * call.x_input, call.x_row, side)
+                write_rows(rows, side.x + q * stretch, N * side.reals, like[0])
+            write_rows(rows_of(g, first, call.d, call.d_row, side), side.d, N * side.reals, like[0])
+            own = Call(
+                KEPT, N, N, g, g + 1, 1, 1, 0, 0, 0, 0, side.x, 0, stretch, side.d, 0, 0, side.y, side.e, 0, 0, 0, 1,
+                call.mu, call.mu_row, 1, 0, 0,
+            )  # fmt: skip
+            status = block(one_by_one, rule, memory, a, own, like)
+            if status != OK:
+                return status
+            read_rows(rows_of(g, first, call.y, call.y_row, side), side.y, N * side.reals, like[0])
+            read_rows(rows_of(g, first, call.e, call.e_row, side), side.e, N * side.reals, like[0])
+    return OK
+
+
+def rows_of(g: int, first: int, place: int, row: int, side: Side) -> Any:
+    """Return the addresses of a signal of every filter of a group, from a sample on."""
+    rows = array(side.rows, (side.lanes,), np.int64(0))
+    for i in range(side.lanes):
+        rows[i] = place + min(g * side.lanes + i, side.filters - 1) * row + first * (WIDTH // side.lanes)
+    return rows
