@@ -99,6 +99,20 @@ def plainly_fit(x: Any, d: Any, like: Tensor, batch: tuple[int, ...]) -> bool:
     return same and x.shape == d.shape and x.ndim > 0 and x.shape[:-1] == batch
 
 
+def plain_arrays(x: Any, d: Any, like: Tensor) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Return signals as arrays, which share the memory of tensors; d may be none.
+
+    None where they are not of one kind, or tensors of another dtype, or more than numbers in memory.
+    """
+    if type(x) is np.ndarray:
+        return (x, d) if d is None or type(d) is np.ndarray else None
+    for v in (x,) if d is None else (x, d):
+        same = type(v) is Tensor and v.dtype == like.dtype and v.device == like.device
+        if not (same and plain(v)) or v.requires_grad or v.is_conj() or v.is_neg():
+            return None
+    return x.numpy(), d if d is None else d.numpy()
+
+
 def plain(*tensors: Tensor) -> bool:
     """Say whether tensors are numbers in memory and no more: no tangent, nothing of torch.func's transforms."""
     try:
@@ -139,9 +153,9 @@ def check_finite(name: str, value: Block) -> None:
 
 def check_known(name: str, value: Block) -> None:
     """Refuse infinity, where NaN stands for what is not known."""
-    ok = ~(np.isinf(value) if isinstance(value, np.ndarray) else torch.isinf(value))
-    if not bool(ok.all()):
-        where = tuple(int(i) for i in (~torch.as_tensor(ok)).nonzero()[0])
+    wrong = np.isinf(value) if isinstance(value, np.ndarray) else torch.isinf(value)
+    if np.count_nonzero(wrong) if isinstance(wrong, np.ndarray) else wrong.any():
+        where = tuple(int(i) for i in torch.as_tensor(wrong).nonzero()[0])
         raise ValueError(f"{name} must be finite or NaN (not known), got {value[where]} at index {where}")
 
 
@@ -240,8 +254,10 @@ def cast(value: Any, dtype: torch.dtype) -> Any:
     """Take a block into the filter's own precision; without a copy where it fits already."""
     if isinstance(value, Tensor):
         return value.to(dtype)
+    if value.dtype == NUMPY[dtype]:
+        return value
     with np.errstate(over="ignore"):
-        return value.astype(NUMPY[dtype], copy=False)
+        return value.astype(NUMPY[dtype])
 
 
 def as_tensor(value: Block, dtype: torch.dtype, device: torch.device) -> Tensor:
