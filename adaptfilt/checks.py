@@ -80,11 +80,12 @@ def check_block(name: str, value: Any, like: Tensor, shape: tuple[int | None, ..
         )
     if kind == "c" and not like.is_complex():
         raise TypeError(f"{name} is complex, the filter real: make the filter with dtype=torch.complex64 or complex128")
-    if len(value.shape) != len(shape) or any(s is not None and s != v for s, v in zip(shape, value.shape, strict=True)):
+    got = tuple(value.shape)
+    if got != shape and (len(got) != len(shape) or any(s not in (None, v) for s, v in zip(shape, got, strict=True))):
         wanted = ", ".join("T" if s is None else str(s) for s in shape)
-        more = len(value.shape) - len(shape)
-        hint = f": for streams side by side make the filter with batch={tuple(value.shape[:more])}" if more > 0 else ""
-        raise ValueError(f"{name} must have shape ({wanted}{',' * (len(shape) == 1)}), got {tuple(value.shape)}{hint}")
+        more = len(got) - len(shape)
+        hint = f": for streams side by side make the filter with batch={got[:more]}" if more > 0 else ""
+        raise ValueError(f"{name} must have shape ({wanted}{',' * (len(shape) == 1)}), got {got}{hint}")
 
 
 def plainly_fit(x: Any, d: Any, like: Tensor, batch: tuple[int, ...]) -> bool:
@@ -140,7 +141,7 @@ def check_same_kind(x: Any, d: Any) -> None:
 
 def check_finite(name: str, value: Block) -> None:
     """Refuse NaN and infinity, saying where the first one is."""
-    if isinstance(value, Tensor) and cmath.isfinite(value.detach().sum().item()):
+    if isinstance(value, Tensor) and cmath.isfinite(value.sum().item()):
         return  # the sum of finite numbers may not be finite, but that of others never is
     ok = np.isfinite(value) if isinstance(value, np.ndarray) else torch.isfinite(value)
     if not bool(ok.all()):
@@ -264,7 +265,7 @@ def as_tensor(value: Block, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return a block as a tensor of the filter's precision and device."""
     if isinstance(value, np.ndarray):
         return _from_numpy(value, NUMPY[dtype]).to(device)
-    return value.to(dtype)
+    return value if value.dtype == dtype else value.to(dtype)
 
 
 def _from_numpy(value: Any, dtype: Any) -> Tensor:

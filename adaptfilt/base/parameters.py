@@ -231,7 +231,7 @@ class ParametricFilter(AdaptiveFilter):
         for name, value in theirs.items():
             if name not in own or own[name].shape != value.shape or own[name].dtype != value.dtype:
                 raise ValueError(f"other has {name} of {tuple(value.shape)}, {value.dtype}, which this filter has not")
-        with self._lock, torch.no_grad():
+        with self._lock:
             torch._foreach_copy_([own[name] for name in theirs], [*theirs.values()])
         self.__dict__.update(_fresh=False, _untouched=False)
         return self
@@ -303,21 +303,23 @@ class ParametricFilter(AdaptiveFilter):
         """Check what is assigned; weights and state are copied into place."""
         if name in self.ranges and name not in self.__dict__.get("_fixed", ()):
             value = check_number(name, value, self._filters, **self.ranges[name])
-            if name not in self._param_names and (tracked(value) or getattr(value, "requires_grad", False)):
-                raise ValueError(f"{name} must not require a gradient, got one that does: a start has no graph")
-            if isinstance(value, Tensor) and not value.requires_grad:
-                value = value.to(self.device, self.dtype.to_real(), copy=True)
             place, other = self.__dict__, self._parameters
-            if isinstance(value, nn.Parameter):
-                place, other = other, place
+            if isinstance(value, Tensor):
+                if name not in self._param_names and (tracked(value) or value.requires_grad):
+                    raise ValueError(f"{name} must not require a gradient, got one that does: a start has no graph")
+                if not value.requires_grad:
+                    value = value.to(self.device, self.dtype.to_real(), copy=True)
+                if isinstance(value, nn.Parameter):
+                    place, other = other, place
             self.__dict__["_given"] = None
             place[name] = value  # one step, so that an interrupt finds the old one or the new one
             other.pop(name, None)
             self.__dict__["_given"] = None
-        elif name in ("w", *self.algorithm.states) and self._buffers.get(name) is not None:
+        elif (name == "w" or name in self.algorithm.states) and self._buffers.get(name) is not None:
             own: Any = self._buffers[name]
-            with self._lock, torch.no_grad():
-                own.copy_(self._as_state(name, value, own.shape, own.dtype))
+            value = self._as_state(name, value, own.shape, own.dtype).detach()
+            with self._lock:
+                own.copy_(value)
             self.__dict__.update(_fresh=False, _untouched=False)
         else:
             if name == "engine":
@@ -334,8 +336,9 @@ class ParametricFilter(AdaptiveFilter):
 
     def _as_state(self, name: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Check weights or state the user gives."""
-        check_block(name, value, self.line.samples, tuple(shape))
-        own = as_tensor(value, dtype, self.device)
+        like = self._samples()
+        check_block(name, value, like, tuple(shape))
+        own = as_tensor(value, dtype, like.device)
         check_finite(name, own)
         return own
 
@@ -401,7 +404,8 @@ class ParametricFilter(AdaptiveFilter):
             with self._lock:  # wait for the call of another thread
                 workspace = free.pop() if free else None
         buffers: Any = self._buffers  # a module finds a buffer by its name at twenty times the cost
-        places = [self._samples().data_ptr()]
+        line: Any = self._modules["line"]
+        places = [line._buffers["samples"].data_ptr()]
         for name in self._places:
             places.append(buffers[name].data_ptr())
         if workspace is None or workspace.places != places:
@@ -477,7 +481,7 @@ class ParametricFilter(AdaptiveFilter):
         workspace = self._workspace()
         try:
             known = workspace.params is own["_given"]  # numbers, which need no gradient
-            out = workspace.frame(*signals, 0.0 if held else mu, every) if known else None
+            out = workspace.frame(signals, 0.0 if held else mu, every) if known else None
         finally:
             own["_free"].append(workspace)
         if out is None:

@@ -94,9 +94,8 @@ class Workspace:
         own: list[Any] = [job.w, job.line, *(job.signals[name] for name in names), *job.state.values()]
         self._carried = [t.detach() for t in own]
         self._kept = [torch.empty_like(t) for t in self._carried]
-        w, line, *others = own
-        self.places = [t.data_ptr() for t in (line, w, *others, *job.vectors.values(), *job.moves.values())]
         self.beside = {k: t.numpy() for k, t in job.moves.items()}
+        self.places = [t.data_ptr() for t in (job.line, job.w, *own[2:], *job.vectors.values(), *job.moves.values())]
         self.w = self._carried[0].numpy()
         real = NUMPY[job.w.dtype.to_real()]
         self._p = np.empty((self._filters, max(len(job.params), 1)), real)
@@ -394,24 +393,22 @@ class Workspace:
     # Frames: short blocks of one size, over and over
 
     def frame(
-        self, x: Any, d: Any, offset: int, moves: Mapping[str, Any], mu: float | None, every: int
+        self, signals: tuple[Any, Any, int, Mapping[str, Any]], mu: float | None, every: int
     ) -> tuple[Any, Any, Any] | None:
         """Adapt over a short block and return y, e and w or its record; None, with nothing changed, where `block` is
         to take it. The call's numbers stand from the last block of its size but for the addresses of its signals.
 
         Parameters
         ----------
-        x : array [shape=(*batch, [inputs,] T)]
-        d : array [shape=(*filters, N)]
-        offset : int
-            Place in x of the sample with which the first output is made.
-        moves : mapping of str to array
-            What of `beside` changes with the block, and its values afterwards.
+        signals : tuple of array, array, int and mapping of str to array
+            x, (*batch, [inputs,] T); d, (*filters, N); the place in x of the sample with which the first output is
+            made; what of `beside` changes with the block, and its values afterwards.
         mu : float, optional
             Step size for this block.
         every : int >= 0
             Keep the weights after every so many samples; 0: never.
         """
+        x, d, offset, moves = signals
         key = (x.shape, d.shape, offset, every, mu is None)
         try:
             arguments, function, rows = self._frames[key]
@@ -420,14 +417,14 @@ class Workspace:
                 return None
             arguments, function, rows = self._frames[key] = self._new_frame(x, d, offset, every, mu is None)
         shape, dtype = d.shape, self.dtype
-        y, e = empty(shape, dtype), empty(shape, dtype)
+        y: Any = empty(shape, dtype)
+        e: Any = empty(shape, dtype)
+        if x.dtype != dtype or d.dtype != dtype:
+            x, d = into_precision(x, self._kind), into_precision(d, self._kind)
         try:
-            if x.dtype != dtype or d.dtype != dtype:
-                raise TypeError
             arguments[_X], arguments[_D] = addressof(_bytes(x)), addressof(_bytes(d))
-        except TypeError:  # another precision, read-only or strided
-            with np.errstate(over="ignore"):
-                x, d = np.array(x, dtype, order="C"), np.array(d, dtype, order="C")
+        except TypeError:  # read-only or strided
+            x, d = x.copy(), d.copy()
             arguments[_X], arguments[_D] = addressof(_bytes(x)), addressof(_bytes(d))
         arguments[_Y], arguments[_E] = addressof(_bytes(y)), addressof(_bytes(e))
         if every:
@@ -465,9 +462,7 @@ class Workspace:
         at = c_void_p(addressof(arguments))
         return arguments, call, rows
 
-    def _whole_call(
-        self, arguments: Any, function: Callable[[], int], moves: Sequence[tuple[Any, Any]]
-    ) -> bool:
+    def _whole_call(self, arguments: Any, function: Callable[[], int], moves: Sequence[tuple[Any, Any]]) -> bool:
         """Run the code of a frame, whose state changes whole or not at all; say whether it did."""
         before = [own.copy() for own, _ in moves]
         arguments[_BEGIN] = 0  # the loop itself copies the state of one filter, and says so there
