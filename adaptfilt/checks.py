@@ -80,11 +80,12 @@ def check_block(name: str, value: Any, like: Tensor, shape: tuple[int | None, ..
         )
     if kind == "c" and not like.is_complex():
         raise TypeError(f"{name} is complex, the filter real: make the filter with dtype=torch.complex64 or complex128")
-    if len(value.shape) != len(shape) or any(s is not None and s != v for s, v in zip(shape, value.shape, strict=True)):
+    got = tuple(value.shape)
+    if got != shape and (len(got) != len(shape) or any(s not in (None, v) for s, v in zip(shape, got, strict=True))):
         wanted = ", ".join("T" if s is None else str(s) for s in shape)
-        more = len(value.shape) - len(shape)
-        hint = f": for streams side by side make the filter with batch={tuple(value.shape[:more])}" if more > 0 else ""
-        raise ValueError(f"{name} must have shape ({wanted}{',' * (len(shape) == 1)}), got {tuple(value.shape)}{hint}")
+        more = len(got) - len(shape)
+        hint = f": for streams side by side make the filter with batch={got[:more]}" if more > 0 else ""
+        raise ValueError(f"{name} must have shape ({wanted}{',' * (len(shape) == 1)}), got {got}{hint}")
 
 
 def plainly_fit(x: Any, d: Any, like: Tensor, batch: tuple[int, ...]) -> bool:
@@ -97,6 +98,20 @@ def plainly_fit(x: Any, d: Any, like: Tensor, batch: tuple[int, ...]) -> bool:
         )
         same = same and x.device == like.device and d.device == like.device and x.layout == d.layout == like.layout
     return same and x.shape == d.shape and x.ndim > 0 and x.shape[:-1] == batch
+
+
+def plain_arrays(x: Any, d: Any, like: Tensor) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Return signals as arrays, which share the memory of tensors; d may be none.
+
+    None where they are not of one kind, or tensors of another dtype, or more than numbers in memory.
+    """
+    if type(x) is np.ndarray:
+        return (x, d) if d is None or type(d) is np.ndarray else None
+    for v in (x,) if d is None else (x, d):
+        same = type(v) is Tensor and v.dtype == like.dtype and v.device == like.device
+        if not (same and plain(v)) or v.requires_grad or v.is_conj() or v.is_neg():
+            return None
+    return x.numpy(), d if d is None else d.numpy()
 
 
 def plain(*tensors: Tensor) -> bool:
@@ -126,7 +141,7 @@ def check_same_kind(x: Any, d: Any) -> None:
 
 def check_finite(name: str, value: Block) -> None:
     """Refuse NaN and infinity, saying where the first one is."""
-    if isinstance(value, Tensor) and cmath.isfinite(value.detach().sum().item()):
+    if isinstance(value, Tensor) and cmath.isfinite(value.sum().item()):
         return  # the sum of finite numbers may not be finite, but that of others never is
     ok = np.isfinite(value) if isinstance(value, np.ndarray) else torch.isfinite(value)
     if not bool(ok.all()):
@@ -139,9 +154,9 @@ def check_finite(name: str, value: Block) -> None:
 
 def check_known(name: str, value: Block) -> None:
     """Refuse infinity, where NaN stands for what is not known."""
-    ok = ~(np.isinf(value) if isinstance(value, np.ndarray) else torch.isinf(value))
-    if not bool(ok.all()):
-        where = tuple(int(i) for i in (~torch.as_tensor(ok)).nonzero()[0])
+    wrong = np.isinf(value) if isinstance(value, np.ndarray) else torch.isinf(value)
+    if np.count_nonzero(wrong) if isinstance(wrong, np.ndarray) else wrong.any():
+        where = tuple(int(i) for i in torch.as_tensor(wrong).nonzero()[0])
         raise ValueError(f"{name} must be finite or NaN (not known), got {value[where]} at index {where}")
 
 
@@ -240,15 +255,17 @@ def cast(value: Any, dtype: torch.dtype) -> Any:
     """Take a block into the filter's own precision; without a copy where it fits already."""
     if isinstance(value, Tensor):
         return value.to(dtype)
+    if value.dtype == NUMPY[dtype]:
+        return value
     with np.errstate(over="ignore"):
-        return value.astype(NUMPY[dtype], copy=False)
+        return value.astype(NUMPY[dtype])
 
 
 def as_tensor(value: Block, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return a block as a tensor of the filter's precision and device."""
     if isinstance(value, np.ndarray):
         return _from_numpy(value, NUMPY[dtype]).to(device)
-    return value.to(dtype)
+    return value if value.dtype == dtype else value.to(dtype)
 
 
 def _from_numpy(value: Any, dtype: Any) -> Tensor:

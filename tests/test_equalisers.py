@@ -1,5 +1,8 @@
 """Equalisers: external results, what each rule is blind to, decisions, carrier loop, and the start of 2 by 2."""
 
+import copy
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ import adaptfilt as af
 from adaptfilt.filters.equalisers.decisions import choose
 
 COMPLEX: dict[str, Any] = {"dtype": torch.complex128}
+F64: dict[str, Any] = {"dtype": torch.float64}
 QPSK, QAM, BPSK = af.Constellation.psk(4), af.Constellation.qam(16), af.Constellation.psk(2)
 CHANNEL = np.array([0.3j, 1.0, 0.4, -0.2j])  # at two samples a symbol
 
@@ -517,3 +521,79 @@ def test_a_normalised_dfe_is_nlms_on_samples_and_symbols() -> None:
         np.testing.assert_allclose(out.e[n], e, rtol=1e-10, atol=1e-12)
         w = w + 0.3 * e * u / (0.1 + u @ u)
     np.testing.assert_allclose(out.w, w, rtol=1e-10)
+
+
+# Short calls
+
+
+SHORT: dict[str, Callable[[], Any]] = {
+    "DecisionDirected": lambda: af.DecisionDirected(5, 0.02, af.Constellation.psk(2), sps=3, delay=1, **F64),
+    "DFE": lambda: af.DFE(4, 2, 0.01, af.Constellation.psk(2), **F64),
+    "CMA": lambda: af.CMA(7, 0.001, sps=2, inputs=2, outputs=2, dtype=torch.complex64),
+}
+
+
+@pytest.mark.parametrize("make", SHORT.values(), ids=SHORT)
+def test_short_calls_are_one_block_and_seldom_go_the_long_way(make: Any) -> None:
+    f, short = make(), make()
+    checked: list[int] = []
+    short._check = lambda *a, check=short._check: checked.append(1) or check(*a)
+    ends = np.cumsum([0, *[7, 12, 4, 20] * 6])
+    x = np.random.default_rng(0).standard_normal((*f._axes("x"), ends[-1]))
+    d = None if f.algorithm.blind else np.sign(np.random.default_rng(1).standard_normal(f._outputs_of(ends[-1])))
+    if d is not None:
+        d[5:60] = np.nan
+    whole, outputs, close = f(x, d), [0], {"rtol": 0, "atol": 1e4 * torch.finfo(f.dtype).eps}
+    parts = []
+    for a, b in pairwise(ends):
+        outputs.append(outputs[-1] + short._outputs_of(b - a))
+        parts.append(short(x[..., a:b], None if d is None else d[outputs[-2] : outputs[-1]]))
+    for k in ("y", "e"):
+        np.testing.assert_allclose(np.concatenate([getattr(p, k) for p in parts], -1), getattr(whole, k), **close)
+    for name, value in f.state_dict().items():
+        np.testing.assert_allclose(short.state_dict()[name], value, **close)
+    assert len(checked) == 5  # the first, second, fourth, eighth and sixteenth call
+
+
+@pytest.mark.parametrize("make", [SHORT["DecisionDirected"], SHORT["DFE"]], ids=["DecisionDirected", "DFE"])
+def test_a_short_call_that_fails_changes_nothing(make: Any) -> None:
+    f, (x, d) = make(), np.random.default_rng(2).standard_normal((2, 30))
+    for _ in range(5):
+        f(x, d[:4])
+    before = copy.deepcopy(f.state_dict())
+    for bad, says in (
+        ((np.append(x[1:], np.nan), d[:4]), "x must be finite"),
+        ((x, np.append(d[:3], np.inf)), "d must"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            f(*bad)
+        for name, value in f.state_dict().items():
+            np.testing.assert_array_equal(value, before[name])
+
+
+class Interrupted:
+    """A signal of a filter, whose first change is interrupted when it has come about."""
+
+    def __init__(self, own: np.ndarray) -> None:
+        self.own, self.calls = own, 0
+
+    def copy(self) -> np.ndarray:
+        return self.own.copy()
+
+    def __setitem__(self, where: Any, value: Any) -> None:
+        self.own[where], self.calls = value, self.calls + 1
+        if self.calls == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["waiting", "latest", "phase"])
+def test_a_short_call_that_is_interrupted_changes_nothing(name: str) -> None:
+    f, (x, d) = SHORT["DecisionDirected"](), np.random.default_rng(2).standard_normal((2, 31))
+    for _ in range(5):
+        f(x, d[:4])
+    before, (workspace,) = copy.deepcopy(f.state_dict()), f._free
+    workspace.beside[name] = Interrupted(workspace.beside[name])
+    with pytest.raises(KeyboardInterrupt):
+        f(x, d[:4])
+    for k, value in f.state_dict().items():
+        np.testing.assert_array_equal(value, before[k])

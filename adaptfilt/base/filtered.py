@@ -36,7 +36,7 @@ class FilteredFilter(LinearFilter):
         Model of the path's response, or of those from each loudspeaker to each microphone. May be assigned between
         calls, of the same shape.
     path_taps : int >= 1, optional
-        Length of the longest `path` that a call can give; S by default.
+        Length of the longest `path` that a call can give; S, the least, by default.
     inputs, w0, batch, dtype, device, nonfinite, engine, adapt_in_eval
         As for `LinearFilter`.
     """
@@ -57,7 +57,7 @@ class FilteredFilter(LinearFilter):
         if not own or secondary.ndim not in (1, 3) or not all(secondary.shape):
             raise ValueError(f"secondary must be an array or tensor of shape (S,) or (L, Q, S), got {secondary!r:.200}")
         S = secondary.shape[-1]
-        self.__dict__["_lengths"] = S, S if path_taps is None else positive_int("path_taps", path_taps)
+        self.__dict__["_lengths"] = S, S if path_taps is None else max(positive_int("path_taps", path_taps), S)
         self.__dict__["_heard"] = tuple(secondary.shape[:-1])  # (), or microphones and loudspeakers
         super().__init__(taps, params, **common)
         self.register_buffer("secondary", torch.zeros(secondary.shape, dtype=self.dtype, device=self.device))
@@ -133,19 +133,10 @@ class FilteredFilter(LinearFilter):
     def _check(self, x: Any, d: Any, mu: Any, record_every: Any, regressors: bool, path: Any) -> Job:
         if regressors:
             raise TypeError(f"{type(self).__name__} filters its input: regressors cannot be given")
-        response = self.secondary if path is None else self._as_path(path)
+        response = self.secondary if path is None else as_path(path, self.path_taps, self._samples(), self._heard)
         job = super()._check(x, d, mu, record_every, False, None)
         job.path = self._padded(response)
         return job
-
-    def _as_path(self, path: Any) -> Tensor:
-        """Check a response."""
-        check_block("path", path, self.line.samples, (*self._heard, None))
-        if not 1 <= path.shape[-1] <= self.path_taps:
-            raise ValueError(f"path must have 1 to {self.path_taps} taps (path_taps=), got {path.shape[-1]}")
-        own = as_tensor(path, self.dtype, self.device)
-        check_finite("path", own)
-        return own
 
     def _check_input(self, x: Any) -> Job:
         job = super()._check_input(x)
@@ -158,11 +149,11 @@ class FilteredFilter(LinearFilter):
 
     def _padded(self, path: Tensor) -> Tensor:
         """Return a path, (L, Q, path_taps)."""
-        return self._between(torch.nn.functional.pad(path, (0, self.path_taps - path.shape[-1])))
+        return self._between(padded(path, self.path_taps))
 
     def _sample_workspace(self) -> Any:
         """Return a workspace in which single samples hear the model as it is now."""
-        workspace, secondary = super()._sample_workspace(), self._buffers["secondary"]
+        workspace, secondary = self._workspace(), self._buffers["secondary"]
         model = secondary.data_ptr(), secondary._version  # type: ignore[union-attr]
         if workspace.model != model:
             own = self.secondary.detach()
@@ -177,3 +168,24 @@ class FilteredFilter(LinearFilter):
     def _adapt_on(self, e: Any) -> None:
         streams, microphones = math.prod(self.batch), math.prod(self._heard[:1])
         self._adapt_along(e, self.direction.flip(-1).reshape(streams, microphones, 1, -1))
+
+
+def padded(response: Tensor, length: int) -> Tensor:
+    """Return a response with zeros up to a length."""
+    return torch.nn.functional.pad(response, (0, length - response.shape[-1]))
+
+
+def as_path(path: Any, longest: int, like: Tensor, between: tuple[int, ...] = ()) -> Tensor:
+    """Check a response, or those between loudspeakers and microphones, which a filter with a `path_taps` hears through.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it has another type, shape or device, is longer than `longest`, or holds NaN or infinity.
+    """
+    check_block("path", path, like, (*between, None))
+    if not 1 <= path.shape[-1] <= longest:
+        raise ValueError(f"path must have 1 to {longest} taps (path_taps=), got {path.shape[-1]}")
+    own = as_tensor(path, like.dtype, like.device)
+    check_finite("path", own)
+    return own

@@ -25,6 +25,7 @@ from adaptfilt.checks import (
     check_same_kind,
     finite_samples,
     natural,
+    plain_arrays,
     plainly_fit,
     positive_int,
     zeroed,
@@ -35,6 +36,8 @@ from adaptfilt.engines.choose import choose, tracked
 from adaptfilt.engines.cpu.loops import SIGNALS
 from adaptfilt.engines.tensors import parts
 from adaptfilt.engines.tensors.fixed import combine
+
+SEEN = 32  # shapes and types of signals that are remembered as fitting
 
 
 class LinearFilter(ParametricFilter):
@@ -197,7 +200,11 @@ class LinearFilter(ParametricFilter):
 
     @cached_property
     def _places(self) -> tuple[str, ...]:
-        return ("w", *self._job_signals, *self.algorithm.states, *self.algorithm.vectors)
+        return ("w", *self._job_signals, *self.algorithm.states, *self.algorithm.vectors, *self._moved)
+
+    @cached_property
+    def _moved(self) -> tuple[str, ...]:
+        return ("waiting",) * (self.delay > 0) + ("phase", "latest") * (self.sps > 1)
 
     @cached_property
     def _job_signals(self) -> tuple[str, ...]:
@@ -221,14 +228,11 @@ class LinearFilter(ParametricFilter):
 
     def _forget(self) -> None:
         super()._forget()
-        learned = self.w0 is not None and (self.w0.requires_grad or tracked(self.w0))
-        if self.features is not None or learned or self.sps > 1 or self.delay:
+        if self.features is not None or self._learns_start or self.sps > 1 or self.delay:
             self.__dict__["_alone"] = False
 
     def _can_be_brief(self) -> bool:
-        learned = self.w0 is not None and (self.w0.requires_grad or tracked(self.w0))
-        simple = self._simple and self.features is None and not (learned or self.delay)
-        return super()._can_be_brief() and simple
+        return self._may_compile() and self.features is None and not (self._learns_start or self._skips)
 
     def _signals(self) -> list[Tensor]:
         return [*super()._signals(), *([] if self.w0 is None else [self.w0])]
@@ -236,8 +240,9 @@ class LinearFilter(ParametricFilter):
     def _start_weights(self) -> Tensor:
         """Return the weights to start from: w0 itself while they are still equal to it and it requires gradients."""
         w: Any = self._buffers["w"]
-        if self._fresh and self.w0 is not None and (self.w0.requires_grad or tracked(self.w0)):
-            w0 = self.w0.to(self.device, self.dtype).expand_as(w)
+        if self._fresh and self._learns_start:
+            w0: Any = self.w0
+            w0 = w0.to(self.device, self.dtype).expand_as(w)
             return w0 if torch.equal(w0, w) else w
         return w
 
@@ -256,7 +261,7 @@ class LinearFilter(ParametricFilter):
         if path is not None:
             raise TypeError(f"{type(self).__name__} has no secondary path: path cannot be given")
         self._follow_block(x, 2 if regressors or self.inputs is not None else 1)
-        d, moves = self._check_signals(x, d, regressors), {}
+        d, moves = self._completed(x, d, self._check_signals(x, d, regressors)), {}
         if self.delay:
             d, moves["waiting"] = self._delayed(d)
         steps = None if mu is None else self._step_sizes(mu, (*self._filters, d.shape[-1]))
@@ -267,15 +272,35 @@ class LinearFilter(ParametricFilter):
         if self.sps > 1:
             moves |= self._moved_symbols(x, offset, d.shape[-1])
         job = self._job(x, d)
-        job.mu, job.every, job.rows, job.offset, job.moves = steps, every, regressors, offset, moves
+        job.mu, job.every, job.rows, job.offset, job.moves = steps, every, regressors, offset, _as_tensors(moves)
         if not job.gradient and steps is not None:
             job.gradient = tracked(steps)
         return job
 
-    def _check_signals(self, x: Any, d: Any, rows: bool) -> Any:
-        """Check types and shapes of x and d; return d as long as the outputs are, delayed."""
+    def _short_signals(self, x: Any, d: Any) -> Any:
+        arrays = plain_arrays(x, d, self._samples())
+        if arrays is None:
+            return None
+        x, d = arrays
+        offset, seen = 0 if self.sps == 1 else self._offset(), self.__dict__["_seen"]
+        key = (x.shape, x.dtype, offset, *(() if d is None else (d.shape, d.dtype)))
+        length = seen.get(key)
+        if length is None:
+            self._follow_block(x, 1 if self.inputs is None else 2)
+            length = self._check_signals(x, d, False)
+            if len(seen) < SEEN:
+                seen[key] = length
+        d, moves = self._completed(x, d, length), {}
+        if self.delay:
+            d, moves["waiting"] = self._delayed(d)
+        if self.sps > 1:
+            moves |= self._moved_symbols(x, offset, length)
+        return x, d, offset, moves
+
+    def _check_signals(self, x: Any, d: Any, rows: bool) -> int:
+        """Check types and shapes of x and d; return how many outputs they make."""
         if self._simple and not rows and plainly_fit(x, d, self._samples(), self.batch):
-            return d
+            return x.shape[-1]
         like, name = self.line.samples, type(self).__name__
         if rows and (self.inputs is not None or self.sps > 1 or self.algorithm.feed):
             what = "inputs" if self.inputs is not None else "sps" if self.sps > 1 else "an algorithm that feeds back"
@@ -285,7 +310,7 @@ class LinearFilter(ParametricFilter):
         if self.algorithm.blind:
             if d is not None:
                 raise TypeError(f"{name} is blind: d cannot be given")
-            return zeros_like_block(x, (*self._axes("d"), length))
+            return length
         if d is None and not self.algorithm.unknown:
             raise TypeError(f"{name} needs d, the desired signal")
         if d is not None:
@@ -296,7 +321,7 @@ class LinearFilter(ParametricFilter):
             per = "" if self.sps == 1 else f", which is {length} outputs at sps={self.sps}"
             samples = x.shape[-2 if rows else -1]
             raise ValueError(f"x and d must have the same length, got {samples} and {given} samples{per}")
-        return self._completed(x, d, length) if self.algorithm.unknown else d
+        return length
 
     def _outputs_of(self, samples: int) -> int:
         """Return how many outputs so many samples make."""
@@ -304,18 +329,26 @@ class LinearFilter(ParametricFilter):
 
     def _offset(self) -> int:
         """Return how many samples come before the one that makes the next output."""
-        return -int(self.phase) % self.sps
+        phase: Any = self._buffers["phase"]
+        return -phase.item() % self.sps
 
-    def _moved_symbols(self, x: Any, offset: int, outputs: int) -> dict[str, Tensor]:
-        """Return the phase after a block, and the newest samples when its last output was made."""
-        moves = {"phase": (self.phase + x.shape[-1]) % self.sps}
+    def _moved_symbols(self, x: Any, offset: int, outputs: int) -> dict[str, Any]:
+        """Return the phase after a block, and the newest samples when its last output was made, where they change."""
+        moves, M = {}, self.taps
+        if x.shape[-1] % self.sps:
+            moves["phase"] = np.array((x.shape[-1] - offset) % self.sps)
         if outputs:
-            own = as_tensor(x, self.dtype, self.device)[..., : offset + (outputs - 1) * self.sps + 1]
-            moves["latest"] = torch.cat([self._samples(), own], -1)[..., -self.taps :]
+            end = offset + (outputs - 1) * self.sps + 1
+            newest = cast(x[..., max(end - M, 0) : end], self.dtype)
+            moves["latest"] = newest if end >= M else self._after(self._samples(), newest)[..., -M:]
         return moves
 
     def _completed(self, x: Any, d: Any, length: int) -> Any:
-        """Return d with NaN where it is not known."""
+        """Return d as long as the outputs are: with NaN where it is not known, and zeros for a blind filter."""
+        if self._blind:
+            return zeros_like_block(x, (*self._axes("d"), length))
+        if not self.algorithm.unknown:
+            return d
         if d is not None:
             check_known("d", cast(d, self.dtype))
         missing = length - (0 if d is None else d.shape[-1])
@@ -328,10 +361,14 @@ class LinearFilter(ParametricFilter):
 
     def _delayed(self, d: Any) -> tuple[Any, Any]:
         """Return d as it comes out of the line of `delay` outputs, and what then waits."""
-        own = as_tensor(d, self.dtype, self.device)
-        whole = torch.cat([self.waiting, own], -1)
-        d_now, waiting = whole[..., : own.shape[-1]], whole[..., own.shape[-1] :]
-        return d_now.numpy() if isinstance(d, np.ndarray) else d_now, waiting
+        whole, N = self._after(self._buffers["waiting"], d), d.shape[-1]
+        return whole[..., :N], whole[..., N:]
+
+    def _after(self, past: Any, new: Any) -> Any:
+        """Return a signal with its past before it."""
+        if isinstance(new, np.ndarray):
+            return np.concatenate([past.numpy(force=True), cast(new, self.dtype)], -1)
+        return torch.cat([past, new.to(self.dtype)], -1)
 
     def _marked(self, x: Any, d: Any, rows: bool, offset: int) -> tuple[Any, Any, Any]:
         """Return x with zeros, d with a mark wherever either is not finite, and whether the newest sample was not."""
@@ -385,11 +422,6 @@ class LinearFilter(ParametricFilter):
             self.inputs or 1, None, 0, self.sps, 0, False, self._skips, self._wants_gradient(params, *given), False,
             self.features, self._scratch,
         )  # fmt: skip
-
-    def _samples(self) -> Tensor:
-        """Return the line's newest samples, (*batch, [inputs,] M), oldest first."""
-        line: Any = self._modules["line"]
-        return line._buffers["samples"]
 
     def _adapt(self, job: Job) -> tuple[Any, Any, Any]:
         """Have an engine run a block."""
@@ -471,7 +503,7 @@ class LinearFilter(ParametricFilter):
         if self.sps > 1:
             moves |= self._moved_symbols(x, offset, d.shape[-1])
         job = self._job(x, d)
-        job.offset, job.skip, job.moves = offset, unknown or (self._skips and self._blind), moves
+        job.offset, job.skip, job.moves = offset, unknown or (self._skips and self._blind), _as_tensors(moves)
         return job
 
     def _filter(self, job: Job) -> Any:
@@ -516,6 +548,11 @@ class LinearFilter(ParametricFilter):
         if self.features is not None:
             return self.features(u).to(self.dtype).unsqueeze(-2)
         return u.reshape(*self.batch, 1, -1)
+
+
+def _as_tensors(moves: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return what moves with a block as tensors."""
+    return {k: v if isinstance(v, Tensor) else torch.from_numpy(np.array(v, order="C")) for k, v in moves.items()}
 
 
 def _most(v: float | Tensor) -> float:

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from adaptfilt.base.stream import AdaptiveFilter
-from adaptfilt.checks import as_tensor, check_block, check_finite, check_number, plainly_fit, positive_int
+from adaptfilt.checks import (
+    as_tensor,
+    check_block,
+    check_finite,
+    check_number,
+    plain_arrays,
+    plainly_fit,
+    positive_int,
+)
 from adaptfilt.engines.algorithm import Algorithm, Job, Kind, Result, Variants
 from adaptfilt.engines.choose import ENGINES, choose, tracked
 from adaptfilt.engines.cpu import compiled
@@ -48,6 +56,7 @@ class ParametricFilter(AdaptiveFilter):
     w: Tensor
     _given: dict[str, Any] | None  # the parameters, where they are numbers
     _free: list[Any]  # workspaces: those that no call is using
+    _seen: dict[Any, int]  # shapes and types of signals that were found to fit, and how many outputs they make
     _alone: bool  # compiled code takes single samples
     _skips: bool
     _blind: bool
@@ -154,8 +163,7 @@ class ParametricFilter(AdaptiveFilter):
     def _carried(self) -> dict[str, Tensor]:
         """Return all that the filter carries."""
         found: Any = {name: self._buffers[name] for name in self.algorithm.states}
-        line: Any = self._modules["line"]  # a module finds what it has by name at twenty times the cost
-        return {**found, "line": line._buffers["samples"], "passed_over": self._buffers["passed_over"]}
+        return {**found, "line": self._samples(), "passed_over": self._buffers["passed_over"]}
 
     def _restart(self, mask: Tensor | None = None) -> None:
         other = torch.get_default_device() != self.device  # else no mode of torch's, in which Ctrl-C does harm
@@ -223,7 +231,7 @@ class ParametricFilter(AdaptiveFilter):
         for name, value in theirs.items():
             if name not in own or own[name].shape != value.shape or own[name].dtype != value.dtype:
                 raise ValueError(f"other has {name} of {tuple(value.shape)}, {value.dtype}, which this filter has not")
-        with self._lock, torch.no_grad():
+        with self._lock:
             torch._foreach_copy_([own[name] for name in theirs], [*theirs.values()])
         self.__dict__.update(_fresh=False, _untouched=False)
         return self
@@ -272,35 +280,46 @@ class ParametricFilter(AdaptiveFilter):
 
     def _forget(self) -> None:
         """Make anew what follows from the filter's attributes."""
-        alone = not self._filters and self.inputs is None and self.engine in ("auto", "compiled")
-        alone = alone and self.line.samples.is_cpu and not self.algorithm.running
-        self.__dict__.update(_given=None, _free=[], _skips=self.nonfinite == "skip", _alone=alone)
+        alone = not self._filters and self.inputs is None and self._may_compile() and not self.algorithm.running
+        self.__dict__.update(_given=None, _free=[], _seen={}, _skips=self.nonfinite == "skip", _alone=alone)
         self.__dict__.update(_blind=self.algorithm.blind, _brief=self._can_be_brief())
+
+    def _may_compile(self) -> bool:
+        """Say whether the compiled engine runs what needs no gradient."""
+        return self.engine in ("auto", "compiled") and self.line.samples.is_cpu
 
     def _can_be_brief(self) -> bool:
         """Say whether short blocks may take the short way: x, d, y and e have one shape, and no sample is marked."""
-        quick = self.engine in ("auto", "compiled") and self.line.samples.is_cpu
-        return quick and self.inputs is None and self.outputs is None and not (self._follows or self._skips)
+        one = self.inputs is None and self.outputs is None
+        return self._may_compile() and one and not (self._follows or self._skips)
+
+    @property
+    def _learns_start(self) -> bool:
+        """Whether the weights to start from are followed by torch."""
+        w0: Any = getattr(self, "w0", None)
+        return w0 is not None and (w0.requires_grad or tracked(w0))
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Check what is assigned; weights and state are copied into place."""
         if name in self.ranges and name not in self.__dict__.get("_fixed", ()):
             value = check_number(name, value, self._filters, **self.ranges[name])
-            if name not in self._param_names and (tracked(value) or getattr(value, "requires_grad", False)):
-                raise ValueError(f"{name} must not require a gradient, got one that does: a start has no graph")
-            if isinstance(value, Tensor) and not value.requires_grad:
-                value = value.to(self.device, self.dtype.to_real(), copy=True)
             place, other = self.__dict__, self._parameters
-            if isinstance(value, nn.Parameter):
-                place, other = other, place
+            if isinstance(value, Tensor):
+                if name not in self._param_names and (tracked(value) or value.requires_grad):
+                    raise ValueError(f"{name} must not require a gradient, got one that does: a start has no graph")
+                if not value.requires_grad:
+                    value = value.to(self.device, self.dtype.to_real(), copy=True)
+                if isinstance(value, nn.Parameter):
+                    place, other = other, place
             self.__dict__["_given"] = None
             place[name] = value  # one step, so that an interrupt finds the old one or the new one
             other.pop(name, None)
             self.__dict__["_given"] = None
-        elif name in ("w", *self.algorithm.states) and self._buffers.get(name) is not None:
+        elif (name == "w" or name in self.algorithm.states) and self._buffers.get(name) is not None:
             own: Any = self._buffers[name]
-            with self._lock, torch.no_grad():
-                own.copy_(self._as_state(name, value, own.shape, own.dtype))
+            value = self._as_state(name, value, own.shape, own.dtype).detach()
+            with self._lock:
+                own.copy_(value)
             self.__dict__.update(_fresh=False, _untouched=False)
         else:
             if name == "engine":
@@ -317,8 +336,9 @@ class ParametricFilter(AdaptiveFilter):
 
     def _as_state(self, name: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Check weights or state the user gives."""
-        check_block(name, value, self.line.samples, tuple(shape))
-        own = as_tensor(value, dtype, self.device)
+        like = self._samples()
+        check_block(name, value, like, tuple(shape))
+        own = as_tensor(value, dtype, like.device)
         check_finite(name, own)
         return own
 
@@ -353,7 +373,7 @@ class ParametricFilter(AdaptiveFilter):
             job.w = self._buffers[self._places[0]]  # type: ignore[assignment]  # a w0 to be learned is the caller's
             workspace = self._workspace()
             try:
-                result = compiled.run(job, workspace, self._moves(job) if job.moves else ())
+                result = compiled.run(job, workspace, self._beside(job.moves))
             finally:
                 self._free.append(workspace)
         else:
@@ -362,10 +382,10 @@ class ParametricFilter(AdaptiveFilter):
         self.__dict__.update(_fresh=False, _untouched=False, _calls=self._calls + 1)
         return result
 
-    def _moves(self, job: Job) -> list[tuple[Tensor, Tensor]]:
+    def _beside(self, moves: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Return what changes with a block that no engine knows of, and its values afterwards."""
-        own = self._carried()
-        return [(own[k], v.detach().reshape(own[k].shape)) for k, v in job.moves.items()]
+        own: Any = self._buffers
+        return [(own[k], v.detach().reshape(own[k].shape)) for k, v in moves.items()]
 
     def _job(self, x: Any = None, d: Any = None) -> Job:
         """Return a block for an engine; without signals, what a workspace is made for."""
@@ -392,14 +412,20 @@ class ParametricFilter(AdaptiveFilter):
             self._lay_out()
             job = self._job()
             job.w = buffers[self._places[0]]
+            job.moves = {k: buffers[k] for k in self._moved}
             workspace = compiled.Workspace(job)
         if workspace.params is not self._given:
             workspace.set_parameters(self._params(), self._skips)
         return workspace
 
     @cached_property
+    def _moved(self) -> tuple[str, ...]:
+        """Names of the buffers that move with a block, and that no engine knows of."""
+        return ()
+
+    @cached_property
     def _places(self) -> tuple[str, ...]:
-        """Names of the buffers that compiled code works on, the weights first."""
+        """Names of the buffers that compiled code works on, the weights first; then those that move with a block."""
         return ("w", *self.algorithm.states, *self.algorithm.vectors)
 
     def _lay_out(self) -> None:
@@ -441,24 +467,36 @@ class ParametricFilter(AdaptiveFilter):
         calls = own["_calls"] + 1
         if not (own["_brief"] and calls & (calls - 1)):  # some calls are looked over
             return None
-        if not plainly_fit(x, d, self.line.samples, self.batch) or (type(x) is Tensor and tracked(x, d)):
+        signals = self._short_signals(x, d)
+        if signals is None:
             return None
         if mu is not None:
             if type(mu) is not float:
                 return None
             mu = self._step_sizes(mu, ())
         every = 0 if record_every is None else positive_int("record_every", record_every)
+        if every and self.inputs is not None:
+            return None
         held = not (own["training"] or own["adapt_in_eval"])
         workspace = self._workspace()
         try:
             known = workspace.params is own["_given"]  # numbers, which need no gradient
-            out = workspace.frame(x, d, 0.0 if held else mu, every) if known else None
+            out = workspace.frame(signals, 0.0 if held else mu, every) if known else None
         finally:
             own["_free"].append(workspace)
-        if out is not None:
-            own["_calls"], own["_untouched"] = calls, False
-            own["_fresh"] = own["_fresh"] and held
-        return out
+        if out is None:
+            return None
+        own["_calls"], own["_untouched"] = calls, False
+        own["_fresh"] = own["_fresh"] and held
+        return out if type(x) is np.ndarray else tuple(map(torch.from_numpy, out))
+
+    def _short_signals(self, x: Any, d: Any) -> Any:
+        """Return x and d of a short block as arrays, the place of the sample that makes the first output, and what
+        else moves with the block, by name; None where `_check` has to look at it.
+        """
+        like = self._samples()
+        fit = plainly_fit(x, d, like, self.batch) and plain_arrays(x, d, like)
+        return (*fit, 0, {}) if fit else None
 
     def _wants_gradient(self, params: dict[str, Any], *given: Any) -> bool:
         """Say whether anything in this call requires gradients."""

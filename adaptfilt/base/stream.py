@@ -362,22 +362,28 @@ class AdaptiveFilter(nn.Module):
     @property
     def taps(self) -> int:
         """Number of samples in a regressor, M."""
-        return self.line.taps
+        line: Any = self._modules["line"]  # a module finds what it has by name at twenty times the cost
+        return line.taps
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of signals and weights."""
-        return self.line.samples.dtype
+        return self._samples().dtype
 
     @property
     def device(self) -> torch.device:
         """Where the state lies."""
-        return self.line.samples.device
+        return self._samples().device
 
     @property
     def history(self) -> Tensor:
         """The newest M - 1 samples, (*batch, M - 1), oldest first."""
         return self.line.history
+
+    def _samples(self) -> Tensor:
+        """Return the line's newest samples, (*batch, [inputs,] M), oldest first."""
+        line: Any = self._modules["line"]  # a module finds what it has by name at twenty times the cost
+        return line._buffers["samples"]
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move the filter or change its precision, as `torch.nn.Module.to`; a complex filter stays complex.

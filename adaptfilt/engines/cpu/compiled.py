@@ -4,7 +4,7 @@ Compiled code writes into the filter's own tensors. A call owns all else that it
 those tensors lie before it starts: torch may have moved them since the last one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import PYFUNCTYPE, addressof, c_char, c_double, c_int32, c_int64, c_void_p, cast
 from functools import partial
@@ -68,7 +68,7 @@ class Workspace:
     Parameters
     ----------
     job : Job
-        Its signals are not read. What it carries is contiguous, on the CPU.
+        Its signals are not read. What it carries is contiguous, on the CPU, and so is what its `moves` hold.
 
     Attributes
     ----------
@@ -76,6 +76,8 @@ class Workspace:
         What the responses that samples hear were made of; None: they are those of a block.
     places : list of int
         Addresses of all that the job carries and of its vectors, for which all this holds.
+    beside : dict of str to array
+        What moves with a block that no loop knows of.
     params : dict
         The parameters that were set last.
     """
@@ -93,8 +95,8 @@ class Workspace:
         own: list[Any] = [job.w, job.line, *(job.signals[name] for name in names), *job.state.values()]
         self._carried = [t.detach() for t in own]
         self._kept = [torch.empty_like(t) for t in self._carried]
-        w, line, *others = own
-        self.places = [t.data_ptr() for t in (line, w, *others, *job.vectors.values())]
+        self.beside = {k: t.numpy() for k, t in job.moves.items()}
+        self.places = [t.data_ptr() for t in (job.line, job.w, *own[2:], *job.vectors.values(), *job.moves.values())]
         self.w = self._carried[0].numpy()
         real = NUMPY[job.w.dtype.to_real()]
         self._p = np.empty((self._filters, max(len(job.params), 1)), real)
@@ -413,66 +415,65 @@ class Workspace:
 
     # Frames: short blocks of one size, over and over
 
-    def frame(self, x: Any, d: Any, mu: float | None, every: int) -> tuple[Any, Any, Any] | None:
+    def frame(
+        self, signals: tuple[Any, Any, int, Mapping[str, Any]], mu: float | None, every: int
+    ) -> tuple[Any, Any, Any] | None:
         """Adapt over a short block and return y, e and w or its record; None, with nothing changed, where `block` is
         to take it. The call's numbers stand from the last block of its size but for the addresses of its signals.
 
         Parameters
         ----------
-        x, d : array or Tensor [shape=(*batch, N)]
-            Real arrays, or tensors of the filter's dtype that need no gradient.
+        signals : tuple of array, array, int and mapping of str to array
+            x, (*batch, [inputs,] T); d, (*filters, N); the place in x of the sample with which the first output is
+            made; what of `beside` changes with the block, and its values afterwards.
         mu : float, optional
             Step size for this block.
         every : int >= 0
             Keep the weights after every so many samples; 0: never.
         """
-        shape, tensors = x.shape, type(x) is Tensor
-        key = (shape, every, mu is None)
+        x, d, offset, moves = signals
+        key = (x.shape, d.shape, offset, every, mu is None)
         try:
             arguments, function, rows = self._frames[key]
         except KeyError:
-            if len(self._frames) == FRAMES or not self._fits_a_frame(shape[-1], every):
+            if len(self._frames) == FRAMES or not self._fits_a_frame(d.shape[-1], every):
                 return None
-            arguments, function, rows = self._frames[key] = self._new_frame(shape[-1], every, mu is None)
-        like: Any = _empty_tensor if tensors else empty
-        dtype: Any = self._kind if tensors else self.dtype
-        y, e, record = like(shape, dtype), like(shape, dtype), None
-        if tensors:
-            if any(not t.is_contiguous() or t.is_conj() or t.is_neg() for t in (x, d)):
-                return None
-            arguments[_X], arguments[_D], arguments[_Y], arguments[_E] = (t.data_ptr() for t in (x, d, y, e))
-        else:
-            if x.dtype != dtype or d.dtype != dtype:
-                with np.errstate(over="ignore"):
-                    x, d = x.astype(dtype), d.astype(dtype)
-            try:
-                arguments[_X], arguments[_D] = addressof(_bytes(x)), addressof(_bytes(d))
-                arguments[_Y], arguments[_E] = addressof(_bytes(y)), addressof(_bytes(e))
-            except TypeError:  # read-only or strided
-                return None
+            arguments, function, rows = self._frames[key] = self._new_frame(x, d, offset, every, mu is None)
+        shape, dtype = d.shape, self.dtype
+        y: Any = empty(shape, dtype)
+        e: Any = empty(shape, dtype)
+        if x.dtype != dtype or d.dtype != dtype:
+            x, d = into_precision(x, self._kind), into_precision(d, self._kind)
+        try:
+            arguments[_X], arguments[_D] = addressof(_bytes(x)), addressof(_bytes(d))
+        except TypeError:  # read-only or strided
+            x, d = x.copy(), d.copy()
+            arguments[_X], arguments[_D] = addressof(_bytes(x)), addressof(_bytes(d))
+        arguments[_Y], arguments[_E] = addressof(_bytes(y)), addressof(_bytes(e))
         if every:
-            record = like((*shape[:-1], rows, self.weights), dtype)
+            record = empty((*shape[:-1], rows, self.weights), dtype)
             arguments[_RECORD] = address(record)
         if mu is not None:
             self._mu[0] = mu
-        if not self._whole_call(arguments, function):
+        if not self._whole_call(arguments, function, [(self.beside[k], v) for k, v in moves.items()]):
             return None
-        w = record if record is not None else self._carried[0].clone() if tensors else self.w.copy()
-        return y, e, w
+        return y, e, record if every else self.w.copy()
 
     def _fits_a_frame(self, N: int, every: int) -> bool:
         """Say whether a block is short enough."""
-        short = 0 < N <= self.part and self._filters * N * self.weights < MIN_THREADED
-        return short and every <= N and self._shared == 1
+        short = self._streams == 1 or self._filters * N * self.weights < MIN_THREADED
+        return short and 0 < N <= self.part // self._sps and every <= N
 
-    def _new_frame(self, N: int, every: int, own_mu: bool) -> tuple[Any, Callable[[], int], int]:
+    def _new_frame(self, x: Any, d: Any, offset: int, every: int, own_mu: bool) -> tuple[Any, Callable[[], int], int]:
         """Return the numbers of a call without its addresses, the code bound to them, and how many rows it records."""
-        arguments, rows, row = self._new_arguments(self._room), N // every if every else 0, N * self.dtype.itemsize
+        T, N, size = x.shape[-1], d.shape[-1], self.dtype.itemsize
+        arguments, rows, row = self._new_arguments(self._room), N // every if every else 0, N * size
         gated = not ((own_mu and not self._rests) or self._algorithm.stands_still)
         mu_at, mu_row = self._own_mu[1:3] if own_mu else (self._mu.ctypes.data, 0)
         arguments[:_CALL] = (
-            0, N, N, 0, self._filters, 1, 1, 0, False, self._algorithm.unknown, every, 0, row, row, 0, row, row, 0, 0,
-            row, row, row, 1, mu_at, mu_row, 1, 0, rows * self.weights * self.dtype.itemsize,
+            0, T, N, 0, self._filters, self._shared, self._sps, offset, False, self._algorithm.unknown, every,
+            0, self._inputs * T * size, T * size, 0, row, row, 0, 0,
+            row, row, row, 1, mu_at, mu_row, 1, 0, rows * self.weights * size,
         )  # fmt: skip
         function = self._block_function(False, N, every, gated)
 
@@ -484,18 +485,25 @@ class Workspace:
         at = c_void_p(addressof(arguments))
         return arguments, call, rows
 
-    def _whole_call(self, arguments: Any, function: Callable[[], int]) -> bool:
+    def _whole_call(self, arguments: Any, function: Callable[[], int], moves: Sequence[tuple[Any, Any]]) -> bool:
         """Run the code of a frame, whose state changes whole or not at all; say whether it did."""
+        before = [own.copy() for own, _ in moves]
         arguments[_BEGIN] = 0  # the loop itself copies the state of one filter, and says so there
         if self._filters > 1:
             torch._foreach_copy_(self._kept, self._carried)
             arguments[_BEGIN] = loops.KEPT
         done = False
         try:
-            done = function() == 0
+            status = function()
+            if status == 0:
+                for own, new in moves:
+                    own[...] = new
+            done = status == 0
         finally:
             if not done and arguments[_BEGIN] == loops.KEPT:
                 torch._foreach_copy_(self._carried, self._kept)
+                for (own, _), old in zip(moves, before, strict=True):
+                    own[...] = old
         return done
 
     # Single samples

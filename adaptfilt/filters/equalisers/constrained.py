@@ -62,6 +62,9 @@ class ConstrainedStart(LinearFilter):
         symbols = TIME_CONSTANTS / steps.min() if len(steps) else 0
         return {**super()._starts(), **({"alone": symbols} if self.constrained else {})}
 
+    def _short_signals(self, x: Any, d: Any) -> Any:
+        return None if self.constrained and self.alone else super()._short_signals(x, d)
+
     def _adapt(self, job: Job) -> tuple[Any, Any, Any]:
         if not self.constrained or not self.alone:
             return super()._adapt(job)

@@ -18,16 +18,16 @@ IEEE Trans. Speech and Audio Processing, 1996.
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from adaptfilt.base.filtered import FilteredFilter
-from adaptfilt.base.stream import Output, as_block, like_input
-from adaptfilt.checks import Block, as_tensor, check_block, check_finite, part_of_steps, positive_int
-from adaptfilt.filters.noise_control.loop import as_path, heard, push, samples_ahead, whole_or_not
+from adaptfilt.base.stream import Output, like_input
+from adaptfilt.checks import Block, part_of_steps, positive_int
+from adaptfilt.filters.noise_control.loop import Loop, heard, push, samples_ahead, whole_or_not
 from adaptfilt.filters.noise_control.modified import ModifiedFxLMS
 
 
-class FeedbackControl(nn.Module):
+class FeedbackControl(Loop):
     """A filter with a secondary path whose input is the noise it is to cancel.
 
     Parameters
@@ -59,8 +59,6 @@ class FeedbackControl(nn.Module):
     True
     """
 
-    inner: Any
-    played: Tensor  # the newest outputs, oldest first
     wanted: Tensor  # d^ of the newest sample
 
     def __init__(self, filter: FilteredFilter | ModifiedFxLMS) -> None:
@@ -77,11 +75,6 @@ class FeedbackControl(nn.Module):
         self.register_buffer("wanted", filter.w.new_zeros(base.batch))
 
     @property
-    def _base(self) -> Any:
-        """The filter that holds the weights."""
-        return self.inner.inner if isinstance(self.inner, ModifiedFxLMS) else self.inner
-
-    @property
     def secondary(self) -> Tensor:
         """Model of the secondary path's response, (S,)."""
         model: Tensor = self.inner.secondary
@@ -90,12 +83,6 @@ class FeedbackControl(nn.Module):
     @secondary.setter
     def secondary(self, value: Block) -> None:
         self.inner.secondary = value
-
-    @property
-    def w(self) -> Tensor:
-        """Weights, (*batch, M)."""
-        w: Tensor = self.inner.w
-        return w
 
     @torch.no_grad()
     def forward(self, d: Block, *, mu: Any = None, record_every: int | None = None, path: Any = None) -> Output:
@@ -124,19 +111,16 @@ class FeedbackControl(nn.Module):
         DivergenceError
             If the weights become infinite. In all cases the state is the one before the call.
         """
-        check_block("d", d, self.played, (*self._base.batch, None))
-        own = as_tensor(d, self.played.dtype, self.played.device)
-        check_finite("d", own)
+        own = self._signal("d", d)
         every = None if record_every is None else positive_int("record_every", record_every)
-        model = as_path(self.secondary, self.inner.path_taps, self.played)
-        response = model if path is None else as_path(path, self.inner.path_taps, self.played)
+        model, response = self._responses(path)
         with whole_or_not(self):
             out = self._block(own, mu, every, model - response, response)
         return Output(*(like_input(v, d) for v in out))
 
     def step(self, d: Any) -> tuple[Any, Any]:
         """Adapt on one sample, the loop closed through the model; return y and e."""
-        y, e, _ = self(as_block("d", d, self._base.batch, self._base.dtype.is_complex))
+        y, e, _ = self(self._block_of_one("d", d))
         return self._base._single(y), self._base._single(e)
 
     @torch.no_grad()
@@ -164,9 +148,7 @@ class FeedbackControl(nn.Module):
         ----------
         e : float or complex; with a batch, an array or tensor of its shape
         """
-        block = as_block("e", e, self._base.batch, self._base.dtype.is_complex)
-        own = as_tensor(block, self.played.dtype, self.played.device)
-        check_finite("e", own)
+        own = self._signal("e", self._block_of_one("e", e))
         self.inner.adapt(e)
         S = len(self.secondary)
         self.wanted.copy_(own[..., 0] + heard(self.played[..., -S:], self.secondary)[..., 0])

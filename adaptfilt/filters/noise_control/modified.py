@@ -18,19 +18,21 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from adaptfilt.base.filtered import padded
 from adaptfilt.base.frequency import FrequencyFilter
 from adaptfilt.base.linear import LinearFilter
-from adaptfilt.base.stream import Output, as_block, like_input
-from adaptfilt.checks import Block, as_tensor, check_block, check_finite, check_same_kind, part_of_steps, positive_int
+from adaptfilt.base.stream import Output, like_input
+from adaptfilt.checks import Block, as_tensor, check_block, check_same_kind, part_of_steps, positive_int
 from adaptfilt.filters.gradient.lms import LMS
-from adaptfilt.filters.noise_control.loop import as_path, heard, push, samples_ahead, whole_or_not
+from adaptfilt.filters.noise_control.loop import Loop, heard, push, samples_ahead, whole_or_not
+from adaptfilt.taps import windows
 
-PART = 256  # samples whose weights are recorded at a time
+PART = 1 << 18  # weights recorded at a time, about
 
 
-class ModifiedFxLMS(nn.Module):
+class ModifiedFxLMS(Loop):
     """A linear filter under a secondary path, by the modified filtered-x scheme.
 
     Parameters
@@ -41,7 +43,7 @@ class ModifiedFxLMS(nn.Module):
     secondary : array or Tensor [shape=(S,)]
         Model of the secondary path's response; `f.secondary` may be assigned between calls, of the same length.
     path_taps : int >= 1, optional
-        Length of the longest `path` that a call can give; S by default.
+        Length of the longest `path` that a call can give; S, the least, by default.
 
     Attributes
     ----------
@@ -73,11 +75,10 @@ class ModifiedFxLMS(nn.Module):
     array([0.8, 0.4, 0. ], dtype=float32)
     """
 
-    inner: Any
-    model: LMS  # at rest
-    reference: Tensor  # the newest samples of x, oldest first
-    played: Tensor  # the newest outputs, oldest first
-    predicted: Tensor  # output of the algorithm for the newest sample, w^T v
+    model: LMS  # at rest, as the next two: s^ on x
+    player: LMS  # the algorithm's weights on x
+    echo: LMS  # s^ on what was played
+    expected: Tensor  # d^ - e - w^T v of the newest sample
 
     def __init__(
         self, filter: LinearFilter | FrequencyFilter, secondary: Block, *, path_taps: int | None = None
@@ -89,12 +90,11 @@ class ModifiedFxLMS(nn.Module):
         self.inner: Any = filter
         S, axes = len(secondary), filter._axes("x")
         self.path_taps = S if path_taps is None else max(positive_int("path_taps", path_taps), S)
-        common: dict[str, Any] = {"batch": axes, "dtype": filter.dtype, "device": filter.device}
-        self.model = LMS(S, 0.0, **common)
-        zeros = self.model.w.new_zeros
-        self.register_buffer("reference", zeros(*axes, filter.taps))
-        self.register_buffer("played", zeros(*filter.batch, self.path_taps))
-        self.register_buffer("predicted", zeros(filter.batch))
+        common: dict[str, Any] = {"dtype": filter.dtype, "device": filter.device}
+        self.model = LMS(S, 0.0, batch=axes, **common)
+        self.player = LMS(filter.taps, 0.0, batch=filter.batch, inputs=filter.inputs, **common)
+        self.echo = LMS(self.path_taps, 0.0, batch=filter.batch, **common)
+        self.register_buffer("expected", self.model.w.new_zeros(filter.batch))
         self.secondary = secondary
 
     @property
@@ -104,8 +104,10 @@ class ModifiedFxLMS(nn.Module):
 
     @secondary.setter
     def secondary(self, value: Block) -> None:
-        check_block("secondary", value, self.reference, (self.model.taps,))
-        self.model.w = as_tensor(value, self.inner.dtype, self.inner.device).expand_as(self.model.w)
+        check_block("secondary", value, self.played, (self.model.taps,))
+        own = as_tensor(value, self.inner.dtype, self.inner.device)
+        self.model.w = own.expand_as(self.model.w)
+        self.echo.w = padded(own, self.path_taps).expand_as(self.echo.w)
 
     @torch.no_grad()
     def forward(
@@ -143,8 +145,7 @@ class ModifiedFxLMS(nn.Module):
         check_same_kind(x, d)
         if x.shape[-1] != d.shape[-1]:
             raise ValueError(f"x and d must have the same length, got {x.shape[-1]} and {d.shape[-1]} samples")
-        model = as_path(self.secondary, self.path_taps, self.played)
-        response = model if path is None else as_path(path, self.path_taps, self.played)
+        model, response = self._responses(path)
         with whole_or_not(self):
             out = self._block(*signals, mu, every, model, response)
         return Output(*(like_input(v, x) for v in out))
@@ -163,17 +164,15 @@ class ModifiedFxLMS(nn.Module):
         """
         own = self._signal("x", x)
         self.inner.filter(self.model.filter(own))
-        y = self._combined(self._regressors(own), self.w.unsqueeze(-2))
-        push(self.played, y)
+        y = self._played_by().filter(own)
+        self.echo.filter(y)
         return like_input(y, x)
 
     def step(self, x: Any, d: Any) -> tuple[Any, Any]:
         """Adapt on one sample, the loop closed through the model; return y and e."""
-        is_complex = self.inner.dtype.is_complex
-        y, e, _ = self(*(as_block(k, v, self.inner._axes(k), is_complex) for k, v in (("x", x), ("d", d))))
+        y, e, _ = self(self._block_of_one("x", x), self._block_of_one("d", d))
         return self.inner._single(y), self.inner._single(e)
 
-    @torch.no_grad()
     def predict(self, x: Any) -> Any:
         """Take one sample of the reference in and return what is to be played; `adapt` then takes the error.
 
@@ -185,15 +184,17 @@ class ModifiedFxLMS(nn.Module):
         -------
         float or complex; else an array or tensor, as x
         """
+        inner = self.inner
         v = self.model.predict(x)  # refuses what is no number
-        self.predicted.copy_(torch.as_tensor(self.inner.predict(v), dtype=self.inner.dtype))
-        block = as_block("x", x, self.inner._axes("x"), self.inner.dtype.is_complex)
-        push(self.reference, as_tensor(block, self.inner.dtype, self.inner.device))
-        y = self._combined(self.reference.unsqueeze(-2), self.w.unsqueeze(-2))
-        push(self.played, y)
-        return self.inner._single(like_input(y, x) if self.inner._axes("x") else y)
+        before = inner.predict(v)
+        y = self._played_by().predict(x)
+        expected = self.echo.predict(y) - before
+        if inner.batch:
+            self.expected.copy_(torch.as_tensor(expected))
+        else:
+            self.expected.fill_(expected)
+        return y
 
-    @torch.no_grad()
     def adapt(self, e: Any) -> None:
         """Adapt on the error that the microphone measured after the last `predict`.
 
@@ -201,58 +202,47 @@ class ModifiedFxLMS(nn.Module):
         ----------
         e : float or complex; with a batch, an array or tensor of its shape
         """
-        heard_now = heard(self.played[..., -self.model.taps :], self.secondary)[..., 0] - self.predicted
-        if not self.inner.batch:
-            self.inner.adapt(e + heard_now.item())
-        else:
-            self.inner.adapt(e + like_input(heard_now, e))
+        inner, expected = self.inner, self.expected
+        inner.adapt(e + (like_input(expected, e) if inner.batch else expected.item()))
 
     def reset(self) -> Self:
         """Return to the start: first weights and state, silence; the model of the path stays."""
-        model = self.secondary.clone()
         self.inner.reset()
-        self.model.reset()
-        for signal in (self.reference, self.played, self.predicted):
-            signal.zero_()
-        self.secondary = model
+        for f in (self.model, self.player, self.echo):
+            f.line.reset()
+        self.expected.zero_()
         return self
-
-    @property
-    def w(self) -> Tensor:
-        """Weights, (*batch, [inputs,] M); may be assigned."""
-        w: Tensor = self.inner.w
-        return w
-
-    @w.setter
-    def w(self, value: Block) -> None:
-        self.inner.w = value
 
     @property
     def taps(self) -> int:
         """Number of coefficients, M."""
-        return self.reference.shape[-1]
+        return self.player.taps
 
     @property
     def history(self) -> Tensor:
         """The newest M - 1 samples of the reference, (*batch, [inputs,] M - 1), oldest first."""
-        return self.reference[..., 1:]
+        return self.player.history
 
-    def _signal(self, name: str, value: Any) -> Tensor:
-        """Check a signal, and return it as a tensor."""
-        check_block(name, value, self.reference, (*self.inner._axes(name), None))
-        own = as_tensor(value, self.inner.dtype, self.inner.device)
-        check_finite(name, own)
-        return own
+    @property
+    def played(self) -> Tensor:
+        """The newest outputs, (*batch, path_taps), oldest first."""
+        return self.echo.line.samples
 
-    def _regressors(self, x: Tensor) -> Tensor:
-        """Take a block of the reference in, and return its regressors with the oldest sample first, (*, T, M)."""
-        stream = torch.cat([self.reference[..., 1:], x], -1)
-        push(self.reference, x)
-        return stream.unfold(-1, self.taps, 1) if x.shape[-1] else stream.new_empty(*x.shape, self.taps)
+    def _played_by(self) -> LMS:
+        """Return the filter that makes the output, with the weights as they are now."""
+        own: Any = self.player._buffers["w"]
+        own.copy_(self.w.detach())
+        return self.player
 
-    def _combined(self, u: Tensor, w: Tensor) -> Tensor:
-        """Return w^T u for such regressors, (*batch, [inputs,] T, M)."""
-        y = (u * w.flip(-1)).sum(-1)
+    def _combined(self, stream: Tensor, w: Tensor) -> Tensor:
+        """Return w^T u for all regressors of a stream, with weights of their own, (*batch, [inputs,] T, M)."""
+        if stream.shape[-1] < self.taps:
+            y = stream[..., :0]
+        elif stream.is_cpu:  # without a copy of the regressors
+            u = stream.flip(-1).unfold(-1, self.taps, 1).numpy()[..., ::-1, :]
+            y = torch.from_numpy(np.einsum("...m,...m->...", u, w.detach().numpy()))
+        else:
+            y = (windows(stream, self.taps) * w).sum(-1)
         return y if self.inner.inputs is None else y.sum(-2)
 
     def _block(
@@ -262,20 +252,20 @@ class ModifiedFxLMS(nn.Module):
         T, before = x.shape[-1], self.played.clone()
         v, unheard = self.model.filter(x), model - response
         ahead = samples_ahead(unheard)
-        length = PART if ahead is None else min(ahead + 1, PART)
+        length = max(PART // self.w.numel(), 64)
+        length = length if ahead is None else min(ahead + 1, length)
         outputs, record = [d[..., :0]], []
         for n in range(0, T, length):
             part = slice(n, n + length)
-            u = self._regressors(x[..., part])
-            w = self.w.clone().unsqueeze(-2)
+            stream = self.player.line.extend(x[..., part])
+            first = self._combined(stream[..., : self.taps], self.w.unsqueeze(-2))
             wanted = d[..., part]
             if ahead is not None:  # of this part's outputs, the first alone is heard within it
-                first = self._combined(u[..., :1, :], w)
                 later = first.new_zeros(*first.shape[:-1], wanted.shape[-1] - 1)
                 wanted = wanted + heard(torch.cat([self.played[..., 1:], first, later], -1), unheard)
             given = part_of_steps(mu, part)
             rows = self.inner(v[..., part], wanted, mu=given, record_every=1).w
-            y = self._combined(u, torch.cat([w, rows[..., :-1, :]], -2))
+            y = torch.cat([first, self._combined(stream[..., 1:], rows[..., :-1, :])], -1)
             push(self.played, y)
             outputs.append(y)
             if every:

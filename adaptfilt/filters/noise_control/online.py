@@ -22,17 +22,18 @@ import math
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import AdaptiveFilter
 from adaptfilt.checks import check_number, positive_int
+from adaptfilt.filters.noise_control.loop import Loop
 from adaptfilt.filters.noise_control.modified import ModifiedFxLMS
 
 MEMORY = 0.999  # of the mean power of e, a sample
 
 
-class OnlineModelling(nn.Module):
+class OnlineModelling(Loop):
     """A controller of noise, and filters that find its secondary path while it runs.
 
     Parameters
@@ -107,12 +108,6 @@ class OnlineModelling(nn.Module):
     def secondary(self) -> Tensor:
         """The model of the path, as it is now, (S,)."""
         return self.path.w
-
-    @property
-    def w(self) -> Tensor:
-        """The controller's weights."""
-        w: Tensor = self.inner.w
-        return w
 
     @property
     def level(self) -> float:
