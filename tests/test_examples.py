@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import adaptfilt as af
 
@@ -52,9 +53,19 @@ def picture(tmp_path):
 
 def test_system_identification(picture, capsys):
     w = example("system_identification").main(picture)
-    assert np.abs(w - [0.1, 0.2, 0.3]).max() < 0.06
+    assert np.abs(w - [0.1, 0.2, 0.3]).max() < 0.006  # three deviations of LMS in that noise
     difference = re.search(r"textbook loop (\S+)", capsys.readouterr().out)
     assert float(difference[1]) < 1e-12
+
+
+def test_convergence(picture):
+    ends = example("convergence").main(picture, every=12)
+    assert ends["RLS"] < ends["LMS"] < -40  # the noise is that far down
+    assert ends["NLMS"] < -40
+    with Image.open(picture.with_suffix(".gif")) as animation:
+        assert animation.n_frames > 4
+        first, last = (np.asarray(animation.seek(k) or animation.convert("L")) for k in (0, animation.n_frames - 1))
+    assert (first != last).mean() > 0.01
 
 
 def test_measured_room(picture, data_folder):
