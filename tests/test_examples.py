@@ -2,11 +2,13 @@
 
 import importlib.util
 import re
+import shutil
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 from PIL import Image
 
 import adaptfilt as af
@@ -28,7 +30,11 @@ PAGES = [
             "echo",
             "noise_control",
             "experiments",
+            "tutorials/regression",
             "tutorials/nine_forms",
+            "tutorials/streams",
+            "tutorials/tracking",
+            "tutorials/room",
             "tutorials/differentiate",
         )
     ),
@@ -218,6 +224,8 @@ def test_every_example_has_a_test_and_a_picture():
 @pytest.mark.parametrize("page", PAGES)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    for data in (ROOT / page).parent.glob("*.npz"):
+        shutil.copy(data, tmp_path)
     names = {}
     blocks = re.findall(r"```(?:python|\{code-cell\} ipython3)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
@@ -227,6 +235,7 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore" if peers else "error")
                 exec(compile(block, page, "exec"), names)
+    pyplot.close("all")
 
 
 def test_links_lead_somewhere():
