@@ -23,6 +23,8 @@ PAGES = [
             "index",
             "getting_started",
             "choose",
+            "cheat_sheet",
+            "inside_a_model",
             "streaming",
             "numerics",
             "notation",
@@ -248,6 +250,13 @@ def test_docs_list_only_filters_there_are():
     listed = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "filters.md").read_text(), re.MULTILINE)
     assert len(listed) > 5
     assert set(listed) <= set(af.__all__)
+
+
+def test_the_flow_chart_leads_to_filters_there_are():
+    chart = (ROOT / "docs" / "choose.md").read_text().split("```")[1]
+    named = set(re.findall(r"[A-Z]\w*[A-Z]\w*|Notch|Kalman|Frost|Equalizer", chart))
+    assert len(named) > 20
+    assert named <= set(af.__all__)
 
 
 def test_every_filter_is_on_a_page_of_the_site():
