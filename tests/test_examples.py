@@ -12,6 +12,7 @@ from matplotlib import pyplot
 from PIL import Image
 
 import adaptfilt as af
+from benchmarks import families
 
 ROOT = Path(__file__).resolve().parents[1]
 ABSENT = Path("no such folder")
@@ -214,6 +215,24 @@ def test_callback(picture):
     callback(frames[1], played, 64, None, None)
     assert callback.lost == 1
     assert not played.any()
+
+
+def test_the_picture_of_a_family(tmp_path):
+    """Of a sparse response IPNLMS is faster than NLMS."""
+    task = families.sparse(2)
+    two = {name: f for name, f in task.filters.items() if "NLMS" in name}
+    task = task._replace(x=task.x[:, :600], d=task.d[:, :600], filters=two)
+    found = families.measure(task)
+    way = {name: af.metrics.misalignment_db(w, task.plant).mean(0)[-1] for name, w in found.items()}
+    assert way["IPNLMS, mu = 0.4"] < way["NLMS, mu = 0.4"] - 10
+    labels = [line.get_label() for line in families.draw(task, found).axes[0].get_lines()]
+    assert labels == list(two)
+
+
+def test_every_family_has_its_picture():
+    for name in families.FAMILIES:
+        assert (ROOT / "docs" / "pictures" / f"family_{name}.png").is_file()
+        assert f"family_{name}.png" in (ROOT / "docs" / "filters.md").read_text()
 
 
 def test_every_example_has_a_test_and_a_picture():
