@@ -110,8 +110,8 @@ def light_tails(runs: int) -> Task:
     d = d + 0.3 * np.random.default_rng(SEED + 1).choice([-1.0, 1.0], d.shape)
     filters = {
         "LMS, mu = 0.01": af.LMS(8, 0.01, **_linear(runs)),
-        "LMF, mu = 0.03": af.LMF(8, 0.03, **_linear(runs)),
-        "NLMF, mu = 0.3": af.NLMF(8, 0.3, **_linear(runs)),
+        "LMF, mu = 0.01": af.LMF(8, 0.01, **_linear(runs)),
+        "NLMF, mu = 0.2": af.NLMF(8, 0.2, **_linear(runs)),
         "LMLS, mu = 0.05, scale 1": af.LMLS(8, 0.05, scale=1.0, **_linear(runs)),
         "LMMN, mu = 0.02, mix 0.2": af.LMMN(8, 0.02, mix=0.2, **_linear(runs)),
     }

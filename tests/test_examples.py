@@ -171,9 +171,12 @@ def test_decision_feedback(picture):
     assert max(lost.values()) < 0.25
 
 
-def test_echo(data_folder, picture):
-    pytest.importorskip("soundfile", reason="reading the recordings needs the extra 'audio'")
-    found = example("echo").main(picture, data_folder, scale=0.6)
+def test_echo(data_folder, picture, tmp_path):
+    soundfile = pytest.importorskip("soundfile", reason="reading the recordings needs the extra 'audio'")
+    found = example("echo").main(picture, data_folder, scale=0.6, sound=tmp_path)
+    heard, left = (soundfile.read(tmp_path / f"echo_{name}.mp3")[0] for name in ("microphone", "cancelled"))
+    assert heard.size == left.size >= 6 * 16_000
+    assert np.sum(left**2) < 0.5 * np.sum(heard**2)
     assert found["canceller, without suppression"] > max(found["NLMS"], found["FDAF"]) + 5
     assert found["canceller"] > 5
 
