@@ -380,9 +380,7 @@ def impulse_response(w: Data, true: Data | None = None, *, fs: float | None = No
     ax.margins(x=0.03)
     unit = 1.0 if fs is None else 1e3 / fs
     if fs is None:
-        from matplotlib.ticker import MaxNLocator
-
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _whole_numbers(ax)
     for h, label, style in ((true, "true", TRUE), (w, "found", FOUND)):
         for i, (name, part) in enumerate(_parts(as_array(h)).items() if h is not None else ()):
             t, look = (
@@ -435,6 +433,10 @@ def frequency_response(
     ax = _axes(ax, "frequency (cycles/sample)" if fs == 1.0 else "frequency (Hz)", "magnitude (dB)")
     if log:
         ax.set(xscale="log", xlim=(fs / 2000, fs / 2))
+        if fs != 1.0:
+            from matplotlib.ticker import EngFormatter
+
+            ax.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10, 100, 1k
         ax.grid(which="minor", alpha=0.15)
     for h, label, style in shown:
         frequency, response = freqz(h, worN=max(8192 if log else 1024, h.size), whole=np.iscomplexobj(h), fs=fs)
@@ -697,6 +699,7 @@ def combined_response(h: Data, w: Data, *, sps: int = 1, label: str = "found", a
     'magnitude (dB)'
     """
     ax = _axes(ax, "delay (symbols)", "magnitude (dB)")
+    _whole_numbers(ax)
     c = np.abs(np.convolve(as_array(h), as_array(w)))[::sps]
     with np.errstate(divide="ignore"):
         level = np.maximum(20 * np.log10(c / c.max()), -80)
@@ -730,6 +733,7 @@ def delays(tried: Data, errors: Data, *, ax: Axes | None = None) -> Axes:
     """
     tried, level = as_array(tried), 10 * np.log10(as_array(errors))
     ax = _axes(ax, "delay (symbols)", "mean squared error (dB)")
+    _whole_numbers(ax)
     best = int(level.argmin())
     ax.plot(tried, level, ".-", label="tried", **FOUND)
     ax.plot(tried[best], level[best], "o", color="C3", label=f"best: {tried[best]:g}")
@@ -768,6 +772,13 @@ def _axes(ax: Axes | None, xlabel: str, ylabel: str) -> Axes:
     ax.grid(alpha=0.3)
     ax.margins(x=0.01)
     return ax
+
+
+def _whole_numbers(ax: Axes) -> None:
+    """Put ticks at whole numbers of what is counted."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _parts(a: Array) -> dict[str, Array]:

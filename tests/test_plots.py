@@ -251,6 +251,7 @@ def test_the_best_delay_is_marked():
     ax = plots.delays(np.arange(5, 8), [0.1, 0.01, 1.0])
     (curve,), (best,) = lines(ax, "tried"), lines(ax, "best: 6")
     assert_allclose(curve.get_ydata(), [-10, -20, 0], atol=1e-12)
+    assert all(tick == round(tick) for tick in ax.get_xticks())
     assert (best.get_xdata()[0], best.get_ydata()[0]) == (6, pytest.approx(-20))
 
 
@@ -403,6 +404,7 @@ def test_an_error_surface_is_of_two_real_coefficients():
 def test_a_logarithmic_axis_of_three_decades():
     ax = plots.frequency_response([0.5, 0.5], TRUE, fs=8000.0, log=True)
     assert (ax.get_xscale(), ax.get_xlim()) == ("log", (4.0, 4000.0))
+    assert [ax.xaxis.get_major_formatter()(f) for f in (10, 1000)] == ["10", "1k"]
     frequency, level = lines(ax, "found")[0].get_data()
     assert 0 < frequency[0] < 4
     assert_allclose(level, 20 * np.log10(np.cos(np.pi * frequency / 8000)), atol=1e-9)
