@@ -104,8 +104,9 @@ def learning_curve(
 ) -> Axes:
     """Learning curve: mean squared error in dB over time; call it again on the same `ax` to compare filters.
 
-    While the plant and the line are still empty, d is small and with it the error, whatever the filter does. Samples at
-    the start that lie below all that comes after the first tenth of the curve are therefore not shown.
+    While the plant and the line are still empty, d is small and with it the error, whatever the filter does. The start
+    is therefore not shown as far as it lies 10 dB below the highest point of the first tenth of the curve, if that is a
+    fiftieth of the curve at most, and as far as it lies below all that comes after that tenth.
 
     Parameters
     ----------
@@ -754,9 +755,12 @@ def _references(
 
 
 def _empty(curve: Array) -> int:
-    """Count the samples at the start that lie below all that comes after the first tenth of a curve."""
-    head, rest = np.split(curve, [curve.size // 10])
-    return int(np.argmin(np.append(head < rest.min(initial=np.inf), False)))
+    """Count the samples at the start of a curve in which the line fills: see `learning_curve`."""
+    head, rest = np.split(curve, [max(1, curve.size // 10)])
+    if np.argmax(head) == head.size - 1:  # still rising: a filter that diverges
+        return 0
+    rise, below = int(np.argmax(head > head.max() - 10)), int(np.argmax(head >= rest.min()))
+    return max(rise, below) if rise <= curve.size // 50 else below
 
 
 def _time(fs: float | None) -> str:

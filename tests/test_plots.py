@@ -340,8 +340,12 @@ def test_an_empty_start_does_not_pull_the_axis_down():
     assert -22 < ax.get_ylim()[0] < -20
     (whole,) = plots.learning_curve(e[::-1]).get_lines()  # an end is no start
     assert whole.get_xdata().size == 1000
-    (whole,) = plots.learning_curve(np.append(0.1, np.ones(999)) / (1 + np.arange(1000))).get_lines()
-    assert whole.get_xdata().size == 1000  # not below all that follows
+    (short,) = plots.learning_curve(np.append(np.full(5, 1e-2), 0.99 ** np.arange(995))).get_lines()
+    assert_array_equal(short.get_xdata(), np.arange(5, 1000))  # a flank, though the end is lower
+    changed = np.concatenate([np.full(50, 1e-2), 0.99 ** np.arange(950)])  # a filter that knew its plant, which changes
+    for e in (changed, 1.01 ** np.arange(1000)):
+        (whole,) = plots.learning_curve(e).get_lines()
+        assert whole.get_xdata().size == 1000
 
 
 def test_misalignment_over_time_beside_theory():
