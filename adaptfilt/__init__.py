@@ -44,6 +44,7 @@ from adaptfilt.filters.frequency.fdkf import FDKF
 from adaptfilt.filters.gradient.aboulnasr_mayyas import AboulnasrMayyas
 from adaptfilt.filters.gradient.frost import Frost
 from adaptfilt.filters.gradient.gngd import GNGD
+from adaptfilt.filters.gradient.ipapa import IPAPA
 from adaptfilt.filters.gradient.ipnlms import IPNLMS
 from adaptfilt.filters.gradient.kwong_johnston import KwongJohnston
 from adaptfilt.filters.gradient.l0_lms import L0LMS
@@ -104,6 +105,7 @@ __all__ = [
     "FDKF",
     "GMCC",
     "GNGD",
+    "IPAPA",
     "IPNLMS",
     "KRLS",
     "L0LMS",

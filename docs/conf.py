@@ -1,5 +1,6 @@
 """The site: `make docs` builds it into build/site, offline, and stops at the first warning."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS)]
+
+os.environ.pop("MPLBACKEND", None)  # the notebooks' figures come by the kernel's own
 
 import gallery  # noqa: E402  (beside this file)
 

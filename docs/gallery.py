@@ -60,7 +60,8 @@ def page(stem: str, source: str) -> str:
     source = source.replace(first, f"{first}\n{'=' * len(first)}", 1)
     if not re.search(EXECUTED, f"{stem}.py"):
         at = source.index(".. GENERATED FROM", source.index(first))
-        source = f"{source[:at]}.. image:: /pictures/{stem}.png\n\n{source[at:]}"
+        kind = "gif" if (ROOT / "docs" / "pictures" / f"{stem}.gif").is_file() else "png"
+        source = f"{source[:at]}.. image:: /pictures/{stem}.{kind}\n\n{source[at:]}"
     return source
 
 

@@ -52,8 +52,11 @@ def scene(data: Path, scale: float) -> tuple[Array, Array, Array]:
     return x, signals.add_noise(heard, 40.0, rng=0), near
 
 
-def main(out: Path = PICTURE, data: Path = DATA, scale: float = 1.0) -> dict[str, float]:
-    """Cancel the echo in four ways, draw how, and return the echo's reduction in double talk in dB."""
+def main(out: Path = PICTURE, data: Path = DATA, scale: float = 1.0, sound: Path | None = None) -> dict[str, float]:
+    """Cancel the echo in four ways, draw how, and return the echo's reduction in double talk in dB.
+
+    With a folder `sound`, what the microphone hears and what the canceller leaves are written there.
+    """
     x, heard, near = scene(data, scale)
     ec, linear = af.EchoCanceller(FS, TAPS), af.EchoCanceller(FS, TAPS, suppress=False)
     ways: dict[str, Callable[[Array, Array], Array]] = {
@@ -67,6 +70,12 @@ def main(out: Path = PICTURE, data: Path = DATA, scale: float = 1.0) -> dict[str
     reduction = {name: float(metrics.erle_db(heard[talk], e[talk])) for name, e in left.items()}
     for name, value in reduction.items():
         print(f"{name:32} echo in double talk {value:5.1f} dB down")
+
+    if sound is not None:
+        import soundfile
+
+        for name, signal in (("microphone", heard + near), ("cancelled", left["canceller"] + near)):
+            soundfile.write(sound / f"echo_{name}.mp3", signal, FS)
 
     from matplotlib.figure import Figure
 
@@ -94,4 +103,5 @@ def main(out: Path = PICTURE, data: Path = DATA, scale: float = 1.0) -> dict[str
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=PICTURE, help="picture to write")
+    parser.add_argument("--sound", type=Path, help="folder for the sounds, as MP3; docs/static has them")
     main(**vars(parser.parse_args()))

@@ -2,7 +2,7 @@
 
     python examples/system_identification.py
 
-The setting of a first lesson: N = 500 samples of white noise into w_o = [.1, .2, .3], noise of variance .01
+The setting of a first lesson: N = 500 samples of white noise into w_o = [.1, .2, .3], noise of variance .0001
 at the output, step size .1, weights that start at zero. A textbook loop beside it gives the same weights.
 """
 
@@ -24,7 +24,7 @@ def main(out: Path = PICTURE, samples: int = 500) -> np.ndarray:
     w_o, eta = np.array([0.1, 0.2, 0.3]), 0.1
     rng = np.random.default_rng(7)
     x = rng.standard_normal(samples)
-    d = lfilter(w_o, 1, x) + np.sqrt(0.01) * rng.standard_normal(samples)
+    d = lfilter(w_o, 1, x) + np.sqrt(0.0001) * rng.standard_normal(samples)
 
     f = af.LMS(taps=3, mu=eta, dtype=torch.float64)
     history = f(x, d, record_every=1).w

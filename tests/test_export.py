@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.signal import lfilter
 
 import adaptfilt as af
 
@@ -90,6 +91,21 @@ def test_a_frequency_domain_filter() -> None:
     y = af.export.to_conv1d(f)(x.reshape(1, 1, -1)).detach()[0, 0, :256]
     fixed = af.FDAF(16, 0.5, block=8, w0=f.w.clone(), dtype=torch.float64, engine="reference")
     near(y, fixed.filter(x))
+
+
+@pytest.mark.parametrize("f", [trained(9, torch.float64), trained(9, torch.float64, af.RLS), af.FDAF.example()])
+def test_the_method_is_the_function(f: Any) -> None:
+    conv, same = f.to_fir(), af.export.to_conv1d(f)
+    assert torch.equal(conv.weight, same.weight)
+    assert conv.padding == same.padding
+    with pytest.raises(TypeError, match="got Notch"):
+        af.Notch([0.5]).to_fir()
+
+
+def test_the_weights_are_what_scipy_takes() -> None:
+    f = trained(9, torch.complex128)
+    x = block(f, 33)
+    near(torch.from_numpy(lfilter(f.w.numpy(), 1, x.numpy())), again(f, x))
 
 
 MAIN = """

@@ -230,6 +230,19 @@ def ipnlms(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
     return w + 0.7 * e * k * u.conj() / (k @ abs(u) ** 2 + 0.3 * (1 - 0.4) / (2 * M))
 
 
+def ipapa(mu: float, order: int, alpha: float, eps: float) -> Callable[..., np.ndarray]:
+    U, D = np.zeros((order, M)), np.zeros(order)
+
+    def update(w: np.ndarray, u: np.ndarray, e: complex, d: complex) -> np.ndarray:
+        nonlocal U, D
+        U, D = np.vstack([u, U[:-1]]), np.append(d, D[:-1])
+        k = (1 - alpha) / (2 * M) + (1 + alpha) * abs(w) / (2 * abs(w).sum() + 1e-30)
+        G = U @ np.diag(k) @ U.conj().T + eps * (1 - alpha) / (2 * M) * np.eye(order)
+        return w + mu * k * (U.conj().T @ np.linalg.solve(G, D - U @ w))
+
+    return update
+
+
 def huber(mu: float, eps: float, lam: float) -> Callable[..., np.ndarray]:
     limit = 0.0
 
@@ -535,6 +548,10 @@ CASES = {
     "NPVSS": (lambda **k: af.NPVSS(M, noise=0.02, eps=0.1, lam=0.9, **k), lambda: npvss(0.02, 0.1, 0.9)),
     "Kalman": (lambda **k: af.Kalman(M, q=1e-4, r=0.02, p0=2.0, **k), lambda: kalman(1e-4, 0.02, 2.0)),
     "IPNLMS": (lambda **k: af.IPNLMS(M, 0.7, alpha=0.4, eps=0.3, **k), ipnlms),
+    "IPAPA": (
+        lambda **k: af.IPAPA(M, 0.7, 3, alpha=0.4, eps=0.3, **k),
+        lambda: ipapa(0.7, 3, 0.4, 0.3),
+    ),
     "ZALMS": (
         lambda **k: af.ZALMS(M, 0.02, rho=1e-3, **k),
         lambda w, u, e, d: w + 0.02 * e * u.conj() - 1e-3 * sign(w),

@@ -37,6 +37,8 @@ def is_legible(ax, path):
 PICTURES = {
     "coefficients": lambda ax: plots.coefficients(HISTORY, TRUE, ax=ax),
     "learning_curve": lambda ax: plots.learning_curve(np.ones(9), noise_floor_db=-3.0, label="NLMS", ax=ax),
+    "misalignment": lambda ax: plots.misalignment(HISTORY, TRUE, label="LMS", ax=ax),
+    "error_surface": lambda ax: plots.error_surface({"LMS": HISTORY[:, :2]}, TRUE[:2], ax=ax),
     "impulse_response": lambda ax: plots.impulse_response(TRUE, TRUE, ax=ax),
     "frequency_response": lambda ax: plots.frequency_response(TRUE, TRUE, fs=8000.0, ax=ax),
     "signals": lambda ax: plots.signals({"recorded": TRUE}, fs=360.0, unit="mV", ax=ax),
@@ -249,6 +251,7 @@ def test_the_best_delay_is_marked():
     ax = plots.delays(np.arange(5, 8), [0.1, 0.01, 1.0])
     (curve,), (best,) = lines(ax, "tried"), lines(ax, "best: 6")
     assert_allclose(curve.get_ydata(), [-10, -20, 0], atol=1e-12)
+    assert all(tick == round(tick) for tick in ax.get_xticks())
     assert (best.get_xdata()[0], best.get_ydata()[0]) == (6, pytest.approx(-20))
 
 
@@ -284,3 +287,156 @@ def test_tradeoff_writes_parameters_beside_points():
     assert [text.get_text() for text in ax.texts] == ["mu 0.1"]
     with pytest.raises(ValueError, match="rows must hold misadjustments"):
         plots.tradeoff([])
+
+
+def legend_box(ax):
+    canvas = FigureCanvasAgg(ax.figure)
+    canvas.draw()
+    return ax.get_legend().get_window_extent(canvas.get_renderer())
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("layout", [None, "constrained"])
+def test_a_legend_on_axes_of_others_is_whole_and_covers_no_neighbour(name, layout):
+    figure = Figure(figsize=(9, 4), layout=layout)
+    left, right = figure.subplots(1, 2)
+    for ax, other in ((left, right), (right, left)):
+        PICTURES[name](ax)
+        box = legend_box(ax)
+        assert figure.bbox.count_contains(box.get_points()) == 2
+        assert not box.overlaps(other.get_window_extent())
+        assert box.overlaps(ax.get_window_extent()) == (layout is None)
+
+
+def test_a_picture_leaves_the_neighbour_and_the_title_alone():
+    figure = Figure()
+    mine, other = figure.subplots(2, 1)
+    mine.set_title("mine")
+    before = (other.get_xlim(), other.get_ylim(), other.get_xlabel(), other.get_legend())
+    plots.learning_curve(np.ones(9), label="NLMS", ax=mine)
+    assert mine.get_title() == "mine"
+    assert (other.get_xlim(), other.get_ylim(), other.get_xlabel(), other.get_legend()) == before
+
+
+def test_time_is_in_seconds_where_the_rate_is_given():
+    e, theory = np.ones(100), np.full(100, 0.5)
+    ax = plots.learning_curve(e, fs=50.0, theory=theory, label="LMS")
+    assert ax.get_xlabel() == "time (s)"
+    for label in ("LMS", "theory"):
+        assert_allclose(lines(ax, label)[0].get_xdata(), np.arange(100) / 50)
+    ax = plots.coefficients(HISTORY, every=10, fs=50.0, theory=HISTORY)
+    assert ax.get_xlabel() == "time (s)"
+    assert_allclose(lines(ax, "w[0]")[0].get_xdata(), np.arange(1, 51) / 5)
+    assert_allclose(lines(ax, "theory")[2].get_xdata(), np.arange(1, 51) / 50)
+    assert_array_equal(lines(ax, "theory")[2].get_ydata(), HISTORY[:, 2])
+
+
+def test_an_empty_start_does_not_pull_the_axis_down():
+    """A plant that delays by 30: until then d is nothing but noise, 53 dB down; the error settles at -20."""
+    e = np.concatenate([np.full(30, 10 ** (-53 / 20)), np.ones(200), np.full(770, 0.1)])
+    ax = plots.learning_curve(e, label="NLMS")
+    (curve,) = lines(ax, "NLMS")
+    assert_array_equal(curve.get_xdata(), np.arange(30, 1000))
+    assert -22 < ax.get_ylim()[0] < -20
+    (whole,) = plots.learning_curve(e[::-1]).get_lines()  # an end is no start
+    assert whole.get_xdata().size == 1000
+    (short,) = plots.learning_curve(np.append(np.full(5, 1e-2), 0.99 ** np.arange(995))).get_lines()
+    assert_array_equal(short.get_xdata(), np.arange(5, 1000))  # a flank, though the end is lower
+    changed = np.concatenate([np.full(50, 1e-2), 0.99 ** np.arange(950)])  # a filter that knew its plant, which changes
+    for e in (changed, 1.01 ** np.arange(1000)):
+        (whole,) = plots.learning_curve(e).get_lines()
+        assert whole.get_xdata().size == 1000
+
+
+def test_misalignment_over_time_beside_theory():
+    other = np.array([0.1, 0.2, 0.0])
+    runs = np.stack([HISTORY, np.broadcast_to(other, HISTORY.shape)])
+    ax = plots.misalignment(runs, TRUE, every=4, fs=2.0, theory=[0.14, 0.014], label="LMS")
+    (curve,), (theory,) = lines(ax, "LMS"), lines(ax, "theory")
+    powers = np.sum((runs - TRUE) ** 2, -1).mean(0) / 0.14
+    assert_allclose(curve.get_ydata(), 10 * np.log10(powers), rtol=1e-12)
+    assert_allclose(curve.get_xdata(), 2 * np.arange(1, 51))
+    assert_allclose(theory.get_ydata(), [0, -10], atol=1e-12)
+    assert_allclose(theory.get_xdata(), [0.5, 1.0])
+    with pytest.raises(ValueError, match="history must have shape"):
+        plots.misalignment(TRUE, TRUE)
+    with pytest.raises(ValueError, match="theory goes with a plant of shape"):
+        plots.misalignment(HISTORY, HISTORY, theory=np.ones(50))
+
+
+def test_theory_lies_on_the_mean_of_many_runs():
+    rows = signals.white((1000, 200, 3), 0)  # independent regressors, for which theory is exact
+    d = rows @ TRUE + 0.1 * signals.white((1000, 200), 1)
+    f = af.LMS(3, 0.05, batch=1000, dtype=torch.float64, engine="reference")
+    found = f(rows, d, record_every=1, regressors=True)
+    expected = af.theory.predict(af.LMS(3, 0.05), TRUE, 1.0, noise=0.01, samples=200).learning
+    ax = plots.misalignment(found.w, TRUE, theory=expected.msd, label="LMS")
+    curve, theory = (lines(ax, label)[0].get_ydata() for label in ("LMS", "theory"))
+    assert_allclose(curve[:10], theory[:10], atol=0.1)  # from sample to sample it falls by 0.4
+    assert_allclose(curve, theory, atol=0.5)  # four deviations of a mean of 1000 runs
+
+
+@pytest.mark.parametrize("r", [[2.0, 1.2], [1.0]])
+def test_an_error_surface_has_the_errors_of_its_contours(r):
+    path = HISTORY[:, :2]
+    ax = plots.error_surface({"LMS": path, "RLS": path / 2}, TRUE[:2], r)
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_aspect()) == ("w[0]", "w[1]", 1)
+    assert legend(ax) == ["true", "LMS", "RLS"]
+    assert_array_equal(lines(ax, "LMS")[0].get_xydata(), np.concatenate([np.zeros((1, 2)), path]))
+    (contours,) = ax.collections
+    beside = r[1] if len(r) > 1 else 0.0
+    R = np.array([[r[0], beside], [beside, r[0]]])
+    levels = np.asarray(contours.levels)
+    assert_allclose(levels[1:] / levels[:-1], 2)
+    for level, shape in zip(contours.levels, contours.get_paths(), strict=True):
+        v = shape.vertices - TRUE[:2]
+        middle = np.abs(v).max(-1) > 0.02  # of cells that are small beside the ellipse
+        assert_allclose(np.einsum("nk,kl,nl->n", v, R, v)[middle], level, rtol=0.02)
+    for given in (lines(ax, "LMS")[0].get_xydata(), np.atleast_2d(TRUE[:2])):
+        assert np.all((given > [ax.get_xlim()[0], ax.get_ylim()[0]]) & (given < [ax.get_xlim()[1], ax.get_ylim()[1]]))
+
+
+def test_an_error_surface_is_of_two_real_coefficients():
+    for paths, true in (({"LMS": HISTORY}, TRUE[:2]), ({}, TRUE), ({"LMS": 1j * HISTORY[:, :2]}, TRUE[:2])):
+        with pytest.raises(ValueError, match="must be of two real coefficients"):
+            plots.error_surface(paths, true)
+    for r in ([1.0, 1.0], [-1.0], [0.0]):
+        with pytest.raises(ValueError, match="input must be a power"):
+            plots.error_surface({}, TRUE[:2], r)
+
+
+def test_a_logarithmic_axis_of_three_decades():
+    ax = plots.frequency_response([0.5, 0.5], TRUE, fs=8000.0, log=True)
+    assert (ax.get_xscale(), ax.get_xlim()) == ("log", (4.0, 4000.0))
+    assert [ax.xaxis.get_major_formatter()(f) for f in (10, 1000)] == ["10", "1k"]
+    frequency, level = lines(ax, "found")[0].get_data()
+    assert 0 < frequency[0] < 4
+    assert_allclose(level, 20 * np.log10(np.cos(np.pi * frequency / 8000)), atol=1e-9)
+    with pytest.raises(ValueError, match="log must be False for complex coefficients"):
+        plots.frequency_response([1j], log=True)
+
+
+@pytest.mark.parametrize(("fs", "labels"), [(8000.0, ("time (s)", "frequency (Hz)")), (None, None)])
+def test_a_spectrogram_has_a_sine_where_it_is_and_as_loud_as_it_is(fs, labels):
+    n = np.arange(8000)
+    x = np.where(n < 4000, 0.1 * np.sin(2 * np.pi * 0.125 * n), np.sin(2 * np.pi * 0.25 * n))
+    mine = Figure().subplots()
+    ax = plots.spectrogram(torch.from_numpy(x), fs, window=256, range_db=60.0, ax=mine)
+    assert ax is mine
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (labels or ("time (samples)", "frequency (cycles/sample)"))
+    (mesh,) = ax.collections
+    edges, level, unit = mesh.get_coordinates(), mesh.get_array(), fs or 1.0
+    for at, frequency, loud in ((2000, 0.125, -20.0), (6000, 0.25, 0.0)):
+        column = np.searchsorted(edges[0, :, 0], at / unit) - 1
+        row = level[:, column].argmax()
+        assert edges[row, 0, 1] < frequency * unit < edges[row + 1, 0, 1]
+        assert_allclose(level[row, column], loud, atol=1e-6)
+    assert_allclose(mesh.get_clim(), (-60, 0), atol=1e-6)
+    assert ax.figure.axes[1].get_ylabel() == "level (dB)"
+    assert plots.spectrogram(x, fs, top_db=6.0).collections[0].get_clim() == (-74, 6)
+
+
+def test_a_spectrogram_refuses_what_it_cannot_show():
+    for x, window in ((np.ones(100), 101), (np.ones((2, 600)), 512), (1j * np.ones(600), 512), (np.ones(600), 1)):
+        with pytest.raises(ValueError, match="x must be real, of shape"):
+            plots.spectrogram(x, window=window)

@@ -27,7 +27,7 @@ ALLOWED = {  # what each part may import of the library
     "features": {"checks", "taps", "signals"},
     "plots": {"metrics"},
     "engines": {"engines", "taps", "checks"},
-    "base": {"base", "engines", "taps", "checks"},
+    "base": {"base", "engines", "taps", "checks", "export"},  # export within a method
     "filters": {"base", "engines", "checks", "constellation"},
     "gradient": {"gradient", "base", "engines", "filters", "taps", "checks"},
     "echo": {"echo", "base", "filters", "checks"},

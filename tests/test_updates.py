@@ -70,6 +70,7 @@ def signal(kind: str, rng: Any, samples: int = 1_000_000) -> np.ndarray:
 MILLION = {
     "Kalman": lambda: af.Kalman(16, q=1e-6, r=1e-3),
     "IPNLMS": lambda: af.IPNLMS(16, 0.5),
+    "IPAPA": lambda: af.IPAPA(16, 0.5, 3),
     "QRRLS": lambda: af.QRRLS(16, 0.98),
     "SetMembershipAP": lambda: af.SetMembershipAP(16, 1e-6, 3),
     "TransformDomainLMS": lambda: af.TransformDomainLMS(16, 0.03),
@@ -194,6 +195,38 @@ def test_ipnlms_of_equal_steps_is_nlms() -> None:
         b = af.NLMS(8, 0.7, eps=0.3, dtype=dtype)(x.astype(complex) if dtype.is_complex else x, d)
         np.testing.assert_allclose(a.y, b.y, atol=tolerance)
         np.testing.assert_allclose(a.w, b.w, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=str)
+def test_ipapa_of_one_regressor_is_ipnlms_and_of_equal_steps_affine_projection(dtype: torch.dtype) -> None:
+    x, d, _ = identification(300, 8, 0.1)
+    x = x * np.exp(0.3j * np.arange(300)) if dtype.is_complex else x
+    common: dict[str, Any] = {"dtype": dtype, "engine": "reference"}
+    for f, g in (
+        (af.IPAPA(8, 0.7, 1, alpha=0.4, eps=0.3, **common), af.IPNLMS(8, 0.7, alpha=0.4, eps=0.3, **common)),
+        (af.IPAPA(8, 0.7, 3, alpha=-1.0, eps=0.3, **common), af.AffineProjection(8, 0.7, 3, eps=0.3, **common)),
+    ):
+        a, b = f(x, d), g(x, d)
+        np.testing.assert_allclose(a.y, b.y, atol=1e-12)
+        np.testing.assert_allclose(a.w, b.w, atol=1e-12)
+
+
+def test_ipapa_is_faster_on_sparse_plants_and_coloured_input_than_either() -> None:
+    rng = np.random.default_rng(3)
+    h = np.zeros(64)
+    h[[9, 12, 40]] = 0.8, -0.5, 0.3
+    x = lfilter([np.sqrt(1 - 0.81)], [1, -0.9], rng.standard_normal((4, 400)))
+    d = lfilter(h, 1, x) + 1e-3 * rng.standard_normal(x.shape)
+    common: dict[str, Any] = {"dtype": torch.float64, "engine": "reference", "batch": 4}
+    far = {
+        type(f).__name__: af.metrics.misalignment_db(f(x, d).w, h).mean()
+        for f in (
+            af.IPAPA(64, 0.3, 3, alpha=0.5, **common),
+            af.IPNLMS(64, 0.3, alpha=0.5, **common),
+            af.AffineProjection(64, 0.3, 3, **common),
+        )
+    }
+    assert far["IPAPA"] < min(far["IPNLMS"], far["AffineProjection"]) - 6
 
 
 def sparse(runs: int, samples: int, taps: int, active: int) -> tuple[np.ndarray, ...]:

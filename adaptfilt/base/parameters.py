@@ -236,6 +236,31 @@ class ParametricFilter(AdaptiveFilter):
         self.__dict__.update(_fresh=False, _untouched=False)
         return self
 
+    def to_fir(self) -> nn.Conv1d:
+        """Return the weights of the moment as a convolution of torch, which adapts no more.
+
+        Returns
+        -------
+        torch.nn.Conv1d
+            As `adaptfilt.export.to_conv1d` makes it. NumPy and SciPy take the weights as they are:
+            ``scipy.signal.lfilter(f.w.numpy(), 1, x)``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the filter is not a convolution of its input, or is a batch.
+
+        Examples
+        --------
+        >>> import torch, adaptfilt as af
+        >>> f = af.NLMS(2, w0=torch.tensor([0.5, -0.25]))
+        >>> f.to_fir()(torch.tensor([[[1.0, 0.0, 2.0]]])).detach()
+        tensor([[[ 0.5000, -0.2500,  1.0000, -0.5000]]])
+        """
+        from adaptfilt.export import to_conv1d
+
+        return to_conv1d(self)
+
     def _commit(self, carried: Mapping[str, Any]) -> None:
         """Take over what an engine returns: in one call, so that an interrupt finds all of it old or all of it new."""
         own = self._carried()
