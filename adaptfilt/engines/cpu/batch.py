@@ -30,10 +30,15 @@ _log = logging.getLogger("adaptfilt")
 _refused: set[Algorithm] = set()
 
 
+def large(algorithm: Algorithm, filters: int, samples: int, weights: int) -> bool:
+    """Say whether a block of so many filters is one that runs faster side by side."""
+    kind = algorithm.structure
+    return kind in FILTERS and filters >= FILTERS[kind] and samples >= SAMPLES and weights <= WEIGHTS[kind]
+
+
 def pays(job: Job, layout: Layout) -> bool:
     """Say whether a block of a batch runs faster side by side, and can."""
-    kind, filters = job.algorithm.structure, prod(job.batch)
-    if kind not in FILTERS or filters < FILTERS[kind] or job.d.shape[-1] < SAMPLES or job.w.shape[-1] > WEIGHTS[kind]:
+    if not large(job.algorithm, prod(job.batch), job.d.shape[-1], job.w.shape[-1]):
         return False
     plain = job.filters == job.batch and job.sps == 1 and job.features is None and not (job.rows or job.every)
     return plain and not isinstance(job.mu, Tensor) and not layout.rooms and _fits(job.algorithm)

@@ -462,6 +462,8 @@ class Workspace:
     def _fits_a_frame(self, N: int, every: int) -> bool:
         """Say whether a block is short enough."""
         short = self._streams == 1 or self._filters * N * self.weights < MIN_THREADED
+        if batch.large(self._algorithm, self._streams, N, self.weights):
+            return False
         return short and 0 < N <= self.part // self._sps and every <= N
 
     def _new_frame(self, x: Any, d: Any, offset: int, every: int, own_mu: bool) -> tuple[Any, Callable[[], int], int]:
