@@ -350,6 +350,31 @@ def test_any_split_gives_the_same_and_the_state_resumes(options: Any, scene: Any
     assert whole.dtype == np.float32
 
 
+@pytest.mark.parametrize("options", [{}, {"suppress": False}, {"two_paths": False, "delay": 100, "high_pass": 0}])
+def test_machine_code_does_what_the_stages_do(options: Any, scene: Any) -> None:
+    """In one call and stage by stage, with a far end that begins, a path that changes, and a time without learning."""
+    pytest.importorskip("rocket_fft")
+    x, d = (v[:12_000].astype("float32") for v in scene[:2])
+    d[6000:] = -d[6000:]
+    quick, slow = (af.EchoCanceller(FS, taps=700, **options) for _ in range(2))
+    slow._machine = lambda: None
+    for a, b in pairwise([0, 1, 700, 8000, 8100, 12_000]):
+        for ec in (quick, slow):
+            ec.train(b != 8100)
+        np.testing.assert_allclose(quick(x[a:b], d[a:b]), slow(x[a:b], d[a:b]), rtol=0, atol=1e-6)
+    assert quick.__dict__["_compiled"] is not None
+    assert slow.__dict__["_compiled"] is None
+    mine, theirs = quick.state_dict(), slow.state_dict()
+    n = int(mine["n"])
+    for state in (mine, theirs):  # less what is over
+        state["pending"], state["ready"] = state["pending"][:, :n], state["ready"][n:]
+    torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
+    quick.load_state_dict(copy.deepcopy(slow.state_dict()))
+    quick.filter.A = 0.99  # and what is set later holds
+    slow.filter.A = 0.99
+    np.testing.assert_allclose(quick(x[:2000], d[:2000]), slow(x[:2000], d[:2000]), rtol=0, atol=1e-6)
+
+
 def test_sixteen_bit_integers_and_tensors(scene: Any) -> None:
     x, d = (np.rint(32767 * v[:4000]).astype(np.int16) for v in scene[:2])
     out = af.EchoCanceller(FS, taps=512)(x, d)
