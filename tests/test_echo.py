@@ -426,6 +426,32 @@ def test_a_path_that_changes_is_found_again(scene: Any) -> None:
     assert metrics.erle_db(then[4 * FS :], out[4 * FS :]) > 12
 
 
+def test_a_new_path_is_noise_to_a_filter_that_is_sure_and_not_to_the_canceller(rng: np.random.Generator) -> None:
+    """What the docstring of FDKF says: A = 1 never comes back, A = 0.9999 takes long; two paths alone do not help."""
+    x = 0.1 * rng.standard_normal(8 * FS)
+    rooms = [0.5 * af.plants.room(1000, 0.1, rng=seed, fs=FS).b for seed in (1, 9)]
+    first, then = (fftconvolve(x, h)[: x.size] for h in rooms)
+    d = af.signals.add_noise(np.where(np.arange(x.size) < 4 * FS, first, then), 45.0, rng=2)
+    made = {
+        "sure": af.FDKF(1024, A=1.0), "slow": af.FDKF(1024, A=0.9999), "default": af.FDKF(1024),
+        "paths": af.TwoPath(af.FDKF(1024, A=0.9999)), "FDAF": af.FDAF(1024, 0.5),
+    }  # fmt: skip
+    left = {name: f(x, d).e for name, f in made.items()}
+    left["canceller"] = af.EchoCanceller(FS, 1024, suppress=False)(x, d)
+    before, soon, late = (
+        {name: metrics.erle_db(d[at : at + FS], e[at : at + FS]) for name, e in left.items()}
+        for at in (3 * FS, 5 * FS + FS // 2, 7 * FS)
+    )
+    assert min(before.values()) > 35
+    assert soon["sure"] < 0
+    assert late["sure"] < 0
+    assert late["slow"] < 10
+    assert late["paths"] < 10
+    assert late["default"] > 20
+    assert soon["canceller"] > 35
+    assert late["FDAF"] > 35
+
+
 def test_eval_does_not_adapt(scene: Any) -> None:
     x, d = (v[:4000] for v in scene[:2])
     ec = af.EchoCanceller(FS, taps=512).eval()

@@ -30,7 +30,7 @@ ALLOWED = {  # what each part may import of the library
     "base": {"base", "engines", "taps", "checks"},
     "filters": {"base", "engines", "checks", "constellation"},
     "gradient": {"gradient", "base", "engines", "filters", "taps", "checks"},
-    "echo": {"echo", "base", "filters", "checks"},
+    "echo": {"echo", "base", "filters", "engines", "checks"},
     "export": {"base"},
     "once": {"base", "filters", "checks"},
     "testing": {"base", "engines", "filters", "checks"},
