@@ -54,18 +54,19 @@ class Workspace:
             rooms["window"] = torch.from_numpy(ec.suppressor.window)
         room, spoken = rooms["signals"], rooms["spoken"]
         self._gates = torch.zeros_like(spoken), torch.ones_like(spoken)
-        self._status, unused = torch.zeros(3, dtype=torch.int64), torch.zeros_like(spoken)
+        self._status, unused = torch.zeros(3, dtype=torch.int64, device="cpu"), torch.zeros_like(spoken)
         first, spare, own = (self._status[i:].data_ptr() for i in range(3))
         signals = (*room, self._gates[1]), (room[0], self._gates[0], spoken, unused, self._gates[0])
         for i, workspace in enumerate(self._filters):
             code, arguments = workspace.lay_out(*signals[i])
-            rooms["codes"][i] = torch.tensor([code, first, spare, arguments])
+            rooms["codes"][i] = torch.tensor([code, first, spare, arguments], device="cpu")
         its = [[*w.carried.values()] for w in self._filters]
         sizes = [v.numel() * v.element_size() // 4 for v in its[0]]
-        rooms["carried"].copy_(torch.tensor([*([v.data_ptr() for v in f] for f in (its[0], its[-1])), sizes]))
+        rows = [*([v.data_ptr() for v in f] for f in (its[0], its[-1])), sizes]
+        rooms["carried"].copy_(torch.tensor(rows, device="cpu"))
         self._own = rooms, unused  # which the code refers to
         arrays = {**rooms, **state}
-        numbers = torch.tensor(_numbers(ec), dtype=torch.float64)
+        numbers = torch.tensor(_numbers(ec), dtype=torch.float64, device="cpu")
         rooms["numbers"] = numbers
         self._function = _function(str(self._kind).removeprefix("torch."))
         a: Any = (c_int64 * (_FIRST + len(_SHAPES)))()

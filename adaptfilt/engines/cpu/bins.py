@@ -75,8 +75,9 @@ class Workspace:
             for k in (*_ROOMS, "p", "w", "carried")
         }
         self._kept = [torch.empty_like(v) for v in self.carried.values()]
-        sizes_ = [v.numel() * v.element_size() // 4 for v in self._kept]
-        self._rooms["carried"].copy_(torch.tensor([self.places, [v.data_ptr() for v in self._kept], sizes_]))
+        counts = [v.numel() * v.element_size() // 4 for v in self._kept]
+        rows = [self.places, [v.data_ptr() for v in self._kept], counts]
+        self._rooms["carried"].copy_(torch.tensor(rows, device="cpu"))
         self._numbers = [sizes[k] for k in "BQCPFSLHM"]
         self._constraint = CONSTRAINTS.index(job.constraint)
         arrays = {**self.carried, **self._rooms}
