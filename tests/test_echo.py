@@ -477,6 +477,17 @@ def test_the_canceller_refuses(options: Any, says: str) -> None:
         af.EchoCanceller(**{"fs": FS, **options})
 
 
+def test_torchs_default_device_does_not_reach_inside(scene: Any) -> None:
+    x, d = (v[:3000] for v in scene[:2])
+    want = af.EchoCanceller(FS, taps=300)(x, d)
+    torch.set_default_device("meta")
+    try:
+        got = af.EchoCanceller(FS, taps=300)(x, d)
+    finally:
+        torch.set_default_device(None)
+    np.testing.assert_array_equal(got, want)
+
+
 def test_bad_signals_change_nothing(scene: Any) -> None:
     x, d = (v[:1000] for v in scene[:2])
     ec = af.EchoCanceller(FS, taps=300)

@@ -131,12 +131,12 @@ class EchoCanceller(nn.Module):
             ("pending", (2, self.hop)), ("ready", (self.hop,)), ("late", (self.delay,)),
             ("heard", (3, (GROUP + 4) * self.hop)),
         ):  # fmt: skip
-            self.register_buffer(name, torch.zeros(shape, dtype=self.filter.dtype))
-        self.register_buffer("seen", torch.zeros(3, dtype=torch.float64))
-        self.register_buffer("trusted", torch.zeros((), dtype=torch.int64))
+            self.register_buffer(name, torch.zeros(shape, dtype=self.filter.dtype, device="cpu"))
+        self.register_buffer("seen", torch.zeros(3, dtype=torch.float64, device="cpu"))
+        self.register_buffer("trusted", torch.zeros((), dtype=torch.int64, device="cpu"))
         self.register_buffer("unsure", self.filter.P.clone())
         for name in ("n", "place"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.int64))
+            self.register_buffer(name, torch.zeros((), dtype=torch.int64, device="cpu"))
 
     @property
     def latency(self) -> int:

@@ -74,7 +74,7 @@ class Suppressor(nn.Module):
             "passed": (half,),
         }  # fmt: skip
         for name, shape in shapes.items():
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64, device="cpu"))
         self.window = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(block) / block))
 
     def forward(self, x: Array, e: Array, y: Array, P: Array) -> Array:

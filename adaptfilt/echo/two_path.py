@@ -89,9 +89,9 @@ class TwoPath(nn.Module):
         self.background, self.foreground = filter, copy.deepcopy(filter)
         outputs = () if getattr(filter, "outputs", None) is None else (filter.outputs,)
         for name, shape in (("means", (3,)), ("variances", (3,)), ("errors", (2, *outputs, self.hop))):
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64, device="cpu"))
         for name in ("n", "copies", "resets"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.int64))
+            self.register_buffer(name, torch.zeros((), dtype=torch.int64, device="cpu"))
 
     @torch.no_grad()
     def forward(self, x: Any, d: Any, *, mu: Any = None) -> Output:

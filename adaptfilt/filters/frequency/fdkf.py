@@ -126,9 +126,9 @@ class FDKF(FrequencyFilter):
 
     def start(self) -> dict[str, Any]:
         """Return what is not known of the weights before anything was heard."""
-        p0 = torch.as_tensor(self.p0, dtype=torch.float64)
+        p0 = torch.as_tensor(self.p0, dtype=torch.float64, device=self.device)
         p0 = p0.reshape(*p0.shape, *(1,) * (self.inputs is not None), 1, 1)
-        decades = self.decay * torch.arange(self.partitions, dtype=torch.float64)
+        decades = self.decay * torch.arange(self.partitions, dtype=torch.float64, device=self.device)
         return {"P": p0 * 10 ** -decades[:, None]}
 
     @classmethod

@@ -10,9 +10,9 @@ with the m of `FDAF`, whose power is that of all V together: a normalised step i
 common. The outputs wait for nothing. With ``normalized=False`` m = mu, which is FxLMS whose weights stand still for a
 block, to rounding. That ends at the best causal controller; a step of each bin's own ends beside it where much is left
 that no causal controller reaches (the errors some .3 % above, in a test), for responses are made causal after it. As in
-FxLMS what the paths delay lowers the largest step, and the block adds to it. Cost a block: M B multiply-adds at most
-for an output, S B for each v, and transforms, in torch: 1 to 3 ms, so that blocks of 64 and more are for real time. For
-noise in rooms and ducts, where responses have hundreds of taps or the reference is coloured.
+FxLMS what the paths delay lowers the largest step, and the block adds to it. Cost: in torch about 1 ms a block, so that
+blocks of 64 and more are for real time; a sample of `FxNLMS` is cheaper. For coloured references, whose every bin
+learns at its own speed, and for several loudspeakers and microphones.
 
 Source: Q. Shen and A. S. Spanias, "Time- and frequency-domain X block least mean square algorithms for active noise
 control", Noise Control Engineering Journal 44(6), 1996; outputs without delay, and why: F. Yang, Y. Cao, M. Wu, F. Albu
