@@ -1,4 +1,4 @@
-"""Frequency-domain filtered-x (FxFDAF): filtered-x of hundreds of taps and several channels, updated once a block.
+"""Frequency-domain filtered-x (FxFDAF): filtered-x of one channel or many, updated once a block.
 
 With V_lqk,p the spectra of v_lqk = s^_lq * x_k in the last frames of 2 B samples, and E_l that of the newest B errors
 of microphone l, every block of B samples, for every bin and partition p,
@@ -14,10 +14,8 @@ FxLMS what the paths delay lowers the largest step, and the block adds to it. Co
 blocks of 64 and more are for real time; a sample of `FxNLMS` is cheaper. For coloured references, whose every bin
 learns at its own speed, and for several loudspeakers and microphones.
 
-Source: Q. Shen and A. S. Spanias, "Time- and frequency-domain X block least mean square algorithms for active noise
-control", Noise Control Engineering Journal 44(6), 1996; outputs without delay, and why: F. Yang, Y. Cao, M. Wu, F. Albu
-and J. Yang, "Frequency-domain filtered-x LMS algorithms for active noise control: a review and new insights", Applied
-Sciences 8(11), 2018.
+Source: F. Yang, Y. Cao, M. Wu, F. Albu and J. Yang, "Frequency-domain filtered-x LMS algorithms for active noise
+control: a review and new insights", Applied Sciences 8(11), 2018, which also says what outputs without delay are worth.
 """
 
 from typing import Any, Self
