@@ -76,6 +76,7 @@ from adaptfilt.filters.least_squares.set_membership_ap import SetMembershipAP
 from adaptfilt.filters.least_squares.sliding_window import SlidingWindowRLS
 from adaptfilt.filters.least_squares.variable_forgetting import VariableForgettingRLS
 from adaptfilt.filters.noise_control.feedback import FeedbackControl
+from adaptfilt.filters.noise_control.fxfdaf import FxFDAF
 from adaptfilt.filters.noise_control.fxlms import FxLMS
 from adaptfilt.filters.noise_control.fxnlms import FxNLMS
 from adaptfilt.filters.noise_control.modified import ModifiedFxLMS
@@ -141,6 +142,7 @@ __all__ = [
     "FrequencyFilter",
     "Frost",
     "FunctionalLink",
+    "FxFDAF",
     "FxLMS",
     "FxNLMS",
     "GradientFilter",

@@ -350,6 +350,31 @@ def test_any_split_gives_the_same_and_the_state_resumes(options: Any, scene: Any
     assert whole.dtype == np.float32
 
 
+@pytest.mark.parametrize("options", [{}, {"suppress": False}, {"two_paths": False, "delay": 100, "high_pass": 0}])
+def test_machine_code_does_what_the_stages_do(options: Any, scene: Any) -> None:
+    """In one call and stage by stage, with a far end that begins, a path that changes, and a time without learning."""
+    pytest.importorskip("rocket_fft")
+    x, d = (v[:12_000].astype("float32") for v in scene[:2])
+    d[6000:] = -d[6000:]
+    quick, slow = (af.EchoCanceller(FS, taps=700, **options) for _ in range(2))
+    slow._machine = lambda: None
+    for a, b in pairwise([0, 1, 700, 8000, 8100, 12_000]):
+        for ec in (quick, slow):
+            ec.train(b != 8100)
+        np.testing.assert_allclose(quick(x[a:b], d[a:b]), slow(x[a:b], d[a:b]), rtol=0, atol=1e-6)
+    assert quick.__dict__["_compiled"] is not None
+    assert slow.__dict__["_compiled"] is None
+    mine, theirs = quick.state_dict(), slow.state_dict()
+    n = int(mine["n"])
+    for state in (mine, theirs):  # less what is over
+        state["pending"], state["ready"] = state["pending"][:, :n], state["ready"][n:]
+    torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
+    quick.load_state_dict(copy.deepcopy(slow.state_dict()))
+    quick.filter.A = 0.99  # and what is set later holds
+    slow.filter.A = 0.99
+    np.testing.assert_allclose(quick(x[:2000], d[:2000]), slow(x[:2000], d[:2000]), rtol=0, atol=1e-6)
+
+
 def test_sixteen_bit_integers_and_tensors(scene: Any) -> None:
     x, d = (np.rint(32767 * v[:4000]).astype(np.int16) for v in scene[:2])
     out = af.EchoCanceller(FS, taps=512)(x, d)
@@ -401,6 +426,32 @@ def test_a_path_that_changes_is_found_again(scene: Any) -> None:
     assert metrics.erle_db(then[4 * FS :], out[4 * FS :]) > 12
 
 
+def test_a_new_path_is_noise_to_a_filter_that_is_sure_and_not_to_the_canceller(rng: np.random.Generator) -> None:
+    """What the docstring of FDKF says: A = 1 never comes back, A = 0.9999 takes long; two paths alone do not help."""
+    x = 0.1 * rng.standard_normal(8 * FS)
+    rooms = [0.5 * af.plants.room(1000, 0.1, rng=seed, fs=FS).b for seed in (1, 9)]
+    first, then = (fftconvolve(x, h)[: x.size] for h in rooms)
+    d = af.signals.add_noise(np.where(np.arange(x.size) < 4 * FS, first, then), 45.0, rng=2)
+    made = {
+        "sure": af.FDKF(1024, A=1.0), "slow": af.FDKF(1024, A=0.9999), "default": af.FDKF(1024),
+        "paths": af.TwoPath(af.FDKF(1024, A=0.9999)), "FDAF": af.FDAF(1024, 0.5),
+    }  # fmt: skip
+    left = {name: f(x, d).e for name, f in made.items()}
+    left["canceller"] = af.EchoCanceller(FS, 1024, suppress=False)(x, d)
+    before, soon, late = (
+        {name: metrics.erle_db(d[at : at + FS], e[at : at + FS]) for name, e in left.items()}
+        for at in (3 * FS, 5 * FS + FS // 2, 7 * FS)
+    )
+    assert min(before.values()) > 35
+    assert soon["sure"] < 0
+    assert late["sure"] < 0
+    assert late["slow"] < 10
+    assert late["paths"] < 10
+    assert late["default"] > 20
+    assert soon["canceller"] > 35
+    assert late["FDAF"] > 35
+
+
 def test_eval_does_not_adapt(scene: Any) -> None:
     x, d = (v[:4000] for v in scene[:2])
     ec = af.EchoCanceller(FS, taps=512).eval()
@@ -424,6 +475,17 @@ def test_eval_does_not_adapt(scene: Any) -> None:
 def test_the_canceller_refuses(options: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         af.EchoCanceller(**{"fs": FS, **options})
+
+
+def test_torchs_default_device_does_not_reach_inside(scene: Any) -> None:
+    x, d = (v[:3000] for v in scene[:2])
+    want = af.EchoCanceller(FS, taps=300)(x, d)
+    torch.set_default_device("meta")
+    try:
+        got = af.EchoCanceller(FS, taps=300)(x, d)
+    finally:
+        torch.set_default_device(None)
+    np.testing.assert_array_equal(got, want)
 
 
 def test_bad_signals_change_nothing(scene: Any) -> None:

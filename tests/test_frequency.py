@@ -133,6 +133,18 @@ def test_overlap_is_no_news() -> None:
     assert 0.6 < left[0] / left[1] < 1.6
 
 
+def test_a_far_end_that_repeats_itself_does_not_drive_the_kalman_filter_up() -> None:
+    """A period that is none of the block's, for 25 s: where nothing bounds what wanders, W and P raise each other.
+
+    The errors then stand 80 dB above the echo; with a bound they never are louder than it is.
+    """
+    pytest.importorskip("rocket_fft")
+    rng = np.random.default_rng(1)
+    x = np.tile(rng.standard_normal(160), 2500)
+    e = af.FDKF(512)(x, x + 1e-3 * rng.standard_normal(x.size)).e
+    assert af.metrics.mse_db(e[-50_000:]) < 0
+
+
 @pytest.mark.parametrize("make", [
     lambda **k: af.FDAF(100, 0.5, block=32, **k), lambda **k: af.FDKF(100, block=32, hop=8, **k),
 ])  # fmt: skip
@@ -257,6 +269,28 @@ def test_several_inputs_and_outputs() -> None:
         w = f(x, d).w
         assert w.shape == (2, 3, 12)
         assert np.abs(w - h).max() < 0.02
+
+
+def test_axes_of_one_are_none() -> None:
+    """adafilt 0.1.0, tests of its multichannel filter: of one channel it is the plain one, to 7 decimals."""
+    x, d = signals(1000, np.exp(-np.arange(8) / 2), 0.1)
+    plain, wide = af.FDAF(8, 0.5, block=4, **DOUBLE), af.FDAF(8, 0.5, block=4, inputs=1, outputs=1, **DOUBLE)
+    np.testing.assert_array_almost_equal(wide(x[None], d[None]).w[0, 0], plain(x, d).w, decimal=7)
+    both = af.FDAF(8, 0.5, block=4, inputs=2, outputs=2, **DOUBLE)  # a second input of zeros, a second output like it
+    w = both(np.stack([x, 0 * x]), np.stack([d, 2 * d])).w
+    np.testing.assert_array_almost_equal(w[:, 0], np.stack([plain.w, 2 * plain.w]), decimal=7)
+    assert not w[:, 1].any()
+
+
+def test_a_filter_in_every_band_is_found() -> None:
+    """pyroomacoustics 0.10.1, test of its SubbandLMS: 6 taps a band, frames of 128, hops of 64, mu = 0.5, no noise."""
+    rng = np.random.default_rng(0)
+    x = torch.as_tensor(rng.standard_normal(20_000))
+    X = torch.stft(x, 128, 64, window=torch.hann_window(128, dtype=x.dtype), return_complex=True, center=False)
+    h = rng.standard_normal((65, 6)) + 1j * rng.standard_normal((65, 6))
+    d = np.stack([lfilter(taps, 1, row) for taps, row in zip(h, X.numpy(), strict=True)])
+    f = af.NLMS(6, 0.5, batch=65, dtype=torch.complex128, engine="reference")
+    assert np.abs(f(X.numpy(), d).w - h).max() < 1e-5
 
 
 def test_what_is_adapted_from_outside_is_what_a_block_adapts() -> None:

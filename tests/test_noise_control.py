@@ -574,3 +574,99 @@ def test_frost_refuses_constraints_that_do_not_fit() -> None:
         af.Frost(4, 0.1, features=af.Volterra(2))
     with pytest.raises(TypeError, match="read-only"):
         af.Frost(4, 0.1).rows = 2
+
+
+# Frequency-domain filtered-x
+
+
+def many(samples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two references, two loudspeakers, two microphones: x, d, and responses (L, Q, S) whose directs are heard well."""
+    rng = np.random.default_rng(seed)
+    secondary = 0.2 * rng.standard_normal((2, 2, 3)) + np.eye(2)[..., None] * [0, 1, 0]
+    x = rng.standard_normal((2, samples))
+    return x, rng.standard_normal((2, samples)) + x, secondary
+
+
+def test_through_no_path_it_is_fdaf() -> None:
+    x, d = signals(500)
+    f, g = af.FxFDAF(12, 0.5, np.ones(1), block=4, leak=0.01, **F64), af.FDAF(12, 0.5, block=4, leak=0.01, **F64)
+    for a, b in zip(f(x, d), g(x, d), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_with_a_constant_step_it_is_filtered_x_block_by_block() -> None:
+    """Two references, loudspeakers and microphones, and a path that is not the model: the textbook's sums."""
+    (x, d, secondary), M, B, mu = many(120), 6, 4, 0.01
+    path = secondary + 0.1
+    w, u = np.zeros((2, 2, M)), np.concatenate([np.zeros((2, M - 1)), x], -1)
+    v = np.array([[[lfilter(s, 1, row) for row in x] for s in rows] for rows in secondary])
+    v = np.concatenate([np.zeros((2, 2, 2, M - 1)), v], -1)
+    y, e = np.zeros((2, 120)), np.zeros((2, 120))
+    for at in range(0, 120, B):
+        change = np.zeros_like(w)
+        for n in range(at, at + B):
+            y[:, n] = np.einsum("qkm,km->q", w, u[:, n : n + M][:, ::-1])
+            past = np.array([[y[q, n - k] if n >= k else 0 for k in range(3)] for q in range(2)])
+            e[:, n] = d[:, n] - np.einsum("lqs,qs->l", path, past)
+            change += mu * np.einsum("l,lqkm->qkm", e[:, n], v[..., n : n + M][..., ::-1])
+        w = w + change
+    f = af.FxFDAF(M, mu, secondary, block=B, inputs=2, normalized=False, **F64)
+    for got, want in zip(f(x, d, path=path), (y, e, w), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-12)
+
+
+def test_the_frequency_domain_reaches_the_causal_optimum() -> None:
+    """adafilt 0.1.0, its test against Wiener's causal filter: to two decimals."""
+    x, _, secondary = many(8000)
+    primary = np.random.default_rng(1).standard_normal((2, 2, 10)) * np.exp(-np.arange(10) / 3)
+    d = np.array([sum(lfilter(h, 1, row) for h, row in zip(rows, x, strict=True)) for rows in primary])
+    d = np.concatenate([np.zeros((2, 3)), d[:, :-3]], -1)  # as late as the loudspeakers
+    w = af.FxFDAF(16, 0.3, secondary, block=16, inputs=2, **F64)(x, d).w
+    assert np.abs(w - af.theory.causal_wiener(x, d, 16, secondary)).max() < 0.01
+
+
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_the_frequency_domain_streams_resumes_and_takes_measured_errors(is_complex: bool) -> None:
+    x, d = signals(200, is_complex=is_complex)
+    dtype = torch.complex128 if is_complex else torch.float64
+    f, g, h = (af.FxFDAF(11, 0.3, MODEL, block=8, dtype=dtype) for _ in range(3))
+    y, e, w = f(x, d)
+    parts = [g(x[a:b], d[a:b]) for a, b in pairwise([0, 0, 1, 20, 77])]
+    again = af.FxFDAF(11, 0.3, MODEL, block=8, dtype=dtype)
+    again.load_state_dict(copy.deepcopy(g.state_dict()))
+    parts.append(again(x[77:], d[77:]))
+    np.testing.assert_allclose(np.concatenate([p.y for p in parts]), y, atol=1e-12)
+    played = np.zeros(len(MODEL), dtype=x.dtype)
+    for n in range(200):
+        played = np.append(h.predict(x[n]), played[:-1])
+        assert abs(played[0] - y[n]) < 1e-12
+        h.adapt(d[n] - MODEL @ played)
+    h.predict(0.0)  # which takes the step
+    np.testing.assert_allclose(h.w, w, atol=1e-12)
+    assert not h.reset().w.any()
+    np.testing.assert_allclose(h(x, d).e, e, atol=1e-12)
+    before = h.eval().w.clone()
+    h(x, d)
+    assert torch.equal(h.w, before)
+
+
+def test_the_frequency_domain_refuses_whole() -> None:
+    f = af.FxFDAF(4, 0.5, MODEL, block=4, **F64)
+    x, d = signals(50)
+    f(x, d)
+    before = copy.deepcopy(f.state_dict())
+    for bad, says in (
+        ({"d": d[:-1]}, "same length, got 50 and 49"),
+        ({"x": np.append(x[:-1], np.nan)}, "x must be finite"),
+        ({"path": np.ones(9)}, "path must have 1 to 4 taps"),
+        ({"mu": -1.0}, "mu must be finite, >= 0"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            f(**{"x": x, "d": d, **bad})
+    with pytest.raises(af.DivergenceError):
+        af.FxFDAF(4, 1e200, MODEL, block=4, normalized=False, **F64)(x, d)
+    assert all(torch.equal(v, before[k]) for k, v in f.state_dict().items())
+    with pytest.raises(ValueError, match="secondary must be an array"):
+        af.FxFDAF(4, 0.5, 3.0)
+    with pytest.raises(TypeError, match="not hop"):
+        af.FxFDAF(4, 0.5, MODEL, hop=2)

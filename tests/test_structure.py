@@ -28,9 +28,9 @@ ALLOWED = {  # what each part may import of the library
     "plots": {"metrics"},
     "engines": {"engines", "taps", "checks"},
     "base": {"base", "engines", "taps", "checks", "export"},  # export within a method
-    "filters": {"base", "engines", "checks", "constellation"},
+    "filters": {"base", "engines", "taps", "checks", "constellation"},
     "gradient": {"gradient", "base", "engines", "filters", "taps", "checks"},
-    "echo": {"echo", "base", "filters", "checks"},
+    "echo": {"echo", "base", "filters", "engines", "checks"},
     "export": {"base"},
     "once": {"base", "filters", "checks"},
     "testing": {"base", "engines", "filters", "checks"},

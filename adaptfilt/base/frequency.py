@@ -330,7 +330,8 @@ class FrequencyFilter(ParametricFilter):
         own += [buffers[k] for k in ("tail", *self.algorithm.state, "clock")]
         places, free = [v.data_ptr() for v in own], self._free
         if not free or free[0].places != places:
-            free[:] = [cpu_bins.Workspace(job or self._check_input(self._nothing()), self.clock)]
+            new = job or self._check_input(self._nothing())
+            free[:] = [cpu_bins.Workspace(new, self.clock, self._weight_shape())]
         return free[0]
 
     def _nothing(self) -> Tensor:
@@ -342,19 +343,21 @@ class FrequencyFilter(ParametricFilter):
         own = self.__dict__
         if mu is not None or record_every is not None or not own["_brief"] or type(x) is not np.ndarray:
             return None
-        if not (plainly_fit(x, d, self.line.samples, self.batch) and (own["training"] or own["adapt_in_eval"])):
+        if not (own["training"] or own["adapt_in_eval"]):
             return None
         params, workspace = self._params(), self._workspace()
         if params is not own["_given"]:  # a tensor is among them
             return None
         if workspace.params is not params:
             workspace.set_parameters(params)
-        with np.errstate(over="ignore"):
-            x, d = (np.ascontiguousarray(v, workspace.dtype) for v in (x, d))
-        out = workspace.run(x, d)
+        plain = type(d) is np.ndarray and x.dtype == d.dtype == workspace.dtype  # as nearly always
+        plain = plain and x.shape == d.shape and x.ndim > 0 and x.shape[:-1] == own["batch"]
+        if not plain and not plainly_fit(x, d, self.line.samples, self.batch):
+            return None
+        out = workspace.run(workspace.own(x), workspace.own(d))
         if out is not None:
             own.update(_fresh=False, _untouched=False)
-            return *out[:2], out[2].reshape(self._weight_shape())
+            return out[:3]
         return None
 
     def _take_over(self, carried: Mapping[str, Any]) -> None:

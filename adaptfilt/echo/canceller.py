@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from adaptfilt.checks import check_finite, check_number, natural, positive_int
+from adaptfilt.echo import compiled
+from adaptfilt.echo.loops import GROUP, begins, doubted
 from adaptfilt.echo.sections import DCNotch, DeEmphasis, PreEmphasis
 from adaptfilt.echo.suppressor import Suppressor
 from adaptfilt.echo.two_path import TwoPath
@@ -28,14 +30,10 @@ from adaptfilt.filters.frequency.fdkf import FDKF
 
 TAIL = 0.256  # seconds of echo where no taps are given
 BLOCK = 0.016  # seconds of a block, about
-GROUP = 4  # hops between decisions: 32 ms
 A = 0.9999  # of the path, from hop to hop; a path that changes at once has the filter begin anew
 DECAY = 0.2  # decades of power a block: a room of half a second
-ONSET = 0.01  # power of a frame's older half, beside that of its newer one, under which a far end begins
 SEEN = 0.1  # seconds of the means of y d, y^2 and d^2
 TRUST = 0.3  # seconds in which a path was borne out, before it can be doubted
-SURE, ALIKE = 0.9, 0.8  # of y^2, the means of y d that bear a path out, and that say that it has changed
-LOUD = 0.1  # of the mean of d^2: quieter echoes tell nothing
 FULL_SCALE = 32768.0
 
 
@@ -124,6 +122,7 @@ class EchoCanceller(nn.Module):
         corner = float(check_number("high_pass", high_pass, (), high=self.fs / 4))
         self.notch = DCNotch(np.exp(-2 * np.pi * corner / self.fs), batch=(2,)) if corner else None
         self.emphasis, self.deemphasis = PreEmphasis(batch=(2,)), DeEmphasis()
+        self.__dict__["_compiled"] = None
         rate = self.fs / self.hop
         self.suppressor = (
             Suppressor(block, self.filter.partitions, rate, 10 ** (self.floor_db / 20)) if suppress else None
@@ -132,19 +131,18 @@ class EchoCanceller(nn.Module):
             ("pending", (2, self.hop)), ("ready", (self.hop,)), ("late", (self.delay,)),
             ("heard", (3, (GROUP + 4) * self.hop)),
         ):  # fmt: skip
-            self.register_buffer(name, torch.zeros(shape, dtype=self.filter.dtype))
-        self.register_buffer("seen", torch.zeros(3, dtype=torch.float64))
-        self.register_buffer("trusted", torch.zeros((), dtype=torch.int64))
+            self.register_buffer(name, torch.zeros(shape, dtype=self.filter.dtype, device="cpu"))
+        self.register_buffer("seen", torch.zeros(3, dtype=torch.float64, device="cpu"))
+        self.register_buffer("trusted", torch.zeros((), dtype=torch.int64, device="cpu"))
         self.register_buffer("unsure", self.filter.P.clone())
         for name in ("n", "place"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.int64))
+            self.register_buffer(name, torch.zeros((), dtype=torch.int64, device="cpu"))
 
     @property
     def latency(self) -> int:
         """Samples by which the output is late: a block with suppression, else none."""
         return 2 * self.hop if self.suppressor else 0
 
-    @torch.no_grad()
     def forward(self, x: Any, d: Any) -> Any:
         """Cancel the echo of a block of any length, going on from the last one; in `eval` mode nothing adapts.
 
@@ -168,12 +166,46 @@ class EchoCanceller(nn.Module):
         far, near = (self._taken(name, value) for name, value in (("x", x), ("d", d)))
         if far.shape != near.shape:
             raise ValueError(f"x and d must have the same length, got {far.size} and {near.size} samples")
+        machine = self._machine()
+        if machine is not None:
+            own = self.filter
+            out = machine.run(far, near, own.training or own.adapt_in_eval, self.training)
+            if out is not None:
+                return self._given_back(out, d)
+            for name, value in (("x", far), ("d", near)):
+                check_finite(name, value)
+        return self._given_back(self._step_by_step(far, near), d)
+
+    @torch.no_grad()
+    def _step_by_step(self, far: Any, near: Any) -> Any:
+        """Cancel the echo of a block, each stage a module: what `loops` does at once."""
         both = np.stack([far, near])
         both = self.notch(both) if self.notch is not None else both
         both = self.emphasis(both)
         both[0] = self._delayed(both[0])
-        out = self._subtracted(both) if self.suppressor is None else self._suppressed(both)
-        return self._given_back(self.deemphasis(out), d)
+        return self.deemphasis(self._subtracted(both) if self.suppressor is None else self._suppressed(both))
+
+    def _machine(self) -> compiled.Workspace | None:
+        """Return what runs all of it in one call of machine code; None where the filter does not run compiled."""
+        own = self.filter
+        if not own._brief:
+            return None
+        params, machine = own._params(), self.__dict__["_compiled"]
+        if params is not own._given:  # a tensor is among them
+            return None
+        if machine is None or machine.places != compiled.places(self):
+            machine = self.__dict__["_compiled"] = compiled.Workspace(self)
+        if machine.params is not params:
+            machine.set_parameters(params, own.start()["P"])
+        return machine
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what points into this object's memory."""
+        return {**self.__dict__, "_compiled": None}
+
+    def _watched(self) -> tuple[float, float]:
+        """Return what a group keeps of the means of y d, y^2 and d^2, and in how many hops a path is borne out."""
+        return math.exp(-GROUP * self.hop / (SEEN * self.fs)), TRUST * self.fs / self.hop
 
     def reset(self) -> "EchoCanceller":
         """Return to the start."""
@@ -238,8 +270,7 @@ class EchoCanceller(nn.Module):
         P, heard = self.filter.P, self.heard.numpy()
         if self.training:
             powers = np.square(heard[0]).reshape(-1, self.hop).sum(-1)
-            older, newer = powers[1:-3] + powers[2:-2], powers[3:-1] + powers[4:]
-            if (older < ONSET * newer).any():
+            if begins(powers):
                 P.copy_(self.unsure)
             self._doubt(heard[2, 4 * self.hop :], heard[1, 4 * self.hop :])
             self.unsure.copy_(P)
@@ -248,15 +279,8 @@ class EchoCanceller(nn.Module):
 
     def _doubt(self, y: Any, d: Any) -> None:
         """Have the filter be as unsure as at first where its outputs no longer resemble what the microphone hears."""
-        kept = np.exp(-GROUP * self.hop / (SEEN * self.fs))
-        self.seen.mul_(kept).add_(torch.tensor([y @ d, y @ y, d @ d], dtype=torch.float64))
-        common, estimate, heard = self.seen.tolist()
-        if estimate < LOUD * heard:
-            return
-        self.trusted += GROUP * (common > SURE * estimate)
-        if common < ALIKE * estimate and int(self.trusted) * self.hop > TRUST * self.fs:
+        if doubted(self.seen.numpy(), self.trusted.numpy().reshape(1), y @ d, y @ y, d @ d, *self._watched()):
             self.filter.P.copy_(self.filter.start()["P"].expand_as(self.filter.P))
-            self.trusted.zero_()
 
     def _groups(self, samples: int) -> list[tuple[int, int]]:
         """Return where samples are cut, which is at the ends of groups."""

@@ -25,7 +25,7 @@ class Section(nn.Module):
     def __init__(self, b: tuple[float, float], r: float, *, batch: tuple[int, ...] | int = ()) -> None:
         super().__init__()
         self.b, self.r, self.batch = b, r, as_batch(batch)
-        self.register_buffer("past", torch.zeros((*self.batch, 1), dtype=torch.float64))
+        self.register_buffer("past", torch.zeros((*self.batch, 1), dtype=torch.float64, device="cpu"))
 
     def forward(self, x: Any) -> Any:
         """Filter a block, going on from the last one.

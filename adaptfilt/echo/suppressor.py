@@ -29,6 +29,28 @@ AROUND = 5  # bins whose eta is one
 TAIL = 0.8  # by which the echo of a room falls, a hop
 
 
+def weight_of(total_e: float, total_y: float, rate: float) -> float:
+    """Return how much a frame counts: more where the echo's estimate is loud beside the errors."""
+    return min(2 / rate * total_y, 0.5 / rate * total_e) / total_e
+
+
+def followed(e2: Any, y2: Any, mean_e: Any, mean_y: Any, both: Any, own: Any, share: float, weight: float) -> Any:
+    """Return the means of |E|^2 and |Y|^2 after a frame, and those of their changes' product and of that of |Y|^2."""
+    de, dy = e2 - mean_e, y2 - mean_y
+    return mean_e + share * de, mean_y + share * dy, both + weight * (dy * de - both), own + weight * (dy * dy - own)
+
+
+def leakage(both: Any, own: Any) -> Any:
+    """Return the share of |Y|^2 that is expected in |E|^2, of sums over some bins."""
+    return OVER * np.minimum(np.maximum(both / (own + TINY), LEAST), MOST)
+
+
+def gain_of(e2: Any, R: Any, passed: Any, floor: float) -> Any:
+    """Return the gain of a bin, by what was let through before."""
+    S = KEPT * passed + (1 - KEPT) * np.maximum(e2 - R, 0.0) + TINY
+    return np.maximum(S / (S + R), floor)
+
+
 class Suppressor(nn.Module):
     """A gain on the spectra of the errors of an `adaptfilt.FDKF`, by overlap-add; hops of half its block.
 
@@ -52,7 +74,7 @@ class Suppressor(nn.Module):
             "passed": (half,),
         }  # fmt: skip
         for name, shape in shapes.items():
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64, device="cpu"))
         self.window = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(block) / block))
 
     def forward(self, x: Array, e: Array, y: Array, P: Array) -> Array:
@@ -61,7 +83,7 @@ class Suppressor(nn.Module):
         X = np.fft.rfft(self._frames(state["far"], x))[:, ::2]
         E, Y = (np.fft.rfft(self.window * self._frames(state[k], v)) for k, v in (("left", e), ("echo", y)))
         e2, y2 = _abs2(E), _abs2(Y)
-        R = np.maximum(self._unknown(state["powers"], _abs2(X), P), OVER * self._leakage(state, e2, y2) * y2)
+        R = np.maximum(self._unknown(state["powers"], _abs2(X), P), self._leakage(state, e2, y2) * y2)
         out = self.window * np.fft.irfft(self._gains(state, R, e2) * E, self.block)
         ready = np.concatenate([state["overlap"][None], out[:-1, self.hop :]]) + out[:, : self.hop]
         state["overlap"][:] = out[-1, self.hop :]
@@ -86,24 +108,22 @@ class Suppressor(nn.Module):
     def _leakage(self, state: Any, e2: Array, y2: Array) -> Array:
         """Return the share of the echo's estimate that is expected among the errors, frame by frame."""
         totals = np.stack([e2.sum(-1) + TINY, y2.sum(-1)], -1).tolist()
-        means, products, followed = state["means"], state["products"], []
-        for powers, (total_e, total_y) in zip(np.stack([e2, y2], 1), totals, strict=True):
-            change = powers - means
-            means += min(1.0, 16 / self.rate) * change
-            weight = min(2 / self.rate * total_y, 0.5 / self.rate * total_e) / total_e
-            products += weight * (change[1] * change - products)
-            followed.append(products.copy())
-        rows = np.pad(np.stack(followed), ((0, 0), (0, 0), (AROUND // 2, AROUND // 2)))
-        both, own = sliding_window_view(rows, AROUND, -1).sum(-1).swapaxes(0, 1)
-        return np.clip(both / (own + TINY), LEAST, MOST)
+        means, products, rows = state["means"], state["products"], []
+        for e_2, y_2, (total_e, total_y) in zip(e2, y2, totals, strict=True):
+            share, weight = min(1.0, 16 / self.rate), weight_of(total_e, total_y, self.rate)
+            found = followed(e_2, y_2, means[0], means[1], products[0], products[1], share, weight)
+            means[:], products[:] = found[:2], found[2:]
+            rows.append(products.copy())
+        wide = np.pad(np.stack(rows), ((0, 0), (0, 0), (AROUND // 2, AROUND // 2)))
+        both, own = sliding_window_view(wide, AROUND, -1).sum(-1).swapaxes(0, 1)
+        return np.asarray(leakage(both, own))
 
     def _gains(self, state: Any, expected: Array, e2: Array) -> Array:
         """Return the gain of every bin, frame by frame."""
         held, passed, gains = state["held"], state["passed"], np.empty_like(e2)
         for R, power, gain in zip(expected, e2, gains, strict=True):
-            np.maximum(R, TAIL * held, out=held)
-            S = KEPT * passed + (1 - KEPT) * np.maximum(power - held, 0) + TINY
-            np.maximum(S / (S + held), self.floor, out=gain)
+            held[:] = np.maximum(R, TAIL * held)
+            gain[:] = gain_of(power, held, passed, self.floor)
             passed[:] = gain * gain * power
         return gains
 

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from adaptfilt.base.stream import AdaptiveFilter, Output
 from adaptfilt.checks import DivergenceError, check_finite, check_number, part_of_steps, positive_int
 
-FORGETS = np.array([0.0, 0.6, 0.85])  # of the means
-COPIES = np.array([1.0, 0.5, 0.25])  # how many variances tell the background's lead
+FORGETS = (0.0, 0.6, 0.85)  # of the means
+COPIES = (1.0, 0.5, 0.25)  # how many variances tell the background's lead
 
 
 class TwoPath(nn.Module):
@@ -89,9 +89,9 @@ class TwoPath(nn.Module):
         self.background, self.foreground = filter, copy.deepcopy(filter)
         outputs = () if getattr(filter, "outputs", None) is None else (filter.outputs,)
         for name, shape in (("means", (3,)), ("variances", (3,)), ("errors", (2, *outputs, self.hop))):
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64, device="cpu"))
         for name in ("n", "copies", "resets"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.int64))
+            self.register_buffer(name, torch.zeros((), dtype=torch.int64, device="cpu"))
 
     @torch.no_grad()
     def forward(self, x: Any, d: Any, *, mu: Any = None) -> Output:
@@ -193,19 +193,38 @@ class TwoPath(nn.Module):
         means, variances = self.means.numpy(), self.variances.numpy()
         foreground, background = self.errors.square().flatten(1).sum(-1).tolist()
         between = float((self.errors[0] - self.errors[1]).square().sum())
-        means[:] = FORGETS * means + (1 - FORGETS) * (foreground - background)
-        variances[:] = FORGETS**2 * variances + (1 - FORGETS) ** 2 * foreground * between
-        lead, bound = means * np.abs(means), COPIES * variances
-        if (lead > bound).any():
+        verdict = judged(means, variances, foreground, background, between, self.patience)
+        if verdict > 0:
             take_over(self.foreground, self.background)
             self.copies += 1
-        elif self.patience < math.inf and (-lead > self.patience * bound).any():
+        elif verdict < 0:
             take_over(self.background, self.foreground, states=False)
             self.resets += 1
-        else:
-            return
-        self.means.zero_()
-        self.variances.zero_()
+
+
+def judged(means: Any, variances: Any, spoken: float, other: float, between: float, patience: float) -> int:
+    """Renew the means and variances by a hop's energies; return 1 where the background leads, -1 where it fails.
+
+    Parameters
+    ----------
+    means, variances : array [shape=(3,)]
+        Of M and V, that of no memory first; they begin anew where somebody leads.
+    spoken, other, between : float >= 0
+        Energies of the foreground's errors, of the background's, and of the difference of both.
+    patience : float >= 1
+    """
+    leads, fails = False, False
+    for i in range(3):
+        kept, bound = FORGETS[i], COPIES[i]
+        means[i] = kept * means[i] + (1 - kept) * (spoken - other)
+        variances[i] = kept**2 * variances[i] + (1 - kept) ** 2 * spoken * between
+        lead = means[i] * abs(means[i])
+        leads = leads or lead > bound * variances[i]
+        fails = fails or (patience < math.inf and -lead > patience * bound * variances[i])
+    if leads or fails:
+        means[:] = 0
+        variances[:] = 0
+    return 1 if leads else -1 if fails else 0
 
 
 def take_over(f: Any, other: Any, *, states: bool = True) -> None:

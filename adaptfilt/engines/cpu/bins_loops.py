@@ -5,15 +5,19 @@ They do what `tensors.bins` does, in place. Letters are those of `engines.bins.F
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from adaptfilt.engines.cpu.fft import backward, forward
-from adaptfilt.engines.cpu.memory import all_finite, finite
+from adaptfilt.engines.cpu.memory import all_finite, array, finite
 from adaptfilt.engines.words import dot
 
 GOOD, BAD, DIVERGED = 0, 1, 2
+NEVER, MOVED, ALWAYS = 0, 1, 2
+FOUR_BYTES = np.int32(0)
 
 
 class Call(NamedTuple):
-    """Numbers of one call; the last three are written back."""
+    """Numbers of one call, and the clock before it."""
 
     streams: int  # B
     outputs: int  # Q
@@ -29,7 +33,7 @@ class Call(NamedTuple):
     gated: int  # 1 where there are weights of the errors
     settle: int
     constraint: int  # 0: full, 1: alternate, 2: none
-    respond: int  # 1: the response of the weights is to be written in any case
+    respond: int  # when the response of the weights is to be written: NEVER, where they MOVED, or ALWAYS
     n: int
     place: int
     turn: int
@@ -70,21 +74,35 @@ class Stream(NamedTuple):
     level: Any  # (2, F), real
     head: Any  # (Q, C, block), backwards
     w: Any  # (B, Q, C, M), the response after the block
+    clock: Any  # (3,): n, place and turn
+    carried: Any  # (3, k): addresses of all that is carried and of rooms for it, and how many times four bytes
 
 
-def run(rules: Any, own: Any, call: Any, a: Any) -> int:
-    """Adapt over a block, stream by stream, and say how it went."""
+def run(rules: Any, own: Any, call: Any) -> int:
+    """Adapt over a block, stream by stream, and say how it went; where weights may move, the state before is kept."""
     if not (finite(own.x) and finite(own.d)):
         return BAD
+    if call.n + call.samples >= call.hop:
+        copy(own.carried, 0, 1)
     n, place, turn = call.n, call.place, call.turn
     for b in range(call.streams):
         n, place, turn = stream(rules, own, call, b)
-        if turn != call.turn or call.respond:
+        if call.respond == ALWAYS or (call.respond == MOVED and turn != call.turn):
             write_response(own, call, b, own.w[b])
-    a[len(call) - 3], a[len(call) - 2], a[len(call) - 1] = n, place, turn
+    own.clock[0], own.clock[1], own.clock[2] = n, place, turn
     if turn != call.turn and not (finite(own.W) and all_finite(own.states)):
+        copy(own.carried, 1, 0)
         return DIVERGED
     return GOOD
+
+
+def copy(carried: Any, source: int, target: int) -> None:
+    """Copy all that is carried to its rooms, or back."""
+    for i in range(carried.shape[1]):
+        shape = (carried[2, i],)
+        values, to = array(carried[source, i], shape, FOUR_BYTES), array(carried[target, i], shape, FOUR_BYTES)
+        for k in range(len(values)):
+            to[k] = values[k]
 
 
 def stream(rules: Any, own: Any, call: Any, b: int) -> Any:

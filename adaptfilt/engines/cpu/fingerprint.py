@@ -101,6 +101,8 @@ def describe(value: Any, seen: list[Any] | None = None) -> Any:
         return ["dict", *([describe(k, seen), describe(v, seen)] for k, v in value.items())]
     if kind in (set, frozenset):
         return [kind.__name__, *sorted(repr(describe(v, seen)) for v in value)]
+    if kind is type and issubclass(value, tuple) and hasattr(value, "_fields") and not _goes_by_name(value):
+        return [kind.__name__, value.__qualname__, repr(value._fields)]
     if isinstance(value, types.CodeType):
         return _describe_code(value, seen)
     if _goes_by_name(value):

@@ -4,7 +4,7 @@ Here an array is a tensor on the same memory, so that a loop can be run and step
 """
 
 import math
-from ctypes import c_char
+from ctypes import CFUNCTYPE, c_char, c_int32, c_void_p
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +52,11 @@ def finite(values: Any) -> bool:
 def all_finite(arrays: tuple[Any, ...]) -> bool:
     """Say whether all arrays are finite."""
     return all(finite(values) for values in arrays)
+
+
+def call(function: int, status: int, spare: int, arguments: int) -> int:
+    """Call what `native` made, by its address."""
+    return CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)(function)(status, spare, arguments)
 
 
 def output_and_error(found: Any, y: Any, like: Any) -> Any:

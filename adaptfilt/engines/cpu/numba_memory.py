@@ -3,10 +3,12 @@
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
+from adaptfilt.engines import words
 from adaptfilt.engines.cpu import memory, numba_lanes
 from adaptfilt.engines.cpu.numba_lanes import (
     AnyLanes,
@@ -92,9 +94,12 @@ def _finite(values: Any) -> Any:
             zero = values.real * 0
             return everywhere(zero + values.imag * 0 == 0)
     elif values.ndim == 1:
+        energy = words.energy
 
         def finite(values: Any) -> bool:
             zero = as_real(values, 0)
+            if everywhere(energy(values) * zero == 0):  # as is all but always so, and eight times as fast
+                return True
             total = zero
             for v in values:
                 total += v.real * zero + v.imag * zero
@@ -118,6 +123,24 @@ def _all_finite(arrays: Any) -> Any:
         return lambda arrays: True
 
     return lambda arrays: finite(arrays[0]) and all_finite(arrays[1:])
+
+
+@intrinsic
+def _called(typing: Any, function: Any, status: Any, spare: Any, arguments: Any) -> Any:
+    """Return what a C function of three pointers returns, by its address."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.IntType(32), [pointer] * 3)
+        given = [builder.inttoptr(value, pointer) for value in values[1:]]
+        return builder.sext(builder.call(builder.inttoptr(values[0], kind.as_pointer()), given), ir.IntType(64))
+
+    return types.int64(*[types.int64] * 4), code
+
+
+@_word(memory.call)
+def _call(function: Any, status: Any, spare: Any, arguments: Any) -> Any:
+    return lambda function, status, spare, arguments: _called(function, status, spare, arguments)  # type: ignore[call-arg]
 
 
 @_word(memory.output_and_error)

@@ -4,18 +4,30 @@ The echo path of a partition is W_p(k + 1) = A W_p(k) + dW, and what is heard be
 R, taken from the errors themselves. Every hop, for every bin,
 
     R <- beta R + (1 - beta) |E|^2,    D = sum_p P_p |X_p|^2 / 2 + R + eps,    m_p = P_p / D
-    W_p <- W_p + m_p conj(X_p) E,      P_p <- A^2 (1 - H/B m_p |X_p|^2 / 2) P_p + (1 - A^2) |W_p|^2
+    W_p <- W_p + m_p conj(X_p) E,      P_p <- A^2 (1 - H/B m_p |X_p|^2 / 2) P_p + (1 - A^2) min(|W_p|^2, 10 p0)
 
 (the half is the share of a frame that overlap-save keeps). Of a frame's B errors a hop of H brings H new ones; who
 counts the others as news again, H = B, is sure too early, and on speech some 7 dB behind. P_p starts at
 p0 10^(-decay p): responses decay. The step is large while the filter knows little and the errors are small, and falls
 by itself while somebody else speaks. Since D is at least P_p |X_p|^2 / 2, m_p |X_p|^2 is at most 2 and P_p stays
-positive. Cost: that of `FDAF`, and 8 P B multiply-adds a hop. For echo, in double talk above all: the canceller is
-built on it.
+positive. A path wanders by (1 - A^2) of ten times what is expected of it, p0, and no more: where x repeats itself, with
+a period that is none of the block's, P_p and W_p would drive each other up within some 20 s. Cost: that of `FDAF`, and
+8 P B multiply-adds a hop. For echo, in double talk above all: the canceller is built on it.
 
 Where x begins at once and its echo comes later than a hop, the first errors are 0 and the filter grows sure that there
 is no path; with W = 0 nothing makes it unsure again. Give it d from the echo's start (`adaptfilt.align`), or take
 `adaptfilt.EchoCanceller`, which keeps P while the far end begins.
+
+**The path that changes.** Once the filter is sure, P_p is small, and a new path looks like somebody who speaks: the
+whole echo goes into R, the step stays small, and only (1 - A^2) |W_p|^2 makes the filter unsure again. With A = 0.999
+it takes some 4 s at 16 kHz and hops of 256 to find a path that has changed at once, with A = 0.9999 over 10 s, and with
+A = 1 it never does. A smaller `hop` and a smaller A shorten that. `adaptfilt.TwoPath` does not: neither of its filters
+knows the new path. `adaptfilt.EchoCanceller` sees that outputs and microphone no longer agree and begins anew to be
+unsure; it takes a second.
+
+**The floor.** A filter whose path may wander follows what overlap-save mixes into every bin from its neighbours, too.
+White input without any noise is cancelled by some 40 dB with A = 0.999, by 50 with 0.9999, and without such a floor
+with A = 1, or by `FDAF`.
 
 Source: G. Enzner and P. Vary, "Frequency-domain adaptive Kalman filter for acoustic echo control in hands-free
 telephones", Signal Processing, 2006; partitions: F. Kuech, E. Mabande and G. Enzner, "State-space architecture of the
@@ -28,7 +40,7 @@ import torch
 
 from adaptfilt.base.frequency import FrequencyFilter
 from adaptfilt.engines.bins import Bins
-from adaptfilt.engines.words import maximum
+from adaptfilt.engines.words import maximum, minimum
 
 
 def fdkf_spread(x2: Any, P: Any) -> Any:
@@ -45,7 +57,7 @@ def fdkf_level(total: Any, e2: Any, R: Any, beta: Any, eps: Any) -> Any:
 def fdkf_step(level: Any, x2: Any, w2: Any, P: Any, A: Any, p0: Any, hop: Any, block: Any) -> Any:
     """Return the step, and what is not known of the weight after it."""
     m = P / level
-    return m, maximum(A * A * (1 - hop / block * m * x2 / 2) * P + (1 - A * A) * w2, 1e-10 * p0)
+    return m, maximum(A * A * (1 - hop / block * m * x2 / 2) * P + (1 - A * A) * minimum(w2, 10 * p0), 1e-10 * p0)
 
 
 class FDKF(FrequencyFilter):
@@ -63,7 +75,8 @@ class FDKF(FrequencyFilter):
     beta : 0 <= float < 1 or Tensor
         Forgetting factor of the power of the errors, a hop.
     p0 : float > 0 or Tensor
-        What is expected of |W|^2 in the first partition.
+        What is expected of |W|^2 in the first partition: 1 where the echo is about as loud as the far end. A filter
+        of a far louder path learns slowly.
     decay : float >= 0
         Decades by which it falls from partition to partition.
     eps : float >= 0 or Tensor
@@ -81,7 +94,7 @@ class FDKF(FrequencyFilter):
     >>> import numpy as np, adaptfilt as af
     >>> from scipy.signal import lfilter
     >>> x = np.random.default_rng(0).standard_normal(4000)
-    >>> h = np.exp(-np.arange(100) / 20)
+    >>> h = 0.3 * np.exp(-np.arange(100) / 20)
     >>> f = af.FDKF(taps=100, block=32)
     >>> y, e, w = f(x, lfilter(h, 1, x))
     >>> bool(af.metrics.misalignment_db(w, h) < -30)
@@ -113,9 +126,9 @@ class FDKF(FrequencyFilter):
 
     def start(self) -> dict[str, Any]:
         """Return what is not known of the weights before anything was heard."""
-        p0 = torch.as_tensor(self.p0, dtype=torch.float64)
+        p0 = torch.as_tensor(self.p0, dtype=torch.float64, device=self.device)
         p0 = p0.reshape(*p0.shape, *(1,) * (self.inputs is not None), 1, 1)
-        decades = self.decay * torch.arange(self.partitions, dtype=torch.float64)
+        decades = self.decay * torch.arange(self.partitions, dtype=torch.float64, device=self.device)
         return {"P": p0 * 10 ** -decades[:, None]}
 
     @classmethod
