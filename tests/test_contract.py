@@ -36,7 +36,7 @@ from adaptfilt.testing.comparisons import (
     trial,
     unchanged,
 )
-from conftest import FILTERS, LINEAR, PLAIN, RULED, STEPPED, each, every_dtype
+from conftest import FILTERS, FIRST, LINEAR, PLAIN, RULED, STEPPED, each, every_dtype
 
 NORMALISED = [af.NLMS, af.AffineProjection, af.RLS]
 every_filter, every_ruled, every_linear, every_plain = each(FILTERS), each(RULED), each(LINEAR), each(PLAIN)
@@ -430,9 +430,6 @@ HALVES = {
     "to float16": lambda m: m.to(torch.float16),
     "to cpu and bfloat16": lambda m: m.to("cpu", torch.bfloat16),
 }
-
-
-FIRST = [af.LMS, af.RLS, af.DFE, af.FxLMS, af.LatticeRLS, af.FDKF, af.GradientFilter]  # one of each kind of filter
 
 
 def in_all_ways(ways: dict[str, Any]) -> Any:
