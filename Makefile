@@ -13,18 +13,18 @@ test: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
 # What every filter keeps to, with the lowest versions that are allowed.
 test-lowest: .venv-lowest/test
-	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest -n auto --dist loadgroup tests/test_contract.py tests/test_native.py
+	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest -n auto tests/test_contract.py tests/test_native.py
 
 # The same in code that checks its bounds; without LLVM's optimiser it compiles in two thirds of the time. It is kept in
 # no cache but in memory, so that every family of filters gets processes of its own.
 FAMILIES := gradient least_squares equalisers robust recursive frequency kernel noise_control set_membership
 debug: .venv/test
 	set -e; for family in $(FAMILIES); do echo $$family; \
-	ADAPTFILT_DEBUG=1 NUMBA_OPT=0 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadgroup tests/test_contract.py \
+	ADAPTFILT_DEBUG=1 NUMBA_OPT=0 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto tests/test_contract.py \
 	--family $$family; done
 
 slow: .venv/test

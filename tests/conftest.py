@@ -1,5 +1,6 @@
 """Fixtures and helpers shared by the tests."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -101,16 +102,29 @@ def _of_another(item: Any) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave to `make slow` what compiles most, and give all tests of a filter to one worker, which compiles it once."""
+    """Leave to `make slow` what compiles most."""
     for item in items:
         kept = OTHERS.get(getattr(item, "originalname", item.name))
         if kept and _of_another(item) and _given(item)["dtype"] not in kept:
             item.add_marker(pytest.mark.slow)
-        cls = _class_of(item)
-        item.add_marker(pytest.mark.xdist_group(cls.__name__ if cls else item.nodeid.split("[")[0]))
     family = config.getoption("--family")
     if family:
         items[:] = [item for item in items if (cls := _class_of(item)) and family in cls.__module__.split(".")]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all tests of a filter to one worker, which compiles it once; other tests go function by function."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    names = {c.__name__ for c in FILTERS}
+
+    class ByFilter(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            test, _, given = nodeid.partition("[")
+            return next((word for word in re.split(r"[-\]]", given) if word in names), test)
+
+    return ByFilter(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.fixture(autouse=True)
