@@ -18,13 +18,14 @@ import torch
 
 import adaptfilt as af
 from adaptfilt.engines import words
-from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.cpu import objects
+from adaptfilt.engines.algorithm import MAX_DIMS, Algorithm
+from adaptfilt.engines.bins import Bins
+from adaptfilt.engines.cpu import adapters, objects
 from adaptfilt.engines.cpu.adapters import block_function, sample_function
 from adaptfilt.engines.cpu.fingerprint import Unknown, describe, fingerprint
 from adaptfilt.engines.words import axpyc
-from adaptfilt.testing.comparisons import call, step, trial
-from conftest import LINEAR, each
+from adaptfilt.testing.comparisons import call, given_by_path, step, trial
+from conftest import LINEAR, RULED, each
 
 PROGRAM = """
 import sys, numpy as np, adaptfilt as af
@@ -532,6 +533,37 @@ print(np.abs(f(x, x).y - g(x, x).y).max() < 1e-6, f.s19.tolist() == [19.0] * 20)
 """
 
 
+class Wide(af.LinearFilter):
+    """As many dimensions as an array may have, and scratch of two."""
+
+    algorithm = Algorithm(
+        update=lambda w, S, v, u, e, mu, q=None: (w, S, v), state={"S": (1,) * MAX_DIMS, "v": "real"},
+        scratch={"q": ("taps", 3)},
+    )  # fmt: skip
+    ranges = {"mu": {}}
+
+    @classmethod
+    def example(cls, **common: Any) -> Any:
+        return cls(3, {"mu": 0.1}, **common)
+
+
+MANY = {"inputs": 3, "outputs": 2}
+LAID_OUT = [(c, {}) for c in (Wide, *RULED) if not isinstance(c.algorithm, Bins)]
+LAID_OUT += [(c, MANY) for c in (Wide, *LINEAR) if not given_by_path(c)] + [
+    (c, MANY | {"sps": 2}) for c in (Wide, af.LMS)
+]
+
+
+@pytest.mark.parametrize(("cls", "axes"), LAID_OUT)
+def test_compiled_code_is_given_as_many_numbers_as_it_reads(cls: Any, axes: dict[str, int]) -> None:
+    """The adapter `memory` counts what it reads when it is written; nothing checks a bound when it runs."""
+    for dtype in (torch.float64, torch.complex64):
+        f = cls.example(dtype=dtype, **axes)
+        workspace = f._workspace()
+        _, count = adapters._memory(workspace._layout)
+        assert len(workspace._arguments) == count
+
+
 def test_a_debug_build_sees_what_lies_outside_and_what_was_never_written(tmp_path: Path) -> None:
     found = run(tmp_path, OUTSIDE, ADAPTFILT_DEBUG="1", NUMBA_OPT="0")
     assert found == ["right"] * 3 + ["RuntimeError"] * 3 + ["DivergenceError"] * 3
@@ -548,7 +580,6 @@ def test_a_debug_build_checks_the_lookahead_kernel(tmp_path: Path) -> None:
     program = """
 import numpy as np, adaptfilt as af
 from adaptfilt.engines.cpu import adapters, lookahead
-import inspect
 text = inspect.getsource(lookahead)
 wrong = text.replace("(T + M) // 8 * 16 + 160", "(T + M) // 8 * 16 + 32")
 assert wrong != text
