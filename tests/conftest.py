@@ -62,16 +62,18 @@ FIRST = [  # of each kind of filter
     af.LatticeRLS, af.FDKF, af.GradientFilter,
 ]  # fmt: skip
 
-# What of another filter runs compiled, by words in the name of a test; and in which precision where it is one: a real
-# block, step and record, a complex block with leakage and gates.
+# What of another filter runs compiled, by words in the name of a test; and with which values a test of it runs where
+# they are not all: compiled are a real block, step and record, and a complex block with leakage and gates.
 COMPILED = ["engine", "finds_the_plant", "less_of_the_error", "after_a_burst", "silence", "threads"]
-OTHERS = {
+OTHERS: dict[str, list[Any]] = {
     "test_short_blocks_in_a_row": REAL,
     "test_leakage_a_step_size_a_sample_and_samples_passed_over": COMPLEX,
     "test_every_engine_equals_the_reference": COMPLEX,
     "test_finds_the_plant_tap_by_tap": REAL,
     "test_weights_of_another_kind_leave_less_of_the_error": REAL,
     "test_silence_leaves_the_weights_alone": REAL,
+    "test_a_batch_is_a_loop_over_its_rows": [(2, 3)],
+    "test_random_splits": [],
 }
 
 
@@ -105,7 +107,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave to `make slow` what compiles most."""
     for item in items:
         kept = OTHERS.get(getattr(item, "originalname", item.name))
-        if kept and _of_another(item) and _given(item)["dtype"] not in kept:
+        if kept is not None and _of_another(item) and not any(value in kept for value in _given(item).values()):
             item.add_marker(pytest.mark.slow)
     family = config.getoption("--family")
     if family:
