@@ -342,7 +342,9 @@ def test_taps(cls: Any) -> None:
 @every_ruled
 def test_parameters_out_of_range(cls: Any) -> None:
     for name, limits in cls.ranges.items():
-        for value in (limits.get("low", 0.0) - 0.1, np.nan, np.inf):
+        low = limits.get("low", 0.0)
+        beyond = [low if limit == "above" else limits["high"] + 0.1 for limit in limits if limit in ("above", "high")]
+        for value in (low - 0.1, np.nan, np.inf, *beyond):
             with pytest.raises(ValueError, match=f"{name} must be finite"):
                 setattr(cls.example(), name, value)
         with pytest.raises(TypeError, match=name):

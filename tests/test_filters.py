@@ -665,6 +665,12 @@ def test_every_algorithm_has_its_loop() -> None:
     assert filters == {name.split(",")[0] for name in (*CASES, *LOOPS)}
 
 
+def test_defaults_that_follow_the_taps() -> None:
+    assert af.VSSNLMS(8).alpha == 1 - 1 / 32
+    assert af.HuberNLMS(8, 0.1, clip=1.0).lam == 1 - 1 / 24
+    np.testing.assert_allclose(af.Frost(3, 0.1).w, [1, 0, 0], atol=1e-7)  # as many constraints as weights
+
+
 def test_a_float_parameter_acts_in_the_filters_own_precision() -> None:
     x, d = signals(torch.float64)
     _, w = loop(x, d, lambda w, u, e, d: w + 0.1 * e * u)
