@@ -712,6 +712,16 @@ def test_rls_stays_bounded_in_float32_over_a_million_samples(kind: str) -> None:
     np.testing.assert_allclose(f(x, -0.25 * x).w, [-0.25] + [0] * 15, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_the_weights_of_a_lattice_are_the_plant_on_coloured_input(dtype: torch.dtype) -> None:
+    """All stages reflect here; the textbook loop compares outputs alone."""
+    x, _ = signals(dtype, 800)
+    x = lfilter([1, 0.8, 0.4], [1, -0.7 * (np.exp(0.5j) if dtype.is_complex else 1)], x)
+    h = np.array([1.0, -0.5, 0.25, 0.1]) * (np.exp(1j * np.arange(4)) if dtype.is_complex else 1)
+    w = af.LatticeRLS(4, 1.0, delta=1e-3, dtype=dtype, engine="reference")(x, lfilter(h, 1, x)).w
+    np.testing.assert_allclose(w, h, atol=1e-3)
+
+
 @pytest.mark.parametrize("engine", ["auto", "reference"])
 def test_a_lattice_survives_a_sample_beyond_its_digits(engine: str) -> None:
     """Conversion factors stay above 0, where 1 - (gamma |b|)^2 / B has no digit left."""
