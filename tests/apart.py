@@ -9,7 +9,7 @@ from typing import Any
 HERE = Path(__file__).parent
 
 
-def apart(file: str, function: str, *arguments: Any, timeout: float = 120.0) -> str:
+def apart(file: str, function: str, *arguments: Any, timeout: float = 300.0) -> str:
     """Return what the function prints."""
     first = f"import sys; sys.path.insert(0, {str(HERE)!r})"  # there is a conftest above, too
     code = f"{first}; from {Path(file).stem} import {function}; {function}(*{arguments!r})"

@@ -19,6 +19,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,7 @@ class Case:
     dtype: torch.dtype
     rng: np.random.Generator = field(repr=False)
     wide: bool  # all dtypes, axes and choices, and compiled loops of modules
+    axes: bool = True  # several inputs, outputs and samples an output, and features: each is code to compile
     batch: tuple[int, ...] = ()
     taps: int = 4
     nonfinite: str = "raise"
@@ -161,13 +163,14 @@ class Case:
     def _draw_axes(self) -> None:
         """Draw inputs, outputs and samples an output, features, and a start."""
         axes = self._one_of(*AXES) if self.wide else AXES[FILTERS.index(self.cls) % 4]
-        axes = axes if self.rng.integers(3) == 0 else {}
+        axes = axes if self.axes and self.rng.integers(3) == 0 else {}
         if issubclass(self.cls, af.FilteredFilter):
             axes = {"inputs": 2} if axes else {}
         if self.cls in SPIKED and axes.get("outputs", 1) > axes.get("inputs", 1):
             axes = {**axes, "inputs": axes["outputs"]}
         self.params |= axes
-        free = "taps" in self.params and self.cls not in SPIKED and not issubclass(self.cls, af.FilteredFilter)
+        free = self.axes and "taps" in self.params and self.cls not in SPIKED
+        free = free and not issubclass(self.cls, af.FilteredFilter)
         if self.params.get("taps") == 4 and not self.dtype.is_complex and free and "inputs" not in axes:
             self.features = self._one_of(af.Volterra(4), af.Polynomial(4), None, None)
         if self.features is None and self.rng.integers(4) == 0:
@@ -855,9 +858,11 @@ def nudge(model: Any, rng: np.random.Generator) -> None:
 class Walk:
     """One sequence; `skip` are the indices of operations left out."""
 
-    def __init__(self, cls: Any, dtype: torch.dtype, seed: int, wide: bool, without: Iterable[str] = ()) -> None:
+    def __init__(
+        self, cls: Any, dtype: torch.dtype, seed: int, wide: bool, without: Iterable[str] = (), axes: bool = True
+    ) -> None:
         self.seed, self.without = (seed, FILTERS.index(cls)), set(without)
-        self.case = Case(cls, dtype, np.random.default_rng(self.seed), wide)
+        self.case = Case(cls, dtype, np.random.default_rng(self.seed), wide, axes)
         self.log: list[str] = []
         self.forgiven = self.calls = self.refused = 0
 
@@ -1035,7 +1040,12 @@ def short_trace(error: BaseException) -> str:
 
 
 def fuzz(
-    cls: Any, dtype: torch.dtype, seeds: Iterable[int], wide: bool = False, without: Iterable[str] = ()
+    cls: Any,
+    dtype: torch.dtype,
+    seeds: Iterable[int],
+    wide: bool = False,
+    without: Iterable[str] = (),
+    axes: bool = True,
 ) -> Counter[str]:
     """Run sequences; raise with the shortest form of the first that fails."""
     global WIDE
@@ -1044,11 +1054,12 @@ def fuzz(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for seed in seeds:
-            walk = Walk(cls, dtype, seed, wide, without)
+            walk = Walk(cls, dtype, seed, wide, without, axes)
             try:
                 walk.run()
             except Exception:
-                walk, error, trace = shrink(lambda seed=seed: Walk(cls, dtype, seed, wide, without), list(range(STEPS)))
+                make = partial(Walk, cls, dtype, seed, wide, without, axes)
+                walk, error, trace = shrink(make, list(range(STEPS)))
                 trace = "" if isinstance(error, Difference) else trace
                 lines = "\n".join(walk.log)
                 first = str(error).partition("\n")[0][:300]

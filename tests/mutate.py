@@ -57,7 +57,7 @@ def mutants(path: Path) -> list[tuple[Path, int, str]]:
     return found
 
 
-def fate(mutant: tuple[Path, int, str], folder: Path, tests: list[str], limit: float) -> str:
+def fate(mutant: tuple[Path, int, str], folder: Path, tests: list[str], words: str, limit: float) -> str:
     """Run the tests on a copy with the mutant in it; one that takes too long is not known to be killed."""
     path, number, line = mutant
     shutil.rmtree(folder / "adaptfilt", ignore_errors=True)
@@ -77,7 +77,7 @@ def fate(mutant: tuple[Path, int, str], folder: Path, tests: list[str], limit: f
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider"]
-    command += [f"tests/{t}" for t in tests]
+    command += ["-k", words, *(f"tests/{t}" for t in tests)]
     try:
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=limit)
     except subprocess.TimeoutExpired:
@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="part of the path of the files to mutate")
     parser.add_argument("--tests", nargs="*", default=TESTS, help="files that are run, in this order")
+    parser.add_argument("-k", default="", dest="words", help="which tests of these files, as for pytest")
     parser.add_argument("--limit", type=float, default=400.0, help="seconds a mutant")
     options = parser.parse_args()
     files = [p for part in PARTS for p in sorted((ROOT / "adaptfilt" / part).rglob("*.py"))]
@@ -106,7 +107,7 @@ def main() -> None:
             shutil.copytree(own, folder / "cache" / "adaptfilt")
         counts: Counter[str] = Counter()
         for n, mutant in enumerate(chosen, 1):
-            what = fate(mutant, folder, options.tests, options.limit)
+            what = fate(mutant, folder, options.tests, options.words, options.limit)
             counts[what] += 1
             path, number, line = mutant
             print(f"{n:3d} {what:8s} {path}:{number}: {line.strip()}", flush=True)

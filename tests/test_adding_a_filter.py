@@ -13,8 +13,10 @@ import torch
 from scipy.signal import lfilter
 
 import adaptfilt as af
+from adaptfilt.checks import DTYPES
 from adaptfilt.engines import words
 from adaptfilt.engines.algorithm import SUPPLIED
+from conftest import on_the_reference
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "adding_a_filter.md"
 POINTS = np.array([1.0, -1.0])
@@ -89,9 +91,25 @@ def test_a_filter_from_the_page_freezes(page: Any, name: str) -> None:
         torch.testing.assert_close(f.state_dict()[key], value, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "dtypes"),
+    [
+        ("RobustNLMS", [torch.float64]),
+        pytest.param("RobustNLMS", DTYPES, marks=pytest.mark.slow),
+        pytest.param("MomentumLMS", DTYPES, marks=pytest.mark.slow),
+        pytest.param("ClippedMomentumLMS", DTYPES, marks=pytest.mark.slow),
+    ],
+)
+def test_a_filter_from_the_page_keeps_the_contract(page: Any, name: str, dtypes: list[torch.dtype]) -> None:
+    af.testing.check(getattr(page, name), dtypes)
+
+
 @pytest.mark.parametrize("name", ["RobustNLMS", "MomentumLMS", "ClippedMomentumLMS"])
-def test_a_filter_from_the_page_keeps_the_contract(page: Any, name: str) -> None:
-    af.testing.check(getattr(page, name))
+def test_a_filter_from_the_page_keeps_the_contract_on_the_reference(
+    page: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_the_reference(monkeypatch)
+    af.testing.check(getattr(page, name), [torch.complex128])
 
 
 def test_the_robust_filter_is_robust(page: Any) -> None:
@@ -165,6 +183,7 @@ REFUSED: list[Callable[[], Any]] = [
     lambda: af.Algorithm(gain=forgets, state={"s": "real"}),
     lambda: af.Algorithm(gain=of("(e, mu, s): return mu"), state=("s",)),  # type: ignore[arg-type]
     lambda: af.Algorithm(gain=of("(e, mu, s): return mu"), state={"s": "power"}),
+    lambda: af.Algorithm(update=of("(w, S, u, e): return w, S"), state={"S": (2,) * 17}),
     lambda: af.Algorithm(gain=of("(e, points): return e"), vectors={"points": "complex"}),
     lambda: af.Algorithm(update=f, scratch={"q": ("taps",)}),
     lambda: af.Algorithm(recursion=recursion),

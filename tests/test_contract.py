@@ -36,7 +36,7 @@ from adaptfilt.testing.comparisons import (
     trial,
     unchanged,
 )
-from conftest import FILTERS, LINEAR, PLAIN, RULED, STEPPED, each, every_dtype
+from conftest import FILTERS, FIRST, LINEAR, PLAIN, RULED, STEPPED, each, every_dtype
 
 NORMALISED = [af.NLMS, af.AffineProjection, af.RLS]
 every_filter, every_ruled, every_linear, every_plain = each(FILTERS), each(RULED), each(LINEAR), each(PLAIN)
@@ -342,7 +342,9 @@ def test_taps(cls: Any) -> None:
 @every_ruled
 def test_parameters_out_of_range(cls: Any) -> None:
     for name, limits in cls.ranges.items():
-        for value in (limits.get("low", 0.0) - 0.1, np.nan, np.inf):
+        low = limits.get("low", 0.0)
+        beyond = [low if limit == "above" else limits["high"] + 0.1 for limit in limits if limit in ("above", "high")]
+        for value in (low - 0.1, np.nan, np.inf, *beyond):
             with pytest.raises(ValueError, match=f"{name} must be finite"):
                 setattr(cls.example(), name, value)
         with pytest.raises(TypeError, match=name):
@@ -430,9 +432,6 @@ HALVES = {
     "to float16": lambda m: m.to(torch.float16),
     "to cpu and bfloat16": lambda m: m.to("cpu", torch.bfloat16),
 }
-
-
-FIRST = [af.LMS, af.RLS, af.DFE, af.FxLMS, af.LatticeRLS, af.FDKF, af.GradientFilter]  # one of each kind of filter
 
 
 def in_all_ways(ways: dict[str, Any]) -> Any:

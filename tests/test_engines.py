@@ -93,9 +93,11 @@ def test_short_blocks_in_a_row(cls: Any, dtype: torch.dtype, batch: tuple[int, .
 @every_ruled
 @every_dtype
 @one_or_a_batch
-def test_a_step_size_a_sample_and_samples_passed_over(cls: Any, dtype: torch.dtype, batch: Any) -> None:
+def test_leakage_a_step_size_a_sample_and_samples_passed_over(cls: Any, dtype: torch.dtype, batch: Any) -> None:
     for engine in others(cls, dtype=dtype, batch=batch):
         f, model = (make(cls, e, dtype=dtype, batch=batch, nonfinite="skip") for e in (engine, "reference"))
+        for g in (f, model) if cls.algorithm.leaks else ():
+            g.leak = 0.1
         for n in range(3):
             x, d = trial(f, 70, n)
             x[..., (5 * n + 1) * sps(f)] = np.nan

@@ -14,13 +14,8 @@ from scipy.signal import lfilter
 import adaptfilt as af
 from adaptfilt.checks import NUMPY
 from adaptfilt.testing.comparisons import TOLERANCE
+from conftest import slow
 
-DTYPES = [
-    torch.float64,
-    torch.complex64,
-    pytest.param(torch.complex128, marks=pytest.mark.slow),
-    pytest.param(torch.float32, marks=pytest.mark.slow),
-]
 M = 5
 
 
@@ -641,9 +636,22 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("engine", ["auto", "reference"])
+def leaks(make: Callable[..., Any]) -> bool:
+    return getattr(make(dtype=torch.float64), "leak", 0) > 0
+
+
+def in_all_ways(rows: dict[str, Any]) -> Any:
+    """Try both engines in all precisions; by default the reference in a real and a complex one, and compiled what
+    test_engines.py compiles anyway: real blocks without leakage.
+    """
+    short = ("reference", torch.float64), ("reference", torch.complex64), ("auto", torch.float64)
+    cases = [(name, engine, dtype) for name in rows for engine in ("auto", "reference") for dtype in NUMPY]
+    leaking = [(name, "auto", torch.float64) for name, row in rows.items() if leaks(row[0])]
+    given = [case if case[1:] in short and case not in leaking else slow(*case) for case in cases]
+    return pytest.mark.parametrize(("name", "engine", "dtype"), given)
+
+
+@in_all_ways(CASES)
 def test_equals_the_textbook_loop(name: str, engine: str, dtype: torch.dtype) -> None:
     make, update = CASES[name]
     x, d = signals(dtype)
@@ -656,9 +664,7 @@ def test_equals_the_textbook_loop(name: str, engine: str, dtype: torch.dtype) ->
         np.testing.assert_allclose(out.w, w, **tolerance)
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", LOOPS)
-@pytest.mark.parametrize("engine", ["auto", "reference"])
+@in_all_ways(LOOPS)
 def test_equals_the_textbook_loop_with_an_error_of_its_own(name: str, engine: str, dtype: torch.dtype) -> None:
     make, run, given = LOOPS[name]
     x, d = signals(dtype)
@@ -674,6 +680,12 @@ def test_every_algorithm_has_its_loop() -> None:
     ours = [c for c in vars(af).values() if isinstance(c, type) and hasattr(c, "algorithm")]
     filters = {c.__name__ for c in ours if not issubclass(c, af.FrequencyFilter)}  # see test_frequency.py
     assert filters == {name.split(",")[0] for name in (*CASES, *LOOPS)}
+
+
+def test_defaults_that_follow_the_taps() -> None:
+    assert af.VSSNLMS(8).alpha == 1 - 1 / 32
+    assert af.HuberNLMS(8, 0.1, clip=1.0).lam == 1 - 1 / 24
+    np.testing.assert_allclose(af.Frost(3, 0.1).w, [1, 0, 0], atol=1e-7)  # as many constraints as weights
 
 
 def test_a_float_parameter_acts_in_the_filters_own_precision() -> None:
@@ -715,6 +727,16 @@ def test_rls_stays_bounded_in_float32_over_a_million_samples(kind: str) -> None:
     assert np.abs(out.e[-1000:]).max() <= 1e-5 * max(np.abs(x).max() if kind != "burst" else 5, 1e-30)
     x = rng.standard_normal(2000)
     np.testing.assert_allclose(f(x, -0.25 * x).w, [-0.25] + [0] * 15, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_the_weights_of_a_lattice_are_the_plant_on_coloured_input(dtype: torch.dtype) -> None:
+    """All stages reflect here; the textbook loop compares outputs alone."""
+    x, _ = signals(dtype, 800)
+    x = lfilter([1, 0.8, 0.4], [1, -0.7 * (np.exp(0.5j) if dtype.is_complex else 1)], x)
+    h = np.array([1.0, -0.5, 0.25, 0.1]) * (np.exp(1j * np.arange(4)) if dtype.is_complex else 1)
+    w = af.LatticeRLS(4, 1.0, delta=1e-3, dtype=dtype, engine="reference")(x, lfilter(h, 1, x)).w
+    np.testing.assert_allclose(w, h, atol=1e-3)
 
 
 @pytest.mark.parametrize("engine", ["auto", "reference"])

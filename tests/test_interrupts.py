@@ -12,6 +12,7 @@ import torch
 from apart import apart
 
 import adaptfilt as af
+from conftest import slow
 
 FILTERS: dict[str, Callable[[], Any]] = {
     "NLMS": lambda: af.NLMS(8, 0.5, dtype=torch.float64),
@@ -152,6 +153,11 @@ def interrupted(case: str, seconds: float) -> None:
     assert not torn, f"torn states of {case}: {torn}"
 
 
-@pytest.mark.parametrize("case", FILTERS)
-def test_an_interrupt_leaves_the_state_before_or_after(case: str) -> None:
-    apart(__file__, "interrupted", case, 3.0)
+def all_interrupted(seconds: float) -> None:
+    for case in FILTERS:
+        interrupted(case, seconds)
+
+
+@pytest.mark.parametrize("seconds", [1.0, slow(20.0)])
+def test_an_interrupt_leaves_the_state_before_or_after(seconds: float) -> None:
+    apart(__file__, "all_interrupted", seconds, timeout=600.0)

@@ -18,16 +18,19 @@ import torch
 
 import adaptfilt as af
 from adaptfilt.engines import words
-from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.cpu import objects
-from adaptfilt.engines.cpu.adapters import block_function
+from adaptfilt.engines.algorithm import MAX_DIMS, Algorithm
+from adaptfilt.engines.bins import Bins
+from adaptfilt.engines.cpu import adapters, objects
+from adaptfilt.engines.cpu.adapters import block_function, sample_function
 from adaptfilt.engines.cpu.fingerprint import Unknown, describe, fingerprint
 from adaptfilt.engines.words import axpyc
+from adaptfilt.testing.comparisons import call, given_by_path, step, trial
+from conftest import LINEAR, RULED, each
 
 PROGRAM = """
 import sys, numpy as np, adaptfilt as af
-f = af.LMS(2, 0.1)
-f(np.ones(40, np.float32), np.ones(40, np.float32))
+f = af.LMS(2, 0.1)  # record by record: a plain loop, which compiles in half the time of a lookahead
+f(np.ones(40, np.float32), np.ones(40, np.float32), record_every=1)
 print("numba" in sys.modules, f.w.sum().item())
 """
 
@@ -63,8 +66,8 @@ def test_a_second_process_loads_the_code_without_numba_and_repairs_damage(tmp_pa
 
 def test_code_of_different_processes_does_not_mix(tmp_path: Path) -> None:
     # Numba numbers functions from zero in every process: two object files may use one symbol for different code.
-    makers = ["af.LMS(2, 0.1)", "af.SignError(2, 0.1)", "af.LMF(2, 0.1)", "af.LMS(2, 0.1, leak=0.5)"]
-    line = "f = {}; f(np.ones(40, np.float32), np.ones(40, np.float32)); print(f.w.sum().item())\n"
+    makers = ["af.LMS(2, 0.1)", "af.SignError(2, 0.1)", "af.LMF(2, 0.1)", "af.NLMS(2, 0.1)"]
+    line = "f = {}; f(np.ones(40, np.float32), np.ones(40, np.float32), record_every=1); print(f.w.sum().item())\n"
 
     def outputs(program: str) -> list[str]:
         return run(tmp_path, "import numpy as np, adaptfilt as af\n" + program)
@@ -182,7 +185,7 @@ def test_processes_prune_at_the_same_time(tmp_path: Path) -> None:
 LOGGED = """
 import logging, numpy as np, adaptfilt as af
 logging.basicConfig(level=logging.INFO, format="%(name)s|%(message)s", stream=__import__("sys").stdout)
-af.LMS(2, 0.1)(np.ones(40, np.float32), np.ones(40, np.float32))
+af.LMS(2, 0.1)(np.ones(40, np.float32), np.ones(40, np.float32), record_every=1)
 """
 
 
@@ -437,21 +440,25 @@ def test_functions_that_call_each_other_are_described() -> None:
     assert describe(function(texts(1.0))) == describe(function(texts(1.0))) != describe(function(texts(2.0)))
 
 
-FILTERS = [
-    c for c in vars(af).values() if isinstance(c, type) and issubclass(c, af.LinearFilter) and hasattr(c, "example")
-]
+@each(LINEAR)
+def test_no_filter_allocates_in_its_loops(cls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code that calls Numba's allocator is not kept on disk: it needs Numba's runtime. The precision and the calls are
+    those of test_engines.py, so that one compilation serves both.
+    """
+    files: list[Path] = []
+    path = objects.path
 
+    def noted(name: str, key: str | None) -> Path | None:
+        files.append(path(name, key))
+        return files[-1]
 
-@pytest.mark.parametrize("cls", FILTERS, ids=lambda c: c.__name__)
-def test_no_filter_allocates_in_its_loop(cls: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    # Code that calls Numba's allocator is not kept on disk: it needs Numba's runtime.
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    block_function.cache_clear()
-    x = np.ones(40, np.float32)
-    f = cls.example()
-    f(x, *([] if f.algorithm.blind else [x]), record_every=3)
-    block_function.cache_clear()
-    assert len(list(tmp_path.glob("adaptfilt/*.o"))) == 1
+    monkeypatch.setattr(objects, "path", noted)
+    block_function.cache_clear(), sample_function.cache_clear()
+    f = cls.example(dtype=torch.float64)
+    x, d = trial(f, 40)
+    call(f, x, d), call(f, x, d, record_every=3), step(f, x, d, 0)
+    assert len(files) >= 2
+    assert all(file.exists() for file in files)
 
 
 def test_an_update_that_allocates_runs_all_the_same() -> None:
@@ -526,6 +533,37 @@ print(np.abs(f(x, x).y - g(x, x).y).max() < 1e-6, f.s19.tolist() == [19.0] * 20)
 """
 
 
+class Wide(af.LinearFilter):
+    """As many dimensions as an array may have, and scratch of two."""
+
+    algorithm = Algorithm(
+        update=lambda w, S, v, u, e, mu, q=None: (w, S, v), state={"S": (1,) * MAX_DIMS, "v": "real"},
+        scratch={"q": ("taps", 3)},
+    )  # fmt: skip
+    ranges = {"mu": {}}
+
+    @classmethod
+    def example(cls, **common: Any) -> Any:
+        return cls(3, {"mu": 0.1}, **common)
+
+
+MANY = {"inputs": 3, "outputs": 2}
+LAID_OUT = [(c, {}) for c in (Wide, *RULED) if not isinstance(c.algorithm, Bins)]
+LAID_OUT += [(c, MANY) for c in (Wide, *LINEAR) if not given_by_path(c)] + [
+    (c, MANY | {"sps": 2}) for c in (Wide, af.LMS)
+]
+
+
+@pytest.mark.parametrize(("cls", "axes"), LAID_OUT)
+def test_compiled_code_is_given_as_many_numbers_as_it_reads(cls: Any, axes: dict[str, int]) -> None:
+    """The adapter `memory` counts what it reads when it is written; nothing checks a bound when it runs."""
+    for dtype in (torch.float64, torch.complex64):
+        f = cls.example(dtype=dtype, **axes)
+        workspace = f._workspace()
+        _, count = adapters._memory(workspace._layout)
+        assert len(workspace._arguments) == count
+
+
 def test_a_debug_build_sees_what_lies_outside_and_what_was_never_written(tmp_path: Path) -> None:
     found = run(tmp_path, OUTSIDE, ADAPTFILT_DEBUG="1", NUMBA_OPT="0")
     assert found == ["right"] * 3 + ["RuntimeError"] * 3 + ["DivergenceError"] * 3
@@ -542,7 +580,6 @@ def test_a_debug_build_checks_the_lookahead_kernel(tmp_path: Path) -> None:
     program = """
 import numpy as np, adaptfilt as af
 from adaptfilt.engines.cpu import adapters, lookahead
-import inspect
 text = inspect.getsource(lookahead)
 wrong = text.replace("(T + M) // 8 * 16 + 160", "(T + M) // 8 * 16 + 32")
 assert wrong != text

@@ -9,6 +9,7 @@ from numpy.testing import assert_array_equal
 from scipy.signal import lfilter
 
 import adaptfilt as af
+from conftest import slow
 
 PLANT = [0.5, -0.3, 0.1]
 CASES = {  # the function, its class, what is given
@@ -47,7 +48,7 @@ def test_has_the_parameters_and_the_defaults_of_the_class(function, cls, given):
 
 
 @each
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
+@pytest.mark.parametrize("dtype", [slow(np.float32), np.float64, np.complex64, slow(np.complex128)])
 def test_precision_follows_the_input(function, cls, given, dtype):
     x, d = pair(dtype)
     assert {a.dtype for a in function(x, d, 3, **given)} == {np.dtype(dtype)}

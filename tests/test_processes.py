@@ -164,10 +164,10 @@ def forked_while_loading() -> None:
     """Fork while a thread loads or compiles machine code: the child can do so too."""
 
     def load() -> None:
-        for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128):
-            for cls in (af.LMS, af.NLMS, af.SignError, af.RLS, af.AffineProjection):
-                f = cls.example(dtype=dtype)
-                f(*pair(f, 0)), f.step(0.5, 0.5)
+        real = [(cls, torch.float64) for cls in (af.LMS, af.NLMS, af.SignError, af.RLS, af.AffineProjection)]
+        for cls, dtype in real + [(cls, torch.complex64) for cls in (af.NLMS, af.RLS, af.AffineProjection)]:
+            f = cls.example(dtype=dtype)
+            f(*pair(f, 0)), f.step(0.5, 0.5)
 
     thread = threading.Thread(target=load)
     thread.start()
@@ -177,7 +177,7 @@ def forked_while_loading() -> None:
             faulthandler.dump_traceback_later(15, exit=True)
             good = False
             try:
-                f = af.SignSign.example()
+                f = af.SignSign.example(dtype=torch.float64)
                 f(*pair(f, 0)), f.step(0.5, 0.5)
                 good = True
             finally:
@@ -208,7 +208,7 @@ def test_a_shared_filter_is_adapted_by_two_processes() -> None:
 
 
 def test_a_fork_while_a_thread_adapts() -> None:
-    apart(__file__, "forked", 15)
+    apart(__file__, "forked", 8)
 
 
 def test_a_fork_while_a_thread_loads_code() -> None:

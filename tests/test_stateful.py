@@ -7,13 +7,12 @@ import torch
 from fuzzer import FILTERS, fuzz
 
 import adaptfilt as af
+from conftest import FIRST
 
-FIRST = [  # of each kind of filter; each draws several layouts, which are code to compile
-    af.NLMS, af.RLS, af.AffineProjection, af.NPVSS, af.CMA, af.DecisionDirected, af.DFE, af.FxLMS, af.LatticeRLS,
-    af.FDKF, af.GradientFilter,
-]  # fmt: skip
 CASES = [(c, t) for c in FILTERS for t in (torch.float64, torch.complex64, torch.float32, torch.complex128)]
-SHORT = [(c, t) for c, t in CASES if c in FIRST and t in (torch.float64, torch.complex64)]
+BOTH = (af.NLMS, af.GradientFilter)  # the others real and complex in turn: each layout that is drawn is compiled
+TURNS = [(c, (torch.float64, torch.complex64)[n % 2]) for n, c in enumerate(FIRST)]
+SHORT = [(c, t) for c, t in CASES if (c, t) in TURNS or (c in BOTH and t in (torch.float64, torch.complex64))]
 
 
 def cases(chosen: list[Any]) -> Any:
@@ -23,12 +22,12 @@ def cases(chosen: list[Any]) -> Any:
 
 @cases(SHORT)
 def test_random_sequences(cls: Any, dtype: torch.dtype) -> None:
-    counts = fuzz(cls, dtype, range(10))
-    assert counts["sequences"] == 10
+    counts = fuzz(cls, dtype, range(25), axes=cls is af.NLMS)
+    assert counts["sequences"] == 25
     assert counts["forgiven"] <= 0.02 * counts["calls"]
 
 
 @pytest.mark.slow
-@cases([case for case in CASES if case not in SHORT])
-def test_random_sequences_of_all_others(cls: Any, dtype: torch.dtype) -> None:
+@cases(CASES)
+def test_random_sequences_of_all(cls: Any, dtype: torch.dtype) -> None:
     assert fuzz(cls, dtype, range(15))["sequences"] == 15

@@ -167,27 +167,35 @@ def none_lost(cls: str, count: int) -> None:
     assert f.w.item() == THREADS * 51 * (count // 2) * 2.0**-12
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_blocks_from_four_threads(case: str) -> None:
-    slow = case.startswith("Gradient") or "features" in case
-    apart(__file__, "blocks", case, 3 if slow else 10, 1000 if slow else 30_000)
-
-
 QUICK = ["NLMS", "LMS, complex", "RLS", "LatticeRLS"]
+SLOW = ["NLMS, features", "GradientFilter", "GradientFilter, perceptron"]
+MIXED = ["NLMS", "RLS", "AffineProjection", "NLMS, batch", "FxLMS", "LatticeRLS", "DFE", "GradientFilter"]
 
 
-@pytest.mark.parametrize("case", [*QUICK, "NLMS, batch", "DFE", "GradientFilter"])
-def test_steps_from_four_threads(case: str) -> None:
-    apart(__file__, "steps", case, 20_000 if case in QUICK else 400)
+def all_blocks() -> None:
+    for case in CASES:
+        print(case, flush=True)
+        blocks(case, *((3, 1000) if case in SLOW else (10, 30_000)))
 
 
-@pytest.mark.parametrize(
-    "case", ["NLMS", "RLS", "AffineProjection", "NLMS, batch", "FxLMS", "LatticeRLS", "DFE", "GradientFilter"]
-)
-def test_all_kinds_of_calls_from_four_threads(case: str) -> None:
-    apart(__file__, "mixed", case, 5)
+def all_steps() -> None:
+    for case in (*QUICK, "NLMS, batch", "DFE", "GradientFilter"):
+        print(case, flush=True)
+        steps(case, 20_000 if case in QUICK else 400)
 
 
-@pytest.mark.parametrize("cls", ["SignError", "SignSign"])
-def test_no_sample_gets_lost(cls: str) -> None:
-    apart(__file__, "none_lost", cls, 2000)
+def all_mixed() -> None:
+    for case in MIXED:
+        print(case, flush=True)
+        mixed(case, 5)
+
+
+def all_samples() -> None:
+    for cls in ("SignError", "SignSign"):
+        none_lost(cls, 2000)
+
+
+@pytest.mark.parametrize("work", [all_blocks, all_steps, all_mixed, all_samples], ids=lambda work: work.__name__)
+def test_calls_from_four_threads(work: Callable[[], None]) -> None:
+    """One process a kind of call, as it takes seconds to start; what it printed last is what crashed."""
+    apart(__file__, work.__name__, timeout=600.0)

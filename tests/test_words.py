@@ -14,6 +14,7 @@ from adaptfilt.engines.cpu import numba_memory  # noqa: F401 (teach Numba the wo
 from adaptfilt.engines.cpu.native import compiled
 from adaptfilt.engines.gpu import triton_kernel
 from adaptfilt.engines.words import abs2, complex, floor, maximum, scale, sign_parts, slice_pam, tanh
+from conftest import every_dtype as every_compiled_dtype
 
 if TYPE_CHECKING:
     import triton.language as tl
@@ -178,7 +179,7 @@ def entry_by_entry(name: str, kinds: tuple[str, ...], dtype: torch.dtype) -> Non
     compare(text, args, wants, TOLERANCE)
 
 
-@every_dtype
+@every_compiled_dtype
 @pytest.mark.parametrize("name", ENTRY_BY_ENTRY)
 def test_numba_entry_by_entry(name: str, dtype: torch.dtype) -> None:
     entry_by_entry(name, ENTRY_BY_ENTRY[name], dtype)
@@ -189,7 +190,7 @@ def test_numba_real_beside_complex(name: str) -> None:
     entry_by_entry(name, MIXED[name], torch.complex64)
 
 
-@every_dtype
+@every_compiled_dtype
 @pytest.mark.parametrize(("name", "kinds"), [(k, v) for k, rows in OTHERS.items() for v in rows])
 def test_numba_on_vectors_and_matrices(name: str, kinds: str, dtype: torch.dtype) -> None:
     args = arguments(kinds.split(), dtype)

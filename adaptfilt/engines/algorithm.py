@@ -28,6 +28,7 @@ SUPPLIED = {
     "weights": (),
 }
 STRUCTURES = ("gain", "update", "recursion")
+MAX_DIMS = 16  # of an array: compiled code takes one dimension after the other, by recursion
 
 
 class Kind(NamedTuple):
@@ -45,6 +46,8 @@ class Kind(NamedTuple):
         if isinstance(said, str) and said not in ("real", "signal"):
             raise ValueError(f'{name} must be "real" or "signal" for a scalar, ("{said}",) for a vector, got {said!r}')
         dims = parts[1:] if parts[:1] in (("real",), ("signal",)) else parts
+        if len(dims) > MAX_DIMS:
+            raise ValueError(f"{name} must have {MAX_DIMS} dimensions at most, got {len(dims)}")
         return cls(parts[:1] == ("real",), dims)
 
 
