@@ -355,3 +355,10 @@ def test_single_precision_does_not_drift(make: Any, samples: int) -> None:
         missed.append(af.metrics.misalignment_db(f(x, d).w, h))
     assert max(missed[1:]) < missed[0] + 1
     assert all(torch.isfinite(v).all() for v in f.state_dict().values())
+
+
+def test_a_conjugate_that_torch_has_not_written_out_is_taken_as_it_reads() -> None:
+    x, d = torch.randn(2, 40, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    got, want = (af.FDKF.example(dtype=torch.complex64, engine=engine)(x.conj(), d) for engine in ("auto", "reference"))
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)

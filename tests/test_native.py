@@ -457,7 +457,7 @@ def test_no_filter_allocates_in_its_loops(cls: Any, monkeypatch: pytest.MonkeyPa
     f = cls.example(dtype=torch.float64)
     x, d = trial(f, 40)
     call(f, x, d), call(f, x, d, record_every=3), step(f, x, d, 0)
-    assert len(files) >= 2
+    assert files  # two or three, but one where single samples are blocks
     assert all(file.exists() for file in files)
 
 

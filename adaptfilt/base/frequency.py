@@ -298,10 +298,9 @@ class FrequencyFilter(ParametricFilter):
         if self._compiled(job):
             workspace = self._workspace(job)
             workspace.set_parameters(job.params)
-            y, e, w, rows = workspace.run(
-                job.x.contiguous(), job.d.contiguous(), None if job.gate is None else job.gate.contiguous(), job.every,
-                job.settle,
-            )  # fmt: skip
+            x, d = (v.resolve_conj().resolve_neg().contiguous() for v in (job.x, job.d))
+            gate = None if job.gate is None else job.gate.contiguous()
+            y, e, w, rows = workspace.run(x, d, gate, job.every, job.settle)
             self._commit(job.moves)
         else:
             with torch.set_grad_enabled(job.gradient), torch.autocast(self.device.type, enabled=False):

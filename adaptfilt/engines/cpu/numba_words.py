@@ -16,7 +16,6 @@ from adaptfilt.engines.cpu.numba_parts import Part
 # NaN and infinity stay honoured. Entry by entry there is no sum to reorder, and the sign of zero counts.
 _FAST: Any = {
     "fastmath": {"reassoc", "contract", "arcp", "nsz"},
-    "error_model": "numpy",
     "boundscheck": DEBUG,
     "no_cfunc_wrapper": True,
     "pipeline_class": Part,
@@ -519,7 +518,7 @@ def _push(rows: Any, new: Any) -> Any:
 
 @_word(words.solve)
 def _solve(A: Any, b: Any, ridge: Any) -> Any:
-    maximum, eps = words.maximum, _epsilon(A)
+    div, maximum, eps = words.div, words.maximum, _epsilon(A)
 
     def solve(A: Any, b: Any, ridge: Any) -> Any:
         """Factor A + ridge I = L D L^H in place (unit lower L), then substitute; b becomes the solution."""
@@ -537,13 +536,13 @@ def _solve(A: Any, b: Any, ridge: Any) -> Any:
                 total = A[i, j]
                 for k in range(j):
                     total -= A[i, k] * A[k, k].real * np.conj(A[j, k])
-                A[i, j] = select(pivot > 0, total / pivot, 0 * total)
+                A[i, j] = select(pivot > 0, div(total, pivot), 0 * total)
         for i in range(K):
             for k in range(i):
                 b[i] -= A[i, k] * b[k]
         for i in range(K):
             pivot = A[i, i].real
-            b[i] = select(pivot > 0, b[i] / pivot, 0 * b[i])
+            b[i] = select(pivot > 0, div(b[i], pivot), 0 * b[i])
         for i in range(K - 1, -1, -1):
             for k in range(i + 1, K):
                 b[i] -= np.conj(A[k, i]) * b[k]
@@ -554,7 +553,7 @@ def _solve(A: Any, b: Any, ridge: Any) -> Any:
 
 @_word(words.rotate_in)
 def _rotate_in(b: Any, A: Any, u: Any, e: Any, floor: Any, out: Any = None) -> Any:
-    fresh, square = not _is_array(out), words.abs2
+    fresh, square, div = not _is_array(out), words.abs2, words.div
 
     def rotate_in(b: Any, A: Any, u: Any, e: Any, floor: Any, out: Any = None) -> Any:
         K = len(A)
@@ -568,7 +567,7 @@ def _rotate_in(b: Any, A: Any, u: Any, e: Any, floor: Any, out: Any = None) -> A
             keep = select(a * a > floor, b_, as_real(A, 1))
             a *= keep
             r = np.sqrt(a * a + square(v))
-            c, s = select(r > 0, a / r, as_real(A, 1)), select(r > 0, np.conj(v) / r, 0 * v)
+            c, s = select(r > 0, div(a, r), as_real(A, 1)), select(r > 0, div(np.conj(v), r), 0 * v)
             kept, back = c * keep, np.conj(s) * keep
             row[k] = r
             for j in range(k + 1, K):
@@ -583,7 +582,7 @@ def _rotate_in(b: Any, A: Any, u: Any, e: Any, floor: Any, out: Any = None) -> A
 
 @_word(words.back_substitute)
 def _back_substitute(A: Any, out: Any = None) -> Any:
-    fresh = not _is_array(out)
+    fresh, div = not _is_array(out), words.div
 
     def back_substitute(A: Any, out: Any = None) -> Any:
         K = len(A)
@@ -593,7 +592,7 @@ def _back_substitute(A: Any, out: Any = None) -> Any:
             total = row[K]
             for j in range(k + 1, K):
                 total -= row[j] * x[j]
-            x[k] = select(row[k].real > 0, total / row[k].real, 0 * total)
+            x[k] = select(row[k].real > 0, div(total, row[k].real), 0 * total)
         return x
 
     return back_substitute
