@@ -166,8 +166,8 @@ def finite_samples(x: Any) -> Any:
 
 
 def zeros_like_block(like: Any, shape: tuple[int, ...]) -> Any:
-    """Return zeros of a shape, as an array or tensor like another block."""
-    return np.zeros(shape, like.dtype) if isinstance(like, np.ndarray) else like.new_zeros(shape)
+    """Return zeros of a shape, as an array or tensor like another block; only to be read."""
+    return np.zeros(shape, like.dtype) if isinstance(like, np.ndarray) else like.new_zeros(()).expand(shape)
 
 
 def zeroed(x: Any) -> Any:

@@ -39,8 +39,7 @@ def compare(make: Callable[..., Any], taps: int, dtype: torch.dtype, filters: in
         make(taps, batch=filters, dtype=dtype),
         make(taps, dtype=dtype),
     )
-    blind = side.algorithm.blind
-    given = (x,) if blind else (x, d)
+    given = (x,) if side.algorithm.blind else (x, d)
     long = [v.reshape(-1)[: 50 * samples] for v in given]
 
     def one_after_the_other() -> Any:
@@ -59,9 +58,7 @@ def main() -> None:
     parser.add_argument("--filters", type=int, default=1024)
     parser.add_argument("--samples", type=int, default=2000)
     given = parser.parse_args()
-    print(
-        "| filter | taps | numbers | side by side, ns a filter-sample | filter after filter | times | one filter alone |"
-    )
+    print("| filter | taps | numbers | side by side, ns a filter-sample | one after the other | times | one alone |")
     print("|---|---|---|---|---|---|---|")
     for name, taps, dtype, make in CASES:
         ns = compare(make, taps, dtype, given.filters, given.samples)

@@ -22,7 +22,7 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     blocks: list[int] = []
     run = batch.Batch.run
 
-    def counted(self: Any, samples: int, *more: Any) -> int:
+    def counted(self: Any, samples: int, *more: Any) -> Any:
         blocks.append(samples)
         return run(self, samples, *more)
 
@@ -77,6 +77,18 @@ def test_awkward_sizes_inputs_and_steps_of_their_own(
     assert used == [samples]
     one_after_the_other(monkeypatch)
     agree(f, g, got, g(x, d))
+
+
+@pytest.mark.parametrize("every", [1, 7, 128, 200, 300])
+def test_records(every: int, used: list[int], monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+    x, d = rng.standard_normal((2, 40, 500))
+    f, g = (af.NLMS(9, batch=40, dtype=torch.float64) for _ in range(2))
+    got = f(x, d, record_every=every)
+    assert used == [500]
+    one_after_the_other(monkeypatch)
+    want = g(x, d, record_every=every)
+    assert got.w.shape == want.w.shape == (40, 500 // every, 9)
+    agree(f, g, got, want)
 
 
 def test_threads_take_groups(used: list[int], monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:

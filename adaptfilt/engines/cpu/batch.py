@@ -40,7 +40,7 @@ def pays(job: Job, layout: Layout) -> bool:
     """Say whether a block of a batch runs faster side by side, and can."""
     if not large(job.algorithm, prod(job.batch), job.d.shape[-1], job.w.shape[-1]):
         return False
-    plain = job.filters == job.batch and job.sps == 1 and job.features is None and not (job.rows or job.every)
+    plain = job.filters == job.batch and job.sps == 1 and job.features is None and not job.rows
     return plain and not isinstance(job.mu, Tensor) and not layout.rooms and _fits(job.algorithm)
 
 
@@ -111,36 +111,36 @@ class Batch:
         first = -room.ctypes.data % 64 // self._real.itemsize
         return room[first : first + size].reshape(shape)
 
-    def run(self, samples: int, places: tuple[int, ...], rows: tuple[int, ...], mu: float | None, mu_at: int) -> int:
-        """Adapt over a block; return OK, or why the state stays as it was.
+    def run(
+        self, samples: int, places: tuple[int, ...], rows: tuple[int, ...], mu: tuple[float | None, int], every: int
+    ) -> tuple[int, list[Tensor]]:
+        """Adapt over a block; return OK, or why not, and what filters carry then. What they carry now stays as it is.
 
         Parameters
         ----------
         samples : int
         places : tuple of int
-            Addresses of x, d, y and e.
+            Addresses of x, d, y, e and the record.
         rows : tuple of int
             Bytes from one filter's x to the next one's, from one of its inputs to the next one, from one filter's d to
-            the next one's, and the same of y and e.
-        mu : float, optional
-            A step size for all.
-        mu_at : int
-            Where it stands among the parameters; -1: nowhere.
+            the next one's, and the same of y and e, and of the record.
+        mu : tuple of float and int
+            A step size for all, or None; where filters' own ones stand among the parameters, -1: nowhere.
+        every : int
+            Keep the weights after every so many samples; 0: never.
         """
         for lanes, values in zip((*self._own, self._own_p), (*self._carried, self._p), strict=True):
             self._write(lanes, values)
-        (x, d, y, e), (x_row, x_input, d_row, row) = places, rows
-        own = mu is None and mu_at >= 0
-        self._mu.fill(1.0 if mu is None else mu)
+        (x, d, y, e, record), (x_row, x_input, d_row, row, record_row), (step, mu_at) = places, rows, mu
+        own = step is None and mu_at >= 0
+        self._mu.fill(1.0 if step is None else step)
         mu_place = self._own_p[0, mu_at].ctypes.data if own else self._mu.ctypes.data
         status = self._call((
-            loops.KEPT, samples, samples, 0, self._groups, 1, 1, 0, 0, 0, 0, x, x_row, x_input, d, d_row, 0, y, e,
-            row, row, 0, 1, mu_place, self._own_p.strides[0] if own else 0, 1, 0, 0,
+            loops.KEPT, samples, samples, 0, self._groups, 1, 1, 0, 0, 0, every, x, x_row, x_input, d, d_row, 0, y, e,
+            row, row, 0, 1, mu_place, self._own_p.strides[0] if own else 0, 1, record, record_row,
         ))  # fmt: skip
-        if status == loops.OK:
-            for lanes, values in zip(self._own, self._carried, strict=True):
-                self._read(lanes, values)
-        return status
+        pairs = zip(self._own, self._carried, strict=True)
+        return status, [torch.from_numpy(self._read(lanes, values)) for lanes, values in pairs]
 
     def _call(self, numbers: tuple[int, ...]) -> int:
         """Run the loop, the groups over threads."""
@@ -173,7 +173,9 @@ class Batch:
         arrays = [(room.ctypes.data, *room.shape[:-2]) for room in rooms[:-5]]
         numbers = places(carried, p, [(v.data_ptr(), v.numel()) for v in self._vectors], arrays)
         reals = self._dtype.itemsize // self._real.itemsize
+        w = self._own[0]
         numbers += [self._filters, self._lanes, self._shapes[1][0], reals, *(room.ctypes.data for room in rooms[-5:])]
+        numbers += [w.ctypes.data, w.strides[0], w.shape[1]]
         return (c_int64 * len(numbers))(*numbers)
 
     def _write(self, lanes: Any, values: Any) -> None:
@@ -182,8 +184,8 @@ class Batch:
         of_filter = of_filter.reshape(self._groups, self._lanes, -1, lanes.shape[-2]).transpose(0, 2, 3, 1)
         lanes.reshape(self._groups, -1, *lanes.shape[-2:])[:] = of_filter
 
-    def _read(self, lanes: Any, values: Any) -> None:
-        """Bring it back."""
+    def _read(self, lanes: Any, like: Any) -> Any:
+        """Return it as it was before."""
         of_lane = lanes.reshape(self._groups, -1, *lanes.shape[-2:]).transpose(0, 3, 1, 2)
         rows = of_lane.reshape(self._groups * self._lanes, -1)[: self._filters]
-        values.view(self._real).reshape(self._filters, -1)[:] = rows
+        return np.ascontiguousarray(rows).view(like.dtype).reshape(like.shape)

@@ -225,7 +225,7 @@ class Workspace:
     def block(self, job: Job, y: Any, e: Any, record: Any, moves: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Adapt over a block and fill y, e and the record, all contiguous."""
         gated = job.skip or ((job.mu is not None or self._rests) and not self._algorithm.stands_still)
-        if not gated and batch.pays(job, self._layout) and self._side_by_side(job, y, e, moves):
+        if not gated and batch.pays(job, self._layout) and self._side_by_side(job, y, e, record, moves):
             return
         try:
             self._block(job, y, e, record, moves, gated)
@@ -279,25 +279,30 @@ class Workspace:
                 torch._foreach_copy_([*self._carried * kept, *moved], [*self._kept * kept, *old])
             raise
 
-    def _side_by_side(self, job: Job, y: Any, e: Any, moves: Sequence[tuple[Tensor, Tensor]]) -> bool:
+    def _side_by_side(self, job: Job, y: Any, e: Any, record: Any, moves: Sequence[tuple[Tensor, Tensor]]) -> bool:
         """Adapt a batch in lanes; False where its functions do not compile for them."""
         if self._batch is None:
-            carried, shapes = [t.numpy() for t in self._carried], [shape for _, shape in self._shapes]
+            own, shapes = [t.numpy() for t in self._carried], [shape for _, shape in self._shapes]
             more = self._p, self._vectors, self._scratch
             try:
-                self._batch = batch.Batch(self._algorithm, self._layout, carried, shapes, *more)
+                self._batch = batch.Batch(self._algorithm, self._layout, own, shapes, *more)
             except Exception as error:  # one filter after the other says so where it is the user's
                 batch.refuse(self._algorithm, str(error))
                 return False
         _x, x_at, x_row, x_input = self._place(job.x, self._inputs)
-        _d, d_at, d_row, _ = self._place(job.d, 1)
-        at = x_at, d_at, address(y), address(e)
-        N, rows = job.d.shape[-1], (x_row, x_input, d_row, job.d.shape[-1] * self.dtype.itemsize)
-        status = self._batch.run(N, at, rows, job.mu, self._mu_at)
+        d = np.zeros(job.d.shape[-1], self.dtype) if self._algorithm.blind else job.d  # the same for all
+        _d, d_at, d_row, _ = self._place(d, 1)
+        d_row *= not self._algorithm.blind
+        N, kept = job.d.shape[-1], (0, 0) if record is None else (address(record), record.nbytes // self._filters)
+        at, rows = (
+            (x_at, d_at, address(y), address(e), kept[0]),
+            (x_row, x_input, d_row, N * self.dtype.itemsize, kept[1]),
+        )
+        status, carried = self._batch.run(N, at, rows, (job.mu, self._mu_at), job.every)
         if status:
             _refuse(job, status)
-        if moves:
-            torch._foreach_copy_([own for own, _ in moves], [new for _, new in moves])
+        pairs = [*zip(self._carried, carried, strict=True), *moves]
+        torch._foreach_copy_([own for own, _ in pairs], [new for _, new in pairs])  # in one call: all of it or nothing
         return True
 
     def set_responses(self, secondary: Tensor, path: Tensor, model: Any) -> None:

@@ -27,18 +27,25 @@ class Side(NamedTuple):
     y: int
     e: int
     rows: int  # of room for as many addresses as there are lanes
+    w: int  # of the weights in lanes, and the distance from one group's to the next one's
+    w_row: int
+    weights: int
 
 
 def side_by_side(rule: Rule, memory: Memory, a: Any, call: Call, side: Side, like: Any) -> int:
     """Adapt groups of filters over a block; the last group repeats the last filter."""
-    stretch = STRETCH * WIDTH
+    stretch, every, number, F = STRETCH * WIDTH, call.every, WIDTH // side.lanes, side.weights
     for g in range(call.first, call.last):
-        for first in range(0, call.outputs, STRETCH):
+        first = 0
+        while first < call.outputs:
             N = min(STRETCH, call.outputs - first)
+            if every > 0:
+                N = min(N, every - first % every)
+            at, size = first * number, N * side.reals
             for q in range(side.inputs):
-                rows = rows_of(g, first, call.x + q * call.x_input, call.x_row, side)
-                write_rows(rows, side.x + q * stretch, N * side.reals, like[0])
-            write_rows(rows_of(g, first, call.d, call.d_row, side), side.d, N * side.reals, like[0])
+                x = rows_of(g, call.x + q * call.x_input + at, call.x_row, side)
+                write_rows(x, side.x + q * stretch, size, like[0])
+            write_rows(rows_of(g, call.d + at, call.d_row, side), side.d, size, like[0])
             own = Call(
                 KEPT, N, N, g, g + 1, 1, 1, 0, 0, 0, 0, side.x, 0, stretch, side.d, 0, 0, side.y, side.e, 0, 0, 0, 1,
                 call.mu, call.mu_row, 1, 0, 0,
@@ -46,14 +53,18 @@ def side_by_side(rule: Rule, memory: Memory, a: Any, call: Call, side: Side, lik
             status = block(one_by_one, rule, memory, a, own, like)
             if status != OK:
                 return status
-            read_rows(rows_of(g, first, call.y, call.y_row, side), side.y, N * side.reals, like[0])
-            read_rows(rows_of(g, first, call.e, call.e_row, side), side.e, N * side.reals, like[0])
+            read_rows(rows_of(g, call.y + at, call.y_row, side), side.y, size, like[0])
+            read_rows(rows_of(g, call.e + at, call.e_row, side), side.e, size, like[0])
+            first += N
+            if every > 0 and first % every == 0:
+                record = call.record + (first // every - 1) * F * number
+                read_rows(rows_of(g, record, call.record_row, side), side.w + g * side.w_row, F * side.reals, like[0])
     return OK
 
 
-def rows_of(g: int, first: int, place: int, row: int, side: Side) -> Any:
-    """Return the addresses of a signal of every filter of a group, from a sample on."""
+def rows_of(g: int, place: int, row: int, side: Side) -> Any:
+    """Return the addresses of a signal of every filter of a group."""
     rows = array(side.rows, (side.lanes,), np.int64(0))
     for i in range(side.lanes):
-        rows[i] = place + min(g * side.lanes + i, side.filters - 1) * row + first * (WIDTH // side.lanes)
+        rows[i] = place + min(g * side.lanes + i, side.filters - 1) * row
     return rows
