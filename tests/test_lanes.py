@@ -12,7 +12,7 @@ from adaptfilt.engines.cpu import batch
 from adaptfilt.testing.comparisons import call, trial
 from conftest import LINEAR, every_dtype, slow
 
-KINDS = [af.NLMS, af.RLS, af.AffineProjection, af.KwongJohnston, af.CMA]
+KINDS = [af.NLMS, af.RLS, af.AffineProjection, af.KwongJohnston, af.CMA, af.DecisionDirected]
 TOLERANCE = {torch.float64: 1e-12, torch.complex128: 1e-12, torch.float32: 2e-5, torch.complex64: 2e-5}
 
 

@@ -54,7 +54,7 @@ def refuse(algorithm: Algorithm, reason: str) -> None:
 @cache
 def _fits(algorithm: Algorithm) -> bool:
     """Say whether filters of an algorithm can run side by side: no sample is told from another, and words are known."""
-    alike = algorithm.feed is None and not algorithm.unknown and algorithm not in _refused
+    alike = algorithm.feed is None and algorithm not in _refused
     return alike and not any(map(_one_by_one, algorithm.functions.values()))
 
 
@@ -101,6 +101,7 @@ class Batch:
         self._own = [self._room((self._groups, *shape), values.dtype) for values, shape in pairs]
         self._own_p = self._room((self._groups, p.shape[1]), p.dtype)
         self._mu = self._room((1,), p.dtype)
+        self._marked = algorithm.unknown  # where NaN in d counts
         self._function = lanes_function(algorithm, self._dtype.name, layout, self._lanes)
 
     def _room(self, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -136,7 +137,7 @@ class Batch:
         self._mu.fill(1.0 if step is None else step)
         mu_place = self._own_p[0, mu_at].ctypes.data if own else self._mu.ctypes.data
         status = self._call((
-            loops.KEPT, samples, samples, 0, self._groups, 1, 1, 0, 0, 0, every, x, x_row, x_input, d, d_row, 0, y, e,
+            loops.KEPT, samples, samples, 0, self._groups, 1, 1, 0, 0, self._marked, every, x, x_row, x_input, d, d_row, 0, y, e,
             row, row, 0, 1, mu_place, self._own_p.strides[0] if own else 0, 1, record, record_row,
         ))  # fmt: skip
         pairs = zip(self._own, self._carried, strict=True)
