@@ -946,6 +946,11 @@ class Walk:
         if np.isinf(off) or act.bad:
             return False
         reach, own = 0.0, self.f.dtype.to_real()
+        if type(self.f) is af.GradientFilter and act.call.__qualname__.startswith("predict_and_adapt"):
+            y = max((np.abs(np.asarray(v)).max(initial=0) for v in leaves(want)), default=0)
+            if y * torch.finfo(own).eps > 0.01:  # adapt takes d = y + e, in which an error of size 1 is lost
+                self.forgiven += 1
+                return True
         for k in range(7):
             model = copy.deepcopy(spare)
             if k == 6:  # how far single precision itself lies from double
@@ -969,6 +974,8 @@ class Walk:
 
 def _moved(value: Any, rng: np.random.Generator) -> Any:
     """Return a signal moved by a rounding error, and a copy of anything else."""
+    if isinstance(value, Tensor) and NUMPY.get(value.dtype) is not None:
+        return torch.from_numpy(_moved(value.detach().resolve_conj().numpy(), rng))
     if not (isinstance(value, np.ndarray) and value.dtype in NUMPY.values()):
         return copy.deepcopy(value)
     return value * (1 + np.finfo(value.dtype).eps * rng.choice([-1, 1], value.shape)).astype(value.real.dtype)
