@@ -137,8 +137,8 @@ class Batch:
         self._mu.fill(1.0 if step is None else step)
         mu_place = self._own_p[0, mu_at].ctypes.data if own else self._mu.ctypes.data
         status = self._call((
-            loops.KEPT, samples, samples, 0, self._groups, 1, 1, 0, 0, self._marked, every, x, x_row, x_input, d, d_row, 0,
-            y, e, row, row, 0, 1, mu_place, self._own_p.strides[0] if own else 0, 1, record, record_row,
+            loops.KEPT, samples, samples, 0, self._groups, 1, 1, 0, 0, self._marked, every, x, x_row, x_input, d,
+            d_row, 0, y, e, row, row, 0, 1, mu_place, self._own_p.strides[0] if own else 0, 1, record, record_row,
         ))  # fmt: skip
         pairs = zip(self._own, self._carried, strict=True)
         return status, [torch.from_numpy(self._read(lanes, values)) for lanes, values in pairs]

@@ -47,8 +47,8 @@ def side_by_side(rule: Rule, memory: Memory, a: Any, call: Call, side: Side, lik
                 write_rows(x, side.x + q * stretch, size, like[0])
             write_rows(rows_of(g, call.d + at, call.d_row, side), side.d, size, like[0])
             own = Call(
-                KEPT, N, N, g, g + 1, 1, 1, 0, 0, call.marked, 0, side.x, 0, stretch, side.d, 0, 0, side.y, side.e, 0, 0,
-                0, 1, call.mu, call.mu_row, 1, 0, 0,
+                KEPT, N, N, g, g + 1, 1, 1, 0, 0, call.marked, 0, side.x, 0, stretch, side.d, 0, 0, side.y,
+                side.e, 0, 0, 0, 1, call.mu, call.mu_row, 1, 0, 0,
             )  # fmt: skip
             status = block(one_by_one, rule, memory, a, own, like)
             if status != OK:
