@@ -61,8 +61,10 @@ dist: .venv/dist
 	$(PIP) --editable .[audio]
 	touch $@
 
+# The peers are compared with where they can be installed.
 .venv/test: .venv/demo
 	$(PIP) --editable .[dev]
+	-$(PIP) --timeout 20 --retries 1 --editable .[peers]
 	touch $@
 
 .venv/docs: .venv/demo

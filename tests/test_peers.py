@@ -110,6 +110,7 @@ def test_nist_longley(cls: Any, delta: float, digits: float, engine: str) -> Non
     assert -np.log10(np.abs(w / unit / CERTIFIED - 1)).max() > digits
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # filterpy 2 has another name for its fading filter
 def test_filterpy_kalman() -> None:
     filterpy = pytest.importorskip("filterpy.kalman", reason="filterpy is not installed: its Kalman filter is a peer")
     rng = np.random.default_rng(0)
