@@ -13,6 +13,7 @@ from adaptfilt.testing.comparisons import call, trial
 from conftest import LINEAR, every_dtype, slow
 
 KINDS = [af.NLMS, af.RLS, af.AffineProjection, af.KwongJohnston, af.CMA, af.DecisionDirected]
+DECIDE = [af.SignError, af.SignSign, af.SetMembershipNLMS]
 TOLERANCE = {torch.float64: 1e-12, torch.complex128: 1e-12, torch.float32: 2e-5, torch.complex64: 2e-5}
 
 
@@ -47,6 +48,8 @@ def agree(f: Any, g: Any, got: Any, want: Any) -> None:
 def test_filters_side_by_side_are_those_one_after_the_other(
     cls: Any, dtype: torch.dtype, used: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if cls in DECIDE and dtype in (torch.float32, torch.complex64):
+        pytest.skip("in single precision rounding turns some of its decisions")
     f, g = cls.example(dtype=dtype, batch=37), cls.example(dtype=dtype, batch=37)
     x, d = trial(f, 385)  # three stretches and a sample; the last group is not full
     got = [
