@@ -44,7 +44,7 @@ def compare(make: Callable[..., Any], taps: int, dtype: torch.dtype, filters: in
     long = [v.reshape(-1)[: 50 * samples] for v in given]
 
     def one_after_the_other() -> Any:
-        with patch.object(batch, "large", lambda *_: False):
+        with patch.object(batch, "pays", lambda *_: False):
             return after(*given)
 
     first = side(*given).y[:, :HELD], one_after_the_other().y[:, :HELD]

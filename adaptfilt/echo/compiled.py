@@ -105,7 +105,7 @@ class Workspace:
         a[_FIRST], a[_FIRST + 1], a[_FIRST + 2] = address(x), address(d), address(out)
         self._filters[0].set_gate(self._gates[learns])
         if self._function(*self._addresses):
-            raise RuntimeError("a function of the algorithm raised an exception inside the compiled loop")
+            raise RuntimeError(bins.RAISED)
         status = int(self._status[2])
         if status == bins_loops.DIVERGED:
             raise DivergenceError(DIVERGED)

@@ -3,10 +3,8 @@
 import inspect
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_int64
 from functools import cache
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,11 +12,11 @@ import torch
 from torch import Tensor
 
 from adaptfilt.engines import words
-from adaptfilt.engines.algorithm import Algorithm, Job
+from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.cpu import loops
 from adaptfilt.engines.cpu.adapters import Layout, lanes_function, places
 from adaptfilt.engines.cpu.lanes import STRETCH, WIDTH
-from adaptfilt.engines.cpu.native import call, empty
+from adaptfilt.engines.cpu.native import call, empty, over_threads
 
 # Where a call gains: filters at least, and weights at most, of a gain (against lookahead) and of an update.
 FILTERS = {"gain": 24, "update": 6}
@@ -30,18 +28,11 @@ _log = logging.getLogger("adaptfilt")
 _refused: set[Algorithm] = set()
 
 
-def large(algorithm: Algorithm, filters: int, samples: int, weights: int) -> bool:
-    """Say whether a block of so many filters is one that runs faster side by side."""
+def pays(algorithm: Algorithm, layout: Layout, filters: int, samples: int, weights: int) -> bool:
+    """Say whether a block of so many filters runs faster side by side, and can."""
     kind = algorithm.structure
-    return kind in FILTERS and filters >= FILTERS[kind] and samples >= SAMPLES and weights <= WEIGHTS[kind]
-
-
-def pays(job: Job, layout: Layout) -> bool:
-    """Say whether a block of a batch runs faster side by side, and can."""
-    if not large(job.algorithm, prod(job.batch), job.d.shape[-1], job.w.shape[-1]):
-        return False
-    plain = job.filters == job.batch and job.sps == 1 and job.features is None and not job.rows
-    return plain and not isinstance(job.mu, Tensor) and not layout.rooms and _fits(job.algorithm)
+    large = kind in FILTERS and filters >= FILTERS[kind] and samples >= SAMPLES and weights <= WEIGHTS[kind]
+    return large and not layout.rooms and _fits(algorithm)
 
 
 def refuse(algorithm: Algorithm, reason: str) -> None:
@@ -145,8 +136,6 @@ class Batch:
 
     def _call(self, numbers: tuple[int, ...]) -> int:
         """Run the loop, the groups over threads."""
-        threads = min(self._groups, torch.get_num_threads())
-        edges = [self._groups * i // threads for i in range(threads + 1)]
 
         def share(first: int, last: int) -> int:
             rooms = self._rooms()
@@ -155,8 +144,7 @@ class Batch:
             arguments[_FIRST], arguments[_FIRST + 1] = first, last
             return call(self._function, arguments)
 
-        with ThreadPoolExecutor(threads) as pool:
-            return max(pool.map(share, edges[:-1], edges[1:]))
+        return over_threads(self._groups, share)
 
     def _rooms(self) -> list[Any]:
         """Return scratch arrays, rooms for streams and regressors, those of a `Side`, which end with addresses."""

@@ -35,6 +35,7 @@ _SHAPES = {  # of the arrays of a `Stream` in its order: letters of a `Call`, an
     "level": ("2F", True), "head": ("QCL", False), "w": ("BQCM", False), "clock": ("3", int), "carried": ("3k", int),
 }  # fmt: skip
 _KINDS = {"bin": "BQF", "partition": "BQCPF"}
+RAISED = "a function of the algorithm raised an exception inside the compiled loop"
 CARRIED = ("W", "spectra", "frame", "wanted", "gates", "tail")
 _ROOMS = ("sums", "output", "errors", "E", "rows", "level", "head")
 
@@ -169,7 +170,7 @@ class Workspace:
         if self._call():
             if before + T >= self._hop:
                 torch._foreach_copy_([*self.carried.values()], self._kept)
-            raise RuntimeError("a function of the algorithm raised an exception inside the compiled loop")
+            raise RuntimeError(RAISED)
         if self._status.value == loops.BAD:
             return None
         if self._status.value == loops.DIVERGED:

@@ -5,7 +5,6 @@ those tensors lie before it starts: torch may have moved them since the last one
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from ctypes import PYFUNCTYPE, addressof, c_char, c_double, c_int32, c_int64, c_void_p, cast
 from functools import partial
 from math import prod
@@ -20,7 +19,7 @@ from adaptfilt.checks import cast as into_precision
 from adaptfilt.engines.algorithm import Job, Result
 from adaptfilt.engines.cpu import batch, loops
 from adaptfilt.engines.cpu.adapters import Layout, Variant, block_function, places, sample_function
-from adaptfilt.engines.cpu.native import RAISED, call, empty
+from adaptfilt.engines.cpu.native import RAISED, call, empty, over_threads
 from adaptfilt.taps import windows
 
 _bytes = c_char.from_buffer
@@ -225,7 +224,8 @@ class Workspace:
     def block(self, job: Job, y: Any, e: Any, record: Any, moves: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Adapt over a block and fill y, e and the record, all contiguous."""
         gated = job.skip or ((job.mu is not None or self._rests) and not self._algorithm.stands_still)
-        if not gated and batch.pays(job, self._layout) and self._side_by_side(job, y, e, record, moves):
+        plain = not (gated or job.rows or isinstance(job.mu, Tensor)) and job.features is None
+        if plain and self._fits_lanes(job.d.shape[-1]) and self._side_by_side(job, y, e, record, moves):
             return
         try:
             self._block(job, y, e, record, moves, gated)
@@ -278,6 +278,11 @@ class Workspace:
             if kept or moves:
                 torch._foreach_copy_([*self._carried * kept, *moved], [*self._kept * kept, *old])
             raise
+
+    def _fits_lanes(self, N: int) -> bool:
+        """Say whether a block runs faster side by side, and can."""
+        size = self._streams, N, self.weights
+        return self._shared == 1 and batch.pays(self._algorithm, self._layout, *size)
 
     def _side_by_side(self, job: Job, y: Any, e: Any, record: Any, moves: Sequence[tuple[Tensor, Tensor]]) -> bool:
         """Adapt a batch in lanes; False where its functions do not compile for them."""
@@ -405,18 +410,15 @@ class Workspace:
             if function(self._result_at, self._spare_at, self._arguments_at):
                 raise RuntimeError(RAISED)
             return self._status.value
-        threads = min(self._streams, torch.get_num_threads())
-        edges = [self._streams * i // threads * self._shared for i in range(threads + 1)]
 
         def share(first: int, last: int) -> int:
             room = self._new_room()
             own = self._new_arguments(room)
             own[:_CALL] = self._arguments[:_CALL]
-            own[_FIRST], own[_FIRST + 1] = first, last
+            own[_FIRST], own[_FIRST + 1] = first * self._shared, last * self._shared
             return call(function, own)
 
-        with ThreadPoolExecutor(threads) as pool:
-            return max(pool.map(share, edges[:-1], edges[1:]))
+        return over_threads(self._streams, share)
 
     # Frames: short blocks of one size, over and over
 
@@ -467,9 +469,7 @@ class Workspace:
     def _fits_a_frame(self, N: int, every: int) -> bool:
         """Say whether a block is short enough."""
         short = self._streams == 1 or self._filters * N * self.weights < MIN_THREADED
-        if batch.large(self._algorithm, self._streams, N, self.weights):
-            return False
-        return short and 0 < N <= self.part // self._sps and every <= N
+        return short and not self._fits_lanes(N) and 0 < N <= self.part // self._sps and every <= N
 
     def _new_frame(self, x: Any, d: Any, offset: int, every: int, own_mu: bool) -> tuple[Any, Callable[[], int], int]:
         """Return the numbers of a call without its addresses, the code bound to them, and how many rows it records."""

@@ -103,17 +103,12 @@ def correlation(lag: Any, u: Any, before: Any) -> None:
 
 def write_rows(rows: Any, place: int, size: int, like: Any) -> None:
     """Write `size` real numbers of every row, whose addresses are given, to a place: a vector of the first ones, ..."""
-    _at(place, (size, len(rows)), like)[:] = np.array([_at(row, (size,), like) for row in rows]).T
+    real = like.number.real
+    array(place, (size, len(rows)), real).copy_(torch.stack([array(int(row), (size,), real) for row in rows]).T)
 
 
 def read_rows(rows: Any, place: int, size: int, like: Any) -> None:
     """Write vectors back to rows."""
-    for row, values in zip(rows, _at(place, (size, len(rows)), like).T, strict=True):
-        _at(row, (size,), like)[:] = values
-
-
-def _at(place: int, shape: tuple[int, ...], like: Splat) -> Any:
-    """Return the array of real numbers that stands at an address."""
-    dtype = like.number.real.dtype
-    memory = (c_char * (int(np.prod(shape)) * dtype.itemsize)).from_address(int(place))
-    return np.frombuffer(memory, dtype).reshape(shape)
+    real = like.number.real
+    for row, values in zip(rows, array(place, (size, len(rows)), real).T, strict=True):
+        array(int(row), (size,), real).copy_(values)

@@ -10,16 +10,18 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import torch
 
 from adaptfilt.engines.cpu import objects
 from adaptfilt.engines.cpu.compile import DEBUG, compile_function, compiled
 from adaptfilt.engines.cpu.fingerprint import fingerprint
 
-__all__ = ["DEBUG", "RAISED", "call", "compiled", "empty", "native"]
+__all__ = ["DEBUG", "RAISED", "call", "compiled", "empty", "native", "over_threads"]
 
 RAISED = "the update function raised an exception inside the compiled loop"
 
@@ -100,3 +102,11 @@ def call(function: Callable[..., int], arguments: Any) -> int:
     if function(ctypes.addressof(result), ctypes.addressof(spare), ctypes.addressof(arguments)):
         raise RuntimeError(RAISED)
     return result.value
+
+
+def over_threads(count: int, share: Callable[[int, int], int]) -> int:
+    """Run ``share(first, last)`` over so many streams or groups, on torch's number of threads; return the largest."""
+    threads = min(count, torch.get_num_threads())
+    edges = [count * i // threads for i in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        return max(pool.map(share, edges[:-1], edges[1:]))
