@@ -355,9 +355,10 @@ class ParametricFilter(AdaptiveFilter):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what points into this object's memory or graph, for copies and pickles."""
-        state = {k: v.detach() if isinstance(v, Tensor) and not v.is_leaf else v for k, v in self.__dict__.items()}
+        state = super().__getstate__()
+        state |= {k: v.detach() for k, v in state.items() if isinstance(v, Tensor) and not v.is_leaf}
         self.__dict__["_free"] = []  # a pickle may move the state into shared memory
-        return {**super().__getstate__(), **state, "_free": [], "_given": None, "_lock": None}
+        return {**state, "_free": [], "_given": None}
 
     def _as_state(self, name: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Check weights or state the user gives."""

@@ -337,8 +337,8 @@ class AdaptiveFilter(nn.Module):
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the lock, for copies and pickles."""
-        return {**self.__dict__, "_lock": None}
+        """Leave out the lock, for copies and pickles; dictionaries at once, as another thread may add to them."""
+        return {k: v.copy() if isinstance(v, dict) else v for k, v in self.__dict__.copy().items()} | {"_lock": None}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Copy the state into memory of its own."""
