@@ -519,17 +519,17 @@ MANY_STATES = """
 import numpy as np, torch, adaptfilt as af
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import axpyc
-names = [f"s{k}" for k in range(20)]  # more sizes than 16, and more numbers and addresses than 64
+names = [f"s{k}" for k in range(24)]  # as many as there may be: more sizes than 16, and more numbers and addresses than 64
 given = ", ".join(names)
-exec(f"def update(w, {given}, u, e, mu):\\n    return axpyc(s19[19] * mu * e, u, w), {given}")
+exec(f"def update(w, {given}, u, e, mu):\\n    return axpyc(s23[23] * mu * e, u, w), {given}")
 class Filter(af.LinearFilter):
     algorithm = Algorithm(update=update, state={name: (k + 1,) for k, name in enumerate(names)})
     ranges = {"mu": {}}
     def start(self):
         return {name: torch.full((k + 1,), float(k)) for k, name in enumerate(names)}
 x = np.ones(20, np.float32)
-f, g = Filter(2, {"mu": 0.01}), af.LMS(2, 0.19)
-print(np.abs(f(x, x).y - g(x, x).y).max() < 1e-6, f.s19.tolist() == [19.0] * 20)
+f, g = Filter(2, {"mu": 0.01}), af.LMS(2, 0.23)
+print(np.abs(f(x, x).y - g(x, x).y).max() < 1e-6, f.s23.tolist() == [23.0] * 24)
 """
 
 

@@ -161,6 +161,16 @@ def test_gngd_keeps_to_its_floor() -> None:
     assert e[7] / e[4] == pytest.approx((1 - 0.5 * 4 / 4.01) ** 3, rel=1e-9)
 
 
+def test_every_output_of_a_filter_that_only_filters_keeps_the_newest_regressor() -> None:
+    """A single sample looks back into the state; the fuzzer found it without its axis of outputs."""
+    f, g = (af.GNGD.example(engine="reference", outputs=outputs, **COMMON) for outputs in (2, None))
+    for x in (np.arange(1.0, 4.0), np.array([2.0]), np.array([-1.0])):
+        f.filter(x)
+        g.filter(x)
+        for name in ("before", "lag"):
+            torch.testing.assert_close(getattr(f, name), getattr(g, name).expand(2, -1), rtol=0, atol=0)
+
+
 def test_the_simplified_kalman_filter_is_least_squares_where_nothing_moves() -> None:
     x, d, h = room(50, 6000, 1e-3)
     f = af.SimplifiedKalman(M, q=0.0, r=1e-3, batch=(50,), **COMMON)

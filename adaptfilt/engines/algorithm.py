@@ -29,6 +29,7 @@ SUPPLIED = {
 }
 STRUCTURES = ("gain", "update", "recursion")
 MAX_DIMS = 16  # of an array: compiled code takes one dimension after the other, by recursion
+MAX_STATES = 24  # likewise
 
 
 class Kind(NamedTuple):
@@ -127,6 +128,8 @@ class Algorithm:
             raise ValueError("weights stand for a recursion: give both, or a gain or an update without weights")
         if not isinstance(self.state, Mapping):
             raise ValueError(f'state must be a mapping such as {{"S": ("taps", "taps")}}, got {self.state!r}')
+        if len(self.state) > MAX_STATES:
+            raise ValueError(f"state has {MAX_STATES} entries at most, got {len(self.state)}: put several into one array")
         for name, function in self.functions.items():
             self._check(name, function)
         for name, kind in self.vectors.items():

@@ -43,7 +43,7 @@ def combine(job: Job) -> tuple[Tensor, dict[str, Tensor]]:
         parts = [_outputs(part(job, stream, n, min(n + length, N), "reference"), w) for n in range(0, N, length)]
         y = torch.cat(parts, -1) if parts else x.new_empty(B, Q, 0)
     if job.algorithm.lagged and N:
-        after |= _lags(job, stream, N)
+        after |= _lags(job, stream, w)
     return y, after
 
 
@@ -62,10 +62,10 @@ def _convolved(stream: Tensor, w: Tensor) -> Tensor:
     return torch.from_numpy(np.array(rows, dtype=signals.dtype))
 
 
-def _lags(job: Job, stream: Tensor, N: int) -> dict[str, Tensor]:
+def _lags(job: Job, stream: Tensor, w: Tensor) -> dict[str, Tensor]:
     """Return the newest regressor, and its correlation with the one before."""
-    last = part(job, stream, N - 1, N, "reference")[..., 0, :]
-    before = (
-        part(job, stream, N - 2, N - 1, "reference")[..., 0, :] if N > 1 else job.signals["before"].reshape_as(last)
-    )
+    N, before = job.d.shape[-1], job.signals["before"].reshape_as(w)  # (B, Q, F): every output keeps its own
+    last = part(job, stream, N - 1, N, "reference")[..., 0, :].expand_as(before)
+    if N > 1:
+        before = part(job, stream, N - 2, N - 1, "reference")[..., 0, :].expand_as(before)
     return {"before": last, "lag": dot(last, conj(before))}
