@@ -166,6 +166,8 @@ class Case:
         axes = axes if self.axes and self.rng.integers(3) == 0 else {}
         if issubclass(self.cls, af.FilteredFilter):
             axes = {"inputs": 2} if axes else {}
+        if self.cls.algorithm.lagged:
+            axes = {k: v for k, v in axes.items() if k != "sps"}
         if self.cls in SPIKED and axes.get("outputs", 1) > axes.get("inputs", 1):
             axes = {**axes, "inputs": axes["outputs"]}
         self.params |= axes
@@ -485,9 +487,10 @@ def _set(f: Any, name: str, value: Any) -> None:
 
 def parameter(rng: np.random.Generator, f: Any) -> Act:
     names = tuple(f.ranges) if isinstance(f, PARAMETRIC) else ("lr_scale",)
-    name = str(rng.choice([k for k in names if k in VALUES]))
-    kind, value = rng.integers(7), float(rng.choice(VALUES[name]))
-    over = rng.choice(VALUES[name], f._axes("d"))
+    name = str(rng.choice([k for k in names if k in VALUES] or names))
+    values = VALUES.get(name, (getattr(f, name),))
+    kind, value = rng.integers(7), float(rng.choice(values))
+    over = rng.choice(values, f._axes("d"))
     given: Any = (
         value,
         np.float64(value),

@@ -160,6 +160,14 @@ def test_fast_rls_stays_rls(rho: float, dtype: torch.dtype, tolerance: float) ->
         np.testing.assert_allclose(af.FastRLS(taps, lam, delta=0.1, dtype=dtype)(x, d).y, want, atol=tolerance)
 
 
+def test_weights_stand_for_a_state_that_was_assigned() -> None:
+    f = af.LatticeRLS(4, 0.99, delta=0.1, **COMMON)
+    f(np.arange(5.0), np.ones(5))
+    w = f.w.clone()
+    f.k = 0.5 * f.k  # regression coefficients, in which the weights are linear
+    torch.testing.assert_close(f.w, 0.5 * w, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize(("updates", "ratio"), [(1, 2e-3), (4, 2e-3), (16, 2e-4)])
 def test_dcd_settles_where_rls_does(updates: int, ratio: float) -> None:
     rng = np.random.default_rng(1)

@@ -200,6 +200,16 @@ def test_numba_on_vectors_and_matrices(name: str, kinds: str, dtype: torch.dtype
     compare(f"({name}({', '.join('abcdefg'[: len(args)])}),)", args, [want], SUMS, scale=1.0)
 
 
+def test_an_average_keeps_small_numbers_beside_large_ones() -> None:
+    """LLVM may not make lam p + (1 - lam) q into q + lam (p - q), which the fuzzer found it to do."""
+
+    def average(p: Any, q: Any, lam: Any) -> Any:
+        return words.axpyc(1 - lam, q, p, lam)
+
+    p, q = np.ones(9, np.float32), np.full(9, 1e12, np.float32)
+    np.testing.assert_array_equal(compiled(average)(p, q, np.float32(1.0)), np.ones(9))
+
+
 @every_dtype
 def test_ties_go_to_the_first_point(dtype: torch.dtype) -> None:
     levels = torch.tensor([-3.0, -1.0, 1.0, 3.0], dtype=REAL.get(dtype, dtype)) / 10**0.5

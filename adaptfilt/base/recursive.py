@@ -73,6 +73,12 @@ class RecursiveFilter(ParametricFilter):
     def _carried(self) -> dict[str, Tensor]:
         return {**super()._carried(), "w": self._buffers["_w"]}  # type: ignore[dict-item]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Take over a state that is assigned, which other weights stand for."""
+        super().__setattr__(name, value)
+        if name in self.algorithm.states:
+            self.__dict__["_stale"] = True
+
     def _restart(self, mask: Tensor | None = None) -> None:
         super()._restart(mask)
         self.__dict__["_stale"] = True

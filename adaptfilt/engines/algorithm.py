@@ -129,7 +129,9 @@ class Algorithm:
         if not isinstance(self.state, Mapping):
             raise ValueError(f'state must be a mapping such as {{"S": ("taps", "taps")}}, got {self.state!r}')
         if len(self.state) > MAX_STATES:
-            raise ValueError(f"state has {MAX_STATES} entries at most, got {len(self.state)}: put several into one array")
+            raise ValueError(
+                f"state has {MAX_STATES} entries at most, got {len(self.state)}: put several into one array"
+            )
         for name, function in self.functions.items():
             self._check(name, function)
         for name, kind in self.vectors.items():

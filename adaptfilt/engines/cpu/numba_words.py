@@ -13,13 +13,15 @@ from adaptfilt.engines.cpu.native import DEBUG
 from adaptfilt.engines.cpu.numba_lanes import AnyLanes, ComplexLanes, Mask
 from adaptfilt.engines.cpu.numba_parts import Part
 
-# NaN and infinity stay honoured. Entry by entry there is no sum to reorder, and the sign of zero counts.
+# NaN and infinity stay honoured. Entry by entry there is no sum to reorder, and the sign of zero counts: with the flags
+# of sums LLVM makes b y + (1 - b) x into x + b (y - x), in which a large x takes y with it.
 _FAST: Any = {
     "fastmath": {"reassoc", "contract", "arcp", "nsz"},
     "boundscheck": DEBUG,
     "no_cfunc_wrapper": True,
     "pipeline_class": Part,
 }
+_EACH: Any = {**_FAST, "fastmath": {"contract"}}
 _EXACT: Any = {"fastmath": {"contract"}, "boundscheck": DEBUG, "error_model": "numpy"}
 _SCALARS = """
 def word({names}, out=None):
@@ -325,7 +327,7 @@ def _conj(v: Any, out: Any = None) -> Any:
     return conj
 
 
-@_word(words.axpy)
+@_word(words.axpy, _EACH)
 def _axpy(a: Any, x: Any, y: Any) -> Any:
     def axpy(a: Any, x: Any, y: Any) -> Any:
         a_ = as_number(y, a)
@@ -336,7 +338,7 @@ def _axpy(a: Any, x: Any, y: Any) -> Any:
     return axpy
 
 
-@_word(words.axpyc)
+@_word(words.axpyc, _EACH)
 def _axpyc(a: Any, x: Any, y: Any, b: Any = 1.0) -> Any:
     if isinstance(b, (types.Omitted, float)):
 
@@ -434,7 +436,7 @@ def _outer(A: Any, out: Any = None) -> Any:
     return outer
 
 
-@_word(words.rank_one)
+@_word(words.rank_one, _EACH)
 def _rank_one(b: Any, A: Any, a: Any, x: Any, y: Any) -> Any:
     def rank_one(b: Any, A: Any, a: Any, x: Any, y: Any) -> Any:
         b_ = as_real(A, b)
@@ -448,7 +450,7 @@ def _rank_one(b: Any, A: Any, a: Any, x: Any, y: Any) -> Any:
     return rank_one
 
 
-@_word(words.add_rows)
+@_word(words.add_rows, _EACH)
 def _add_rows(a: Any, s: Any, U: Any, w: Any) -> Any:
     def add_rows(a: Any, s: Any, U: Any, w: Any) -> Any:
         for i in range(len(s)):
@@ -460,7 +462,7 @@ def _add_rows(a: Any, s: Any, U: Any, w: Any) -> Any:
     return add_rows
 
 
-@_word(words.add_diagonal)
+@_word(words.add_diagonal, _EACH)
 def _add_diagonal(A: Any, a: Any) -> Any:
     vector = _is_array(a)
 
