@@ -519,7 +519,7 @@ MANY_STATES = """
 import numpy as np, torch, adaptfilt as af
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import axpyc
-names = [f"s{k}" for k in range(24)]  # as many as there may be: more sizes than 16, and more numbers and addresses than 64
+names = [f"s{k}" for k in range(24)]  # all there may be: sizes > 16, numbers and addresses > 64
 given = ", ".join(names)
 exec(f"def update(w, {given}, u, e, mu):\\n    return axpyc(s23[23] * mu * e, u, w), {given}")
 class Filter(af.LinearFilter):
