@@ -497,8 +497,8 @@ def test_bad_signals_change_nothing(scene: Any) -> None:
         ((x, d[:-1]), "same length, got 1000 and 999"),
         ((x, np.append(d[1:], np.nan)), "d must be finite"),
         ((x[None], d), r"x must have shape \(T,\)"),
-        ((x.astype(int), d), "x must hold floats or int16"),
-        ((list(x), d), "x must be an array or tensor"),
+        ((x.astype(int), d), "x must hold floats, got int64"),
+        ((list(x), d), "x must be a NumPy array or a torch tensor"),
     ):
         with pytest.raises((ValueError, TypeError), match=says):
             ec(*bad)

@@ -435,7 +435,7 @@ class LinearFilter(ParametricFilter):
         power_x, power_d, power_e = (
             _power(job.x),
             _power(job.d),
-            _power(result.e, np.median),
+            _power(result.e, _median),
         )  # a burst is no divergence
         if self._wary and power_e > 1e6 * power_d > 0:
             self._wary = False
@@ -558,6 +558,11 @@ def _as_tensors(moves: Mapping[str, Any]) -> dict[str, Tensor]:
 def _most(v: float | Tensor) -> float:
     """Return the largest entry of a parameter."""
     return float(v.detach().max()) if isinstance(v, Tensor) else v
+
+
+def _median(v: Any) -> Any:
+    """Return the median, or the larger of two: NumPy's own imports a module when it is first called."""
+    return np.partition(v, len(v) // 2)[len(v) // 2]
 
 
 def _power(v: Any, middle: Any = np.mean) -> float:

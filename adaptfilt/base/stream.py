@@ -5,50 +5,16 @@ supplies are the steps in between, listed in `AdaptiveFilter`.
 """
 
 import copy
-import os
-import pickle
 from collections.abc import Callable, Mapping
-from functools import wraps
-from threading import RLock
 from typing import Any, ClassVar, NamedTuple, Self
-from weakref import WeakSet
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from adaptfilt.base.guarded import Guarded, locked
 from adaptfilt.checks import DTYPES, Block, as_batch, as_dtype, check_plain, number, positive_int
 from adaptfilt.taps import TapDelayLine
-
-_living: WeakSet[Any] = WeakSet()
-
-
-def _free_locks() -> None:
-    """Free in a forked process what threads of the parent held: they do not exist here."""
-    for f in _living:
-        f._lock._at_fork_reinit()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_free_locks)
-
-
-def _from_pickle(content: bytes) -> Any:
-    cls, state = pickle.loads(content)
-    f = cls.__new__(cls)
-    f.__setstate__(state)
-    return f
-
-
-def locked(method: Any) -> Any:
-    """Let one thread at a time into a method."""
-
-    @wraps(method)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with self._lock:
-            return method(self, *args, **kwargs)
-
-    return call
 
 
 class Output(NamedTuple):
@@ -69,7 +35,7 @@ class Output(NamedTuple):
     w: Any
 
 
-class AdaptiveFilter(nn.Module):
+class AdaptiveFilter(Guarded):
     """The stream of an adaptive filter: the tap-delay line, precision, device, and the ways in and out.
 
     Parameters
@@ -101,7 +67,6 @@ class AdaptiveFilter(nn.Module):
 
     line: TapDelayLine
     passed_over: Tensor  # where the newest sample was not finite
-    _lock: Any  # held by a call that adapts or filters a block: calls from several threads run one after the other
     _shown: ClassVar[tuple[str, ...]] = ()  # names of the parameters shown in the repr
 
     def __init__(
@@ -116,8 +81,6 @@ class AdaptiveFilter(nn.Module):
         adapt_in_eval: bool = False,
     ) -> None:
         super().__init__()
-        self._lock = RLock()
-        _living.add(self)
         self.nonfinite = nonfinite
         self.adapt_in_eval = bool(adapt_in_eval)
         self.__dict__["_follows"] = batch == "auto"  # the batch is that of what comes first
@@ -127,7 +90,7 @@ class AdaptiveFilter(nn.Module):
         self.line = TapDelayLine(taps, batch=shape, dtype=as_dtype(dtype), device=device)
         check_plain("the state", self.line.samples)
         self.register_buffer("passed_over", torch.zeros(self.batch, dtype=torch.bool, device=self.device))
-        self._fixed: tuple[str, ...] = ("batch", "inputs", "taps", "dtype", "device", "history", "line")
+        self._fixed = ("batch", "inputs", "taps", "dtype", "device", "history", "line")
 
     # The verbs
 
@@ -327,37 +290,12 @@ class AdaptiveFilter(nn.Module):
     # The module
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse what sizes memory or does not exist as a choice."""
-        if name in self.__dict__.get("_fixed", ()):
-            raise TypeError(f"{name} is read-only: make a new {type(self).__name__} for another one")
+        """Refuse what does not exist as a choice."""
         if name == "nonfinite" and value not in ("raise", "skip"):
             raise ValueError(f'nonfinite must be "raise" or "skip", got {value!r}')
         if isinstance(value, nn.Parameter) and isinstance(getattr(type(self), name, None), property):
             value = value.detach()  # torch would register it in the property's place
         super().__setattr__(name, value)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the lock, for copies and pickles; dictionaries at once, as another thread may add to them."""
-        return {k: v.copy() if isinstance(v, dict) else v for k, v in self.__dict__.copy().items()} | {"_lock": None}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Copy the state into memory of its own."""
-        twin = type(self).__new__(type(self))
-        memo[id(self)] = twin
-        twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
-        return twin
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Go to another process by value: torch would move the state into memory that both then adapt."""
-        if self.line.samples.is_shared():  # asked for
-            return super().__reduce_ex__(protocol)
-        return _from_pickle, (pickle.dumps((type(self), self.__getstate__())),)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make a lock of one's own."""
-        super().__setstate__(state)
-        self.__dict__["_lock"] = RLock()
-        _living.add(self)
 
     @property
     def taps(self) -> int:

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from adaptfilt.checks import check_finite, check_number, natural, positive_int
+from adaptfilt.base.guarded import Guarded, locked
+from adaptfilt.checks import check_block, check_finite, check_number, natural, positive_int
 from adaptfilt.echo import compiled
 from adaptfilt.echo.loops import GROUP, begins, doubted
 from adaptfilt.echo.sections import DCNotch, DeEmphasis, PreEmphasis
@@ -37,7 +38,7 @@ TRUST = 0.3  # seconds in which a path was borne out, before it can be doubted
 FULL_SCALE = 32768.0
 
 
-class EchoCanceller(nn.Module):
+class EchoCanceller(Guarded):
     """Echo canceller for one loudspeaker and one microphone.
 
     Parameters
@@ -137,12 +138,14 @@ class EchoCanceller(nn.Module):
         self.register_buffer("unsure", self.filter.P.clone())
         for name in ("n", "place"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64, device="cpu"))
+        self._fixed = ("fs", "delay", "floor_db", "hop", "filter", "paths", "suppressor", "notch")
 
     @property
     def latency(self) -> int:
         """Samples by which the output is late: a block with suppression, else none."""
         return 2 * self.hop if self.suppressor else 0
 
+    @locked
     def forward(self, x: Any, d: Any) -> Any:
         """Cancel the echo of a block of any length, going on from the last one; in `eval` mode nothing adapts.
 
@@ -201,12 +204,13 @@ class EchoCanceller(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what points into this object's memory."""
-        return {**self.__dict__, "_compiled": None}
+        return {**super().__getstate__(), "_compiled": None}
 
     def _watched(self) -> tuple[float, float]:
         """Return what a group keeps of the means of y d, y^2 and d^2, and in how many hops a path is borne out."""
         return math.exp(-GROUP * self.hop / (SEEN * self.fs)), TRUST * self.fs / self.hop
 
+    @locked
     def reset(self) -> "EchoCanceller":
         """Return to the start."""
         for part in (
@@ -225,16 +229,11 @@ class EchoCanceller(nn.Module):
 
     def _taken(self, name: str, value: Any) -> Any:
         """Return a signal as an array of the filter's precision."""
-        if not isinstance(value, np.ndarray | Tensor):
-            raise TypeError(f"{name} must be an array or tensor, got {type(value).__name__}")
-        block = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-        if block.ndim != 1:
-            raise ValueError(f"{name} must have shape (T,), got {block.shape}")
         own = self.pending.numpy().dtype
-        if block.dtype == np.int16:
-            return (block / FULL_SCALE).astype(own)
-        if block.dtype.kind != "f":
-            raise TypeError(f"{name} must hold floats or int16, got {block.dtype}")
+        if isinstance(value, np.ndarray | Tensor) and value.dtype in (np.int16, torch.int16):
+            value = np.asanyarray(value) / FULL_SCALE
+        check_block(name, value, self.pending, (None,))
+        block = value.detach().numpy() if isinstance(value, Tensor) else value
         check_finite(name, block)
         return block.astype(own)
 
@@ -310,6 +309,7 @@ class EchoCanceller(nn.Module):
         self.ready[rest:] = torch.from_numpy(heard[both.shape[-1] :])
         return heard[: both.shape[-1]]
 
+    @locked
     @torch.no_grad()
     def flush(self) -> Any:
         """Return the last `latency` samples of the output, as if the stream ended here; it may go on all the same.

@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from adaptfilt.base.guarded import Guarded, locked
 from adaptfilt.base.stream import AdaptiveFilter, Output
 from adaptfilt.checks import DivergenceError, check_finite, check_number, part_of_steps, positive_int
 
@@ -30,7 +31,7 @@ FORGETS = (0.0, 0.6, 0.85)  # of the means
 COPIES = (1.0, 0.5, 0.25)  # how many variances tell the background's lead
 
 
-class TwoPath(nn.Module):
+class TwoPath(Guarded):
     """A filter in the background that adapts, and its copy in the foreground that speaks.
 
     Parameters
@@ -92,7 +93,9 @@ class TwoPath(nn.Module):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64, device="cpu"))
         for name in ("n", "copies", "resets"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64, device="cpu"))
+        self._fixed = ("background", "foreground", "hop")
 
+    @locked
     @torch.no_grad()
     def forward(self, x: Any, d: Any, *, mu: Any = None) -> Output:
         """Adapt in the background over a block; in `eval` mode only filter.
@@ -127,6 +130,7 @@ class TwoPath(nn.Module):
         w = self.foreground.w.clone()
         return Output(spoken, d - spoken, w.numpy() if array else w)
 
+    @locked
     @torch.no_grad()
     def filter(self, x: Any) -> Any:
         """Filter a block with the foreground without adapting; the stream goes on.
@@ -145,6 +149,7 @@ class TwoPath(nn.Module):
             self._count(to - at)
         return y
 
+    @locked
     def reset(self) -> "TwoPath":
         """Return both filters to the start."""
         self.background.reset()

@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, Optimizer
 
-from adaptfilt.base.stream import AdaptiveFilter, locked
+from adaptfilt.base.guarded import locked
+from adaptfilt.base.stream import AdaptiveFilter
 from adaptfilt.checks import (
     DTYPES,
     Block,

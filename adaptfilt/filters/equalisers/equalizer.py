@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from adaptfilt.base.guarded import Guarded, locked
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import Output, like_input
 from adaptfilt.checks import Block, as_tensor, natural, positive_int
@@ -37,7 +38,7 @@ RECENT, ANGLES = 64, 64  # symbols of which the phase is found, angles that are 
 FEW, TRIAL = 64, {"rls": 0.995, "nlms": 0.5}  # taps up to which the delay is looked for by RLS, and with what step
 
 
-class Equalizer(nn.Module):
+class Equalizer(Guarded):
     """Equaliser in stages: ``y, e, w = eq(x, training=symbols)``.
 
     Parameters
@@ -131,6 +132,7 @@ class Equalizer(nn.Module):
             if _kind(name) not in self.filters:
                 self.filters[_kind(name)] = self._make(name, step)
         self._start()
+        self._fixed = ("taps", "constellation", "sps", "stages", "feedback", "rule", "carrier", "filters")
 
     # The filters of the stages
 
@@ -211,6 +213,7 @@ class Equalizer(nn.Module):
         blind = name in BLIND or (name == "auto" and bool((self.active.spread >= self.active.closed).any()))
         return "training" if name == "train" else "blind" if blind else "dd"
 
+    @locked
     def reset(self) -> Self:
         """Return to the start: first weights, first stage, and a delay that is to be found."""
         for f in self.filters.values():
@@ -268,6 +271,7 @@ class Equalizer(nn.Module):
 
     # A block
 
+    @locked
     def forward(self, x: Block, training: Block | None = None) -> Output:
         """Equalise a block, going on from the last one.
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from adaptfilt.base.filtered import FilteredFilter
+from adaptfilt.base.guarded import locked
 from adaptfilt.base.stream import Output, like_input
 from adaptfilt.checks import Block, part_of_steps, positive_int
 from adaptfilt.filters.noise_control.loop import Loop, heard, push, samples_ahead, whole_or_not
@@ -73,6 +74,7 @@ class FeedbackControl(Loop):
             )
         self.register_buffer("played", filter.w.new_zeros(*base.batch, filter.path_taps))
         self.register_buffer("wanted", filter.w.new_zeros(base.batch))
+        self._fixed = ("inner",)
 
     @property
     def secondary(self) -> Tensor:
@@ -84,6 +86,7 @@ class FeedbackControl(Loop):
     def secondary(self, value: Block) -> None:
         self.inner.secondary = value
 
+    @locked
     @torch.no_grad()
     def forward(self, d: Block, *, mu: Any = None, record_every: int | None = None, path: Any = None) -> Output:
         """Adapt over a block, the loop closed by simulation; in `eval` mode only filter.
@@ -118,11 +121,13 @@ class FeedbackControl(Loop):
             out = self._block(own, mu, every, model - response, response)
         return Output(*(like_input(v, d) for v in out))
 
+    @locked
     def step(self, d: Any) -> tuple[Any, Any]:
         """Adapt on one sample, the loop closed through the model; return y and e."""
         y, e, _ = self(self._block_of_one("d", d))
         return self._base._single(y), self._base._single(e)
 
+    @locked
     @torch.no_grad()
     def predict(self, x: Any = None) -> Any:
         """Return what is to be played; `adapt` then takes the error.
@@ -140,6 +145,7 @@ class FeedbackControl(Loop):
         push(self.played, torch.as_tensor(y, dtype=self.played.dtype).unsqueeze(-1))
         return y
 
+    @locked
     @torch.no_grad()
     def adapt(self, e: Any) -> None:
         """Adapt on the error that the microphone measured after the last `predict`; in `eval` mode only hear it.
@@ -153,6 +159,7 @@ class FeedbackControl(Loop):
         S = len(self.secondary)
         self.wanted.copy_(own[..., 0] + heard(self.played[..., -S:], self.secondary)[..., 0])
 
+    @locked
     def reset(self) -> Self:
         """Return to the start: first weights and state, silence; the model of the path stays."""
         self.inner.reset()

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from adaptfilt.base.guarded import Guarded, locked
 from adaptfilt.base.stream import Output, as_block, like_input
 from adaptfilt.checks import (
     DIVERGED,
@@ -43,7 +44,7 @@ from adaptfilt.filters.gradient.lms import LMS
 from adaptfilt.filters.noise_control.loop import push, whole_or_not
 
 
-class FxFDAF(nn.Module):
+class FxFDAF(Guarded):
     """Frequency-domain filtered-x filter, of one channel or many.
 
     Parameters
@@ -129,6 +130,7 @@ class FxFDAF(nn.Module):
         ):  # fmt: skip
             self.register_buffer(name, torch.zeros(shape, dtype=kind))
         self.secondary = secondary
+        self._fixed = ("player", "model", "path_taps")
 
     @property
     def secondary(self) -> Tensor:
@@ -142,6 +144,7 @@ class FxFDAF(nn.Module):
         check_finite("secondary", own)
         self.model.w = own.reshape(*self.frame.shape[:2], 1, -1).expand_as(self.model.w)
 
+    @locked
     @torch.no_grad()
     def forward(self, x: Block, d: Block, *, mu: Any = None, path: Any = None) -> Output:
         """Adapt over a block of any length, the loop closed by simulation; in `eval` mode only filter.
@@ -192,6 +195,7 @@ class FxFDAF(nn.Module):
         shapes = (*self._heard[1:], x.shape[-1]), (*self._heard[:1], x.shape[-1])
         return Output(*(like_input(v, x) for v in (y.reshape(shapes[0]), e.reshape(shapes[1]), self.w.clone())))
 
+    @locked
     @torch.no_grad()
     def filter(self, x: Block) -> Any:
         """Filter a block without adapting; the stream goes on.
@@ -213,11 +217,13 @@ class FxFDAF(nn.Module):
         y = torch.cat(outputs, -1) if outputs else self.played[:, :0]
         return like_input(y.reshape(*self._heard[1:], -1), x)
 
+    @locked
     def step(self, x: Any, d: Any) -> tuple[Any, Any]:
         """Adapt on one sample, the loop closed through the model; return y and e."""
         y, e, _ = self(self._sample("x", x, self.player._axes("x")), self._sample("d", d, self._heard[:1]))
         return self.player._single(y), self.player._single(e)
 
+    @locked
     def predict(self, x: Any) -> Any:
         """Take one sample of the reference in and return what is to be played; `adapt` then takes the errors.
 
@@ -232,6 +238,7 @@ class FxFDAF(nn.Module):
         self._settle(self.mu)
         return self.player._single(self.filter(self._sample("x", x, self.player._axes("x"))))
 
+    @locked
     @torch.no_grad()
     def adapt(self, e: Any) -> None:
         """Take the errors that the microphones measured after the last `predict`; weights move once a block.
@@ -243,6 +250,7 @@ class FxFDAF(nn.Module):
         error = self._signal("e", self._sample("e", e, self._heard[:1]), self._heard[:1])
         self.errors[:, int(self.n) - 1] = error[..., 0]
 
+    @locked
     def reset(self) -> Self:
         """Return to the start: weights of zeros, silence; the model of the path stays."""
         model = self.secondary.clone()

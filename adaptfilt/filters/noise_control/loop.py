@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from adaptfilt.base.filtered import as_path, padded
+from adaptfilt.base.guarded import Guarded
 from adaptfilt.base.stream import as_block
 from adaptfilt.checks import Block, as_tensor, check_block, check_finite
 
 
-class Loop(nn.Module):
+class Loop(Guarded):
     """A filter in a loop, around another one that holds the weights.
 
     Attributes

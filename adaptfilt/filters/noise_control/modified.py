@@ -22,6 +22,7 @@ from torch import Tensor
 
 from adaptfilt.base.filtered import padded
 from adaptfilt.base.frequency import FrequencyFilter
+from adaptfilt.base.guarded import locked
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import Output, like_input
 from adaptfilt.checks import Block, as_tensor, check_block, check_same_kind, part_of_steps, positive_int
@@ -96,6 +97,7 @@ class ModifiedFxLMS(Loop):
         self.echo = LMS(self.path_taps, 0.0, batch=filter.batch, **common)
         self.register_buffer("expected", self.model.w.new_zeros(filter.batch))
         self.secondary = secondary
+        self._fixed = ("inner", "path_taps")
 
     @property
     def secondary(self) -> Tensor:
@@ -109,6 +111,7 @@ class ModifiedFxLMS(Loop):
         self.model.w = own.expand_as(self.model.w)
         self.echo.w = padded(own, self.path_taps).expand_as(self.echo.w)
 
+    @locked
     @torch.no_grad()
     def forward(
         self, x: Block, d: Block, *, mu: Any = None, record_every: int | None = None, path: Any = None
@@ -150,6 +153,7 @@ class ModifiedFxLMS(Loop):
             out = self._block(*signals, mu, every, model, response)
         return Output(*(like_input(v, x) for v in out))
 
+    @locked
     @torch.no_grad()
     def filter(self, x: Block) -> Any:
         """Filter a block without adapting; the stream goes on.
@@ -168,11 +172,13 @@ class ModifiedFxLMS(Loop):
         self.echo.filter(y)
         return like_input(y, x)
 
+    @locked
     def step(self, x: Any, d: Any) -> tuple[Any, Any]:
         """Adapt on one sample, the loop closed through the model; return y and e."""
         y, e, _ = self(self._block_of_one("x", x), self._block_of_one("d", d))
         return self.inner._single(y), self.inner._single(e)
 
+    @locked
     def predict(self, x: Any) -> Any:
         """Take one sample of the reference in and return what is to be played; `adapt` then takes the error.
 
@@ -195,6 +201,7 @@ class ModifiedFxLMS(Loop):
             self.expected.fill_(expected)
         return y
 
+    @locked
     def adapt(self, e: Any) -> None:
         """Adapt on the error that the microphone measured after the last `predict`.
 
@@ -205,6 +212,7 @@ class ModifiedFxLMS(Loop):
         inner, expected = self.inner, self.expected
         inner.adapt(e + (like_input(expected, e) if inner.batch else expected.item()))
 
+    @locked
     def reset(self) -> Self:
         """Return to the start: first weights and state, silence; the model of the path stays."""
         self.inner.reset()

@@ -24,6 +24,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from adaptfilt.base.guarded import locked
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import AdaptiveFilter
 from adaptfilt.checks import check_number, positive_int
@@ -103,6 +104,7 @@ class OnlineModelling(Loop):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self.path.w = filter.secondary
+        self._fixed = ("inner", "path", "residual", "every")
 
     @property
     def secondary(self) -> Tensor:
@@ -116,6 +118,7 @@ class OnlineModelling(Loop):
             return self.probe
         return min(self.probe, self.schedule * math.sqrt(float(self.power)))
 
+    @locked
     def predict(self, x: float) -> float:
         """Take one sample of the reference in and return what is to be played, the probe with it."""
         y = self.inner.predict(x)
@@ -125,6 +128,7 @@ class OnlineModelling(Loop):
             self.left.fill_(self.residual.predict(x))
         return float(y + v)
 
+    @locked
     def adapt(self, e: float) -> None:
         """Adapt all filters on the error that the microphone measured after the last `predict`."""
         freed, left = e + float(self.probed), float(self.left)
@@ -147,6 +151,7 @@ class OnlineModelling(Loop):
         """Take over what `get_extra_state` returned."""
         self.generator.set_state(state)
 
+    @locked
     def reset(self) -> Self:
         """Return to the start, but for the model of the path and the probe, which go on."""
         model = self.path.w.clone()
