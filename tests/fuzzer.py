@@ -1082,14 +1082,14 @@ def fuzz(
 # The long form
 
 
-def _work(name: str, dtype: torch.dtype, seeds: range, without: list[str], at: Any, out: Any) -> None:
+def _work(name: str, dtype: torch.dtype, seeds: range, wide: bool, without: list[str], at: Any, out: Any) -> None:
     torch.set_num_threads(1)
     faulthandler.enable()
     cls = getattr(af, name)
     for seed in seeds:
         at.value = seed
         try:
-            out.put(("ok", fuzz(cls, dtype, [seed], True, without)))
+            out.put(("ok", fuzz(cls, dtype, [seed], wide, without)))
         except Difference as error:
             out.put(("failed", str(error)))
     out.put(("done", None))
@@ -1110,6 +1110,7 @@ def main() -> None:
     parser.add_argument("--filter", choices=[c.__name__ for c in FILTERS])
     parser.add_argument("--dtype", choices=[str(t).removeprefix("torch.") for t in TOLERANCE])
     parser.add_argument("--without", nargs="*", default=[], help="operations to leave out")
+    parser.add_argument("--narrow", action="store_true", help="choose as `make test` does: less code to compile")
     parser.add_argument("--failures", type=int, default=20, help="stop after so many")
     options = parser.parse_args()
     classes = [c for c in FILTERS if options.filter in (None, c.__name__)]
@@ -1127,7 +1128,8 @@ def main() -> None:
         first += size
         while len(seeds):
             at, out = context.Value("q", seeds[0]), context.SimpleQueue()
-            process = context.Process(target=_work, args=(cls.__name__, dtype, seeds, options.without, at, out))
+            given = (cls.__name__, dtype, seeds, not options.narrow, options.without, at, out)
+            process = context.Process(target=_work, args=given)
             process.start()
             while True:
                 while out.empty() and process.is_alive():
