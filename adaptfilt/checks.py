@@ -148,7 +148,8 @@ def check_finite(name: str, value: Block) -> None:
         where = tuple(int(i) for i in (~torch.as_tensor(ok)).nonzero()[0])
         index = where[0] if len(where) == 1 else where
         raise ValueError(
-            f'{name} must be finite, got {value[where]} at index {index} (nonfinite="skip" passes over such samples)'
+            f"{name} must be finite, got {value[where]} at index {index}"
+            + ' (nonfinite="skip" passes over such samples)' * (name in ("x", "d"))
         )
 
 

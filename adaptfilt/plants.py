@@ -26,11 +26,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 from scipy.signal import lfilter
 
-from adaptfilt.checks import natural
+from adaptfilt.checks import DivergenceError, natural
 from adaptfilt.signals import Seed, delay, pole_radius, white
 
 Array = np.ndarray
 Plant = Callable[[ArrayLike], Array]
+UNSTABLE = 1e9  # an error so many times what there was to cancel
 WAVES = 32  # that a fading coefficient is made of
 PROAKIS = {
     "A": [0.04, -0.05, 0.07, -0.21, -0.5, 0.72, 0.36, 0.0, 0.21, 0.03, 0.07],
@@ -474,6 +475,13 @@ class Heard(NamedTuple):
     e: Array
 
 
+def _responses(name: str, value: ArrayLike) -> Array:
+    """Return responses as an array, (S,) or (to, from, S)."""
+    if np.iscomplexobj(value) or np.ndim(value) not in (1, 3) or not np.isfinite(value).all() or not np.size(value):
+        raise ValueError(f"{name} must be finite real responses, (S,) or (to, from, S), got {value!r:.200}")
+    return np.asarray(value, float)
+
+
 @dataclass(frozen=True, eq=False)
 class Duct:
     """A loop of noise control: from the noise to error microphones, and there from loudspeakers, ``e = d - s * y``.
@@ -490,6 +498,11 @@ class Duct:
     limit : float > 0
         Loudspeakers play ``saturate(y, limit)``.
 
+    Raises
+    ------
+    ValueError
+        If a response is not finite or of another shape, the secondary zeros alone, or the feedback's first not zero.
+
     Examples
     --------
     >>> Duct(np.array([0.0, 0.5]), np.array([1.0]))([1.0, 2.0, 3.0])  # d, without control
@@ -501,11 +514,36 @@ class Duct:
     feedback: Array | None = None
     limit: float = np.inf
 
+    def __post_init__(self) -> None:
+        """Take the responses as arrays, and refuse what does not fit."""
+        for name in ("primary", "secondary", "feedback"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _responses(name, getattr(self, name)))
+        wanted = {1: ()} if self.secondary.ndim == 1 else {3: self.secondary.shape[:1]}
+        if {self.primary.ndim: self.primary.shape[:-2]} != wanted:
+            raise ValueError(f"primary must go with secondary, {self.secondary.shape}, got {self.primary.shape}")
+        if not self.secondary.any():
+            raise ValueError("secondary must not be zeros alone: no loudspeaker would be heard")
+        if self.feedback is not None:
+            between = (self.primary.shape[1], self.secondary.shape[1]) if self.secondary.ndim == 3 else ()
+            if self.feedback.shape[:-1] != between or self.feedback[..., 0].any():
+                raise ValueError(f"feedback must have shape {(*between, 'F')} and begin with 0, got {self.feedback}")
+        if not self.limit > 0:
+            raise ValueError(f"limit must be above 0, got {self.limit}")
+
     def __call__(self, x: ArrayLike) -> Array:
         """What the error microphones hear of the references, ``([K,] T)``, without control: ``([L,] T)``."""
         x = np.asarray(x, float)
         rows = _through(self.primary, x if self.primary.ndim == 3 else x[None])
         return rows if self.primary.ndim == 3 else rows[0]
+
+    def _in_turn(self, then: Mapping[int, Duct], length: int) -> tuple[list[Duct], list[int]]:
+        """Return the ducts in turn, and the samples from which they hold, with the length at the end."""
+        ducts, starts = [self, *then.values()], [0, *then, length]
+        shapes = {tuple(h.shape for h in (d.primary, d.secondary, d.feedback) if h is not None) for d in ducts}
+        if sorted(starts) != starts or len(shapes) > 1:
+            raise ValueError(f"then must hold ducts of the same shapes from rising samples up to {length}, got {then}")
+        return ducts, starts
 
     def control(self, f: Any, x: ArrayLike, *, noise: ArrayLike = 0.0, then: Mapping[int, Duct] | None = None) -> Heard:
         """Run a loop sample by sample: the filter predicts, what it plays is heard, and it adapts on that.
@@ -519,11 +557,18 @@ class Duct:
         noise : array_like, shape broadcastable to ([L,] T)
             What the error microphones hear besides.
         then : mapping of int to Duct, optional
-            Ducts of other responses, of the same shapes and limit, that hold from these samples on.
+            Ducts of other responses, of the same shapes and limit, that hold from these samples on, in their order.
 
         Returns
         -------
         Heard
+
+        Raises
+        ------
+        ValueError
+            If a signal is not real, or `then` does not fit.
+        DivergenceError
+            If an error grows to 10^9 times the largest sound without control: the loop is unstable.
 
         Examples
         --------
@@ -534,9 +579,10 @@ class Duct:
         >>> bool(np.mean(heard.e[-500:] ** 2) < 1e-3)
         True
         """
+        if np.iscomplexobj(x):
+            raise ValueError("x must be real, got complex numbers")
         x, many = np.asarray(x, float), self.secondary.ndim == 3
-        ducts = [self, *(then or {}).values()]
-        starts = [0, *(then or {}), x.shape[-1]]
+        ducts, starts = self._in_turn(then or {}, x.shape[-1])
         d = np.concatenate([duct(x)[..., a:b] for duct, a, b in zip(ducts, starts, starts[1:], strict=False)], -1)
         d = d + noise
         L, Q, S = self.secondary.shape if many else (1, 1, len(self.secondary))
@@ -544,6 +590,7 @@ class Duct:
         before = max(S, F) - 1
         heard = Heard(np.empty_like(x), np.zeros((Q, x.shape[-1])), np.empty((L, x.shape[-1])))
         played = np.zeros((before + x.shape[-1], Q))
+        bound = UNSTABLE * np.abs(d).max(initial=0.0) or np.inf  # a probe alone may be heard
         references, wanted = np.atleast_2d(x), np.atleast_2d(d)
         for duct, start, end in zip(ducts, starts, starts[1:], strict=False):
             to_errors, back = _newest_last(duct.secondary), _newest_last(duct.feedback)
@@ -555,6 +602,8 @@ class Duct:
                 y = f.predict(u if many else float(u[0]))
                 played[now - 1] = saturate(y, duct.limit) if duct.limit < np.inf else y
                 e = wanted[:, n] - to_errors @ played[now - S : now].ravel()
+                if not np.abs(e).max() <= bound:
+                    raise DivergenceError(f"the loop diverges: the error is {np.abs(e).max():.3g} at sample {n}")
                 f.adapt(e if many else float(e[0]))
                 np.atleast_2d(heard.x)[:, n], heard.y[:, n], heard.e[:, n] = u, y, e
         return heard if many else Heard(heard.x, heard.y[0], heard.e[0])
@@ -641,6 +690,11 @@ def detuned(h: ArrayLike, *, gain_db: float = 0.0, phase: float = 0.0) -> Array:
     -------
     ndarray, shape (..., S)
 
+    Raises
+    ------
+    ValueError
+        If the responses are complex.
+
     Examples
     --------
     >>> h = detuned(np.eye(1, 65, 32)[0], gain_db=6.0, phase=np.pi / 3)
@@ -648,6 +702,8 @@ def detuned(h: ArrayLike, *, gain_db: float = 0.0, phase: float = 0.0) -> Array:
     >>> print(f"{abs(H):.1f}, {np.degrees(np.angle(H)):.0f} degrees")
     2.0, 60 degrees
     """
+    if np.iscomplexobj(h):
+        raise ValueError("h must be real, got complex numbers")
     h = np.asarray(h, float)
     size = 4 * h.shape[-1]
     turned = np.fft.irfft(np.fft.rfft(h, size) * np.exp(1j * phase), size)[..., : h.shape[-1]]

@@ -164,6 +164,12 @@ def misfits() -> None:
         raise AssertionError(f"{name}: {case} is accepted")
 
 
+def test_a_state_of_another_batch_says_so() -> None:
+    f = af.NLMS(4, batch=3)
+    with pytest.raises(RuntimeError, match=r"the state is of batch=\(8,\), the filter of \(3,\)"):
+        f.load_state_dict(af.NLMS(4, batch=8).state_dict())
+
+
 def test_an_assigned_state_that_does_not_fit_is_refused() -> None:
     apart(__file__, "misfits")
 

@@ -326,6 +326,58 @@ def test_a_duct_hears_what_the_convolutions_say() -> None:
     np.testing.assert_allclose(heard.e, one(x[0]) - lfilter(secondary[0, 0], 1, y[0]))
 
 
+DUCT = af.plants.Duct(np.array([0.0, 0.0, 0.8]), np.array([0.0, 1.0]))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda s: af.FxLMS(64, 0.1, s, **F64),
+        lambda s: af.FxNLMS(16, 0.5, s, **F64),
+        lambda s: af.ModifiedFxLMS(af.NLMS(16, **F64), s),
+        lambda s: af.FxFDAF(16, 0.5, s),
+    ],
+)
+def test_a_model_of_the_path_is_heard_and_finite_and_a_wrong_one_diverges(make: Any) -> None:
+    for wrong, says in ((np.zeros(2), "must not be zeros alone"), (np.array([1.0, np.nan]), "must be finite")):
+        with pytest.raises(ValueError, match=f"secondary {says}"):
+            make(wrong)
+        f = make(DUCT.secondary)
+        with pytest.raises(ValueError, match=f"secondary {says}"):
+            f.secondary = wrong
+        np.testing.assert_array_equal(f.secondary, DUCT.secondary)
+    with pytest.raises(af.DivergenceError, match=r"the loop diverges: the error is .* at sample"):
+        DUCT.control(make(-DUCT.secondary), af.signals.white(5000, rng=0))
+
+
+@pytest.mark.parametrize(
+    ("responses", "says"),
+    [
+        (([np.nan], [1.0]), "primary must be finite real"),
+        (([1.0], [[1.0]]), "secondary must be finite real"),
+        (([1.0], [1j]), "secondary must be finite real"),
+        ((np.ones((3, 1, 4)), np.ones((2, 1, 4))), "primary must go with secondary"),
+        (([1.0], [0.0]), "secondary must not be zeros"),
+        (([1.0], [1.0], [0.5]), "feedback must have shape .* and begin with 0"),
+        (([1.0], [1.0], None, 0.0), "limit must be above 0"),
+    ],
+)
+def test_a_duct_refuses_what_is_none(responses: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        af.plants.Duct(*responses)
+
+
+def test_a_duct_refuses_changes_that_do_not_fit() -> None:
+    other = af.plants.Duct(np.ones(3), np.ones(5))
+    for then in ({8: DUCT, 5: DUCT}, {20: DUCT}, {-1: DUCT}, {5: other}):
+        with pytest.raises(ValueError, match="then must hold ducts of the same shapes from rising samples up to 9"):
+            DUCT.control(af.FxNLMS(4, 0.1, DUCT.secondary), np.ones(9), then=then)
+    with pytest.raises(ValueError, match="x must be real"):
+        DUCT.control(af.FxNLMS(4, 0.1, DUCT.secondary), np.ones(9) * 1j)
+    with pytest.raises(ValueError, match="h must be real"):
+        af.plants.detuned(np.ones(3) * 1j)
+
+
 def test_a_duct_may_change() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, 50))

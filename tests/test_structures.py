@@ -866,6 +866,11 @@ def forgets_its_state(e: Any, mu: Any, p: Any) -> Any:
     return mu * e
 
 
+def names_what_it_returns(e: Any, mu: Any, p: Any) -> Any:
+    out = mu * e
+    return out  # noqa: RET504
+
+
 def returns_too_much(w: Any, u: Any, e: Any, mu: Any) -> Any:
     return w, u
 
@@ -904,8 +909,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a vector of no kind": ({"gain": takes("e, r"), "vectors": {"r": "whole"}}, 'r must be "real" or "signal"'),
     "leak of a gain": ({"gain": takes("e, mu, leak")}, "leak acts on the weights by itself"),
+    "a state it does not return by a name": (
+        {"gain": names_what_it_returns, "state": {"p": "real"}}, "names_what_it_returns must return g, p, got mu . e",
+    ),
+    "unknown, and no d": (
+        {"gain": gain, "error": takes("y"), "unknown": True}, "NaN in d is not known, but no function takes d",
+    ),
     "a list of states": ({"gain": takes("e, p"), "state": ("p",)}, "state must be a mapping"),
 }  # fmt: skip
+
+
+def test_an_algorithm_takes_functions() -> None:
+    with pytest.raises(TypeError, match="gain must be a function, got 3"):
+        af.Algorithm(gain=3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -945,6 +961,13 @@ def test_start_returns_states_alone() -> None:
 
     with pytest.raises(ValueError, match=r"start\(\) must return states, power, mean, got pover"):
         Starts()
+
+    class Long(Rich):
+        def start(self) -> dict[str, Any]:
+            return {"power": torch.ones(5)}
+
+    with pytest.raises(ValueError, match=r"start\(\) must return power of \(\), got \(5,\)"):
+        Long()
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,26 @@ def test_an_average_keeps_small_numbers_beside_large_ones() -> None:
     np.testing.assert_array_equal(compiled(average)(p, q, np.float32(1.0)), np.ones(9))
 
 
+NUMBERS: dict[str, tuple[Any, Any]] = {  # a number of Python's, and the same as a tensor a row
+    "rank_one": (lambda n, S, u: words.rank_one(n, S, n, u, u), 1),
+    "add_diagonal": (lambda n, S, u: words.add_diagonal(S, n), 1),
+    "push": (lambda n, S, u: words.push(u, n), 1),
+    "solve": (lambda n, S, u: words.solve(S, u, n), 1),
+    "expj": (lambda n, S, u: words.expj(n), 0),
+    "tanh": (lambda n, S, u: words.tanh(n), 0),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_is_as_good_as_a_tensor(name: str) -> None:
+    """In compiled code it always was."""
+    call, dims = NUMBERS[name]
+    S = 2 * torch.eye(3, dtype=torch.float64).expand(2, 3, 3)
+    u = torch.arange(6, dtype=torch.float64).reshape(2, 3)
+    want = call(torch.full((2, 1) if dims else (), 0.25, dtype=torch.float64), S, u)
+    torch.testing.assert_close(call(0.25, S, u), want, rtol=1e-15, atol=0)
+
+
 @every_dtype
 def test_ties_go_to_the_first_point(dtype: torch.dtype) -> None:
     levels = torch.tensor([-3.0, -1.0, 1.0, 3.0], dtype=REAL.get(dtype, dtype)) / 10**0.5

@@ -124,7 +124,9 @@ class FilteredFilter(LinearFilter):
         """Check what is assigned; a secondary path is copied into place."""
         if name == "secondary" and "secondary" in self._buffers:
             with self._lock, torch.no_grad():
-                self.secondary.copy_(self._as_state(name, value, tuple(self.secondary.shape), self.dtype))
+                own = self._as_state(name, value, tuple(self.secondary.shape), self.dtype)
+                check_heard(own)
+                self.secondary.copy_(own)
         else:
             super().__setattr__(name, value)
 
@@ -173,6 +175,12 @@ class FilteredFilter(LinearFilter):
 def padded(response: Tensor, length: int) -> Tensor:
     """Return a response with zeros up to a length."""
     return torch.nn.functional.pad(response, (0, length - response.shape[-1]))
+
+
+def check_heard(secondary: Tensor) -> None:
+    """Refuse a model of a secondary path of zeros alone."""
+    if not secondary.count_nonzero():
+        raise ValueError("secondary must not be zeros alone: no loudspeaker would be heard, and no weight move")
 
 
 def as_path(path: Any, longest: int, like: Tensor, between: tuple[int, ...] = ()) -> Tensor:

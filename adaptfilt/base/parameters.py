@@ -174,7 +174,12 @@ class ParametricFilter(AdaptiveFilter):
                 raise ValueError(f"start() must return states, {', '.join(self.algorithm.states)}, got {unknown[0]}")
             new = {}
             for name, own in carried.items():
-                first = torch.as_tensor(starts.get(name, 0.0), dtype=own.dtype, device=self.device).expand(own.shape)
+                first = torch.as_tensor(starts.get(name, 0.0), dtype=own.dtype, device=self.device)
+                try:
+                    first = first.expand(own.shape)
+                except RuntimeError:
+                    shape = tuple(own.shape)
+                    raise ValueError(f"start() must return {name} of {shape}, got {tuple(first.shape)}") from None
                 if mask is None:
                     new[name] = first
                 elif own.ndim >= mask.ndim:  # else it is one number for all streams
@@ -205,7 +210,7 @@ class ParametricFilter(AdaptiveFilter):
     def _batched(self) -> list[tuple[nn.Module, str]]:
         """Return where the buffers are that have the axes of the batch."""
         own = [k for k, t in self._buffers.items() if any(t is c for c in self._carried().values())]
-        return [(self.line, "samples"), *((self, k) for k in own if k != "phase")]
+        return [(self.line, "samples"), *((self, k) for k in own if k not in ("phase", "clock"))]
 
     def copy_from(self, other: Self) -> Self:
         """Take over weights, state and line of a filter of the same kind and shape, in one piece.

@@ -366,8 +366,11 @@ class AdaptiveFilter(Guarded):
         before = copy.deepcopy(self.state_dict())
         try:
             return super().load_state_dict(state_dict, strict, assign)
-        except BaseException:
+        except BaseException as error:
             super().load_state_dict(before, assign=assign)
+            given = state_dict.get("passed_over") if isinstance(error, RuntimeError) else None
+            if isinstance(given, Tensor) and given.shape != self.passed_over.shape:
+                raise RuntimeError(f"the state is of batch={tuple(given.shape)}, the filter of {self.batch}") from error
             raise
 
     def _signals(self) -> list[Tensor]:

@@ -133,7 +133,11 @@ class Algorithm:
                 f"state has {MAX_STATES} entries at most, got {len(self.state)}: put several into one array"
             )
         for name, function in self.functions.items():
+            if not callable(function) or isinstance(function, type):
+                raise TypeError(f"{name} must be a function, got {function!r}")
             self._check(name, function)
+        if self.unknown and self.blind:
+            raise ValueError("unknown says that NaN in d is not known, but no function takes d")
         for name, kind in self.vectors.items():
             if kind not in ("real", "signal"):
                 raise ValueError(f'vectors: {name} must be "real" or "signal", got {kind!r}')
@@ -296,12 +300,18 @@ def scratch_names(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def _returned(function: Callable[..., Any]) -> list[ast.expr]:
-    """Return what a function returns, as it is written; nothing where its source is not known."""
+    """Return what a function returns, as it is written, if by a name then what that is; nothing without a source."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
         return []
-    return [node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value is not None]
+    nodes = list(ast.walk(tree))
+    given: dict[str, list[ast.expr]] = {}
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            given.setdefault(node.targets[0].id, []).append(node.value)
+    found = [node.value for node in nodes if isinstance(node, ast.Return) and node.value is not None]
+    return [given[v.id][0] if isinstance(v, ast.Name) and len(given.get(v.id, ())) == 1 else v for v in found]
 
 
 @dataclass(slots=True)

@@ -154,32 +154,33 @@ def sqrt(v: Tensor, out: Tensor | None = None) -> Tensor:
 
 def exp(v: Tensor, out: Tensor | None = None) -> Tensor:
     """Exponential of a real value."""
-    return torch.exp(v)
+    return torch.exp(_tensor(v))
 
 
 def log(v: Tensor, out: Tensor | None = None) -> Tensor:
     """Natural logarithm of a real value."""
-    return torch.log(v)
+    return torch.log(_tensor(v))
 
 
 def tanh(v: Tensor, out: Tensor | None = None) -> Tensor:
     """Hyperbolic tangent of a real value."""
-    return torch.tanh(v)
+    return torch.tanh(_tensor(v))
 
 
 def floor(v: Tensor, out: Tensor | None = None) -> Tensor:
     """Largest whole number not above a real value."""
-    return torch.floor(v)
+    return torch.floor(_tensor(v))
 
 
 def expj(theta: Tensor, out: Tensor | None = None) -> Tensor:
     """Complex number exp(j theta) of magnitude one."""
+    theta = _tensor(theta)
     return torch.complex(torch.cos(theta), torch.sin(theta))
 
 
 def isnan(v: Tensor, out: Tensor | None = None) -> Tensor:
     """Say whether v, or a part of it, is NaN."""
-    return torch.isnan(v)
+    return torch.isnan(_tensor(v))
 
 
 def add(a: Tensor | float, b: Tensor | float, out: Tensor | None = None) -> Tensor:
@@ -301,9 +302,9 @@ def outer(A: Tensor, out: Tensor | None = None) -> Tensor:
     return (A.unsqueeze(-2) * conj(A).unsqueeze(-3)).sum(-1)
 
 
-def rank_one(b: Tensor, A: Tensor, a: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def rank_one(b: Tensor | float, A: Tensor, a: Tensor | float, x: Tensor, y: Tensor) -> Tensor:
     """Return b A + a x y^T (may overwrite A): (..., K, M), (..., K), (..., M)."""
-    return b.unsqueeze(-1) * A + (a * x).unsqueeze(-1) * y.unsqueeze(-2)
+    return _column(b) * A + (a * x).unsqueeze(-1) * y.unsqueeze(-2)
 
 
 def add_rows(a: Tensor | float, s: Tensor, U: Tensor, w: Tensor) -> Tensor:
@@ -311,9 +312,9 @@ def add_rows(a: Tensor | float, s: Tensor, U: Tensor, w: Tensor) -> Tensor:
     return w + a * vecmat(s, conj(U))
 
 
-def add_diagonal(A: Tensor, a: Tensor) -> Tensor:
+def add_diagonal(A: Tensor, a: Tensor | float) -> Tensor:
     """Return A with a added along the diagonal (may overwrite A): (..., K, K), (..., 1) or (..., K)."""
-    return A + a.unsqueeze(-1) * torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    return A + _column(a) * torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
 
 
 def frobenius(A: Tensor) -> Tensor:
@@ -321,20 +322,21 @@ def frobenius(A: Tensor) -> Tensor:
     return abs2(A).sum((-2, -1)).unsqueeze(-1)
 
 
-def push(rows: Tensor, new: Tensor) -> Tensor:
+def push(rows: Tensor, new: Tensor | float) -> Tensor:
     """Put `new` in front, drop the oldest (may overwrite rows): (..., K, M), (..., M) or (..., K), (..., 1)."""
-    if rows.ndim == new.ndim:
+    rows, new = _tensors(rows, new)
+    if new.ndim in (0, rows.ndim):
         return torch.cat([new.expand_as(rows[..., :1]), rows[..., :-1]], -1)
     return torch.cat([new.unsqueeze(-2).expand_as(rows[..., :1, :]), rows[..., :-1, :]], -2)  # outputs share new
 
 
-def solve(A: Tensor, b: Tensor, ridge: Tensor) -> Tensor:
+def solve(A: Tensor, b: Tensor, ridge: Tensor | float) -> Tensor:
     """Solve (A + ridge I) x = b, A Hermitian and semidefinite (may overwrite both): (..., K, K), (..., K).
 
     The ridge is at least 16 roundings of the trace: a singular A is rounding noise beyond that.
     """
     trace = A.diagonal(dim1=-2, dim2=-1).real.sum(-1, keepdim=True)
-    ridge = torch.maximum(ridge, 16 * torch.finfo(A.dtype).eps * trace)
+    ridge = maximum(ridge, 16 * torch.finfo(A.dtype).eps * trace)
     return _Solution.apply(add_diagonal(A, ridge), b)
 
 
@@ -370,6 +372,16 @@ def back_substitute(A: Tensor, out: Tensor | None = None) -> Tensor:
         pivot = real(A[..., k, k : k + 1])
         x.append(torch.where(pivot > 0, total / torch.where(pivot > 0, pivot, 1), 0 * total))
     return torch.cat(x[::-1], -1)
+
+
+def _tensor(value: Tensor | float) -> Tensor:
+    """Return a number as a tensor."""
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+
+
+def _column(value: Tensor | float) -> Tensor | float:
+    """Return a number for every row, (..., K), as a column."""
+    return value.unsqueeze(-1) if isinstance(value, Tensor) else value
 
 
 def _tensors(*values: Tensor | float) -> list[Tensor]:

@@ -20,12 +20,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adaptfilt.base.filtered import padded
+from adaptfilt.base.filtered import check_heard, padded
 from adaptfilt.base.frequency import FrequencyFilter
 from adaptfilt.base.guarded import locked
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import Output, like_input
-from adaptfilt.checks import Block, as_tensor, check_block, check_same_kind, part_of_steps, positive_int
+from adaptfilt.checks import (
+    Block,
+    as_tensor,
+    check_block,
+    check_finite,
+    check_same_kind,
+    part_of_steps,
+    positive_int,
+)  # fmt: skip
 from adaptfilt.filters.gradient.lms import LMS
 from adaptfilt.filters.noise_control.loop import Loop, heard, push, samples_ahead, whole_or_not
 from adaptfilt.taps import windows
@@ -108,6 +116,8 @@ class ModifiedFxLMS(Loop):
     def secondary(self, value: Block) -> None:
         check_block("secondary", value, self.played, (self.model.taps,))
         own = as_tensor(value, self.inner.dtype, self.inner.device)
+        check_finite("secondary", own)
+        check_heard(own)
         self.model.w = own.expand_as(self.model.w)
         self.echo.w = padded(own, self.path_taps).expand_as(self.echo.w)
 

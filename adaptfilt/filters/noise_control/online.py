@@ -140,7 +140,7 @@ class OnlineModelling(Loop):
             self.residual.adapt(freed - left)
         self.power.mul_(MEMORY).add_((1 - MEMORY) * e * e)
         self.count += 1
-        if int(self.count) % self.every == 0:
+        if int(self.count) % self.every == 0 and bool(self.path.w.count_nonzero()):
             self.inner.secondary = self.path.w
 
     def get_extra_state(self) -> Tensor:
