@@ -739,6 +739,19 @@ def test_the_weights_of_a_lattice_are_the_plant_on_coloured_input(dtype: torch.d
     np.testing.assert_allclose(w, h, atol=1e-3)
 
 
+def test_a_lattice_has_the_errors_of_rls_and_weights_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    x = lfilter([1.0], [1.0, -0.9], rng.standard_normal(20000))
+    h = rng.standard_normal(8)
+    d = lfilter(h, 1, x) + 0.01 * rng.standard_normal(20000)
+    stated = {0.98: (-26, -64), 0.999: (-54, -71), 1.0: (-75, -79)}  # dB, by the docstring
+    for lam, levels in stated.items():
+        lattice, rls = (c(8, lam, dtype=torch.float64) for c in (af.LatticeRLS, af.RLS))
+        np.testing.assert_allclose(lattice(x, d).e[500:], rls(x, d).e[500:], rtol=0, atol=1e-5)
+        for f, level in zip((lattice, rls), levels, strict=True):
+            assert af.metrics.misalignment_db(f.w, h) == pytest.approx(level, abs=0.6)
+
+
 @pytest.mark.parametrize("engine", ["auto", "reference"])
 def test_a_lattice_survives_a_sample_beyond_its_digits(engine: str) -> None:
     """Conversion factors stay above 0, where 1 - (gamma |b|)^2 / B has no digit left."""

@@ -10,7 +10,11 @@ stage by stage. With gamma the conversion factor, and b', gamma', B' of the samp
     gamma+ = gamma - (gamma |b|)^2 / B = gamma lam B' / B
 
 and y = d - e_M. With the starts F = delta lam^-2 and B_m = delta lam^-(m+2) it is RLS with P0 = diag(lam^(2+m)) / delta
-from the first sample on. Converges in about 2 M samples whatever the input's colour, for 0 < lam <= 1. Cost: 16 M
+from the first sample on: y and e are those of `RLS`. w is another matter: the response of the lattice as it stands,
+which `filter` and `eval` run. RLS's weights hold what kf and kb were over the last M samples, and the two differ while
+these move: 8 taps, a first-order autoregression of .9, noise at -60 dB, lam = .98 | .999 | 1: a misalignment of
+-26 | -54 | -75 dB against -64 | -71 | -79 dB. Errors of rounding are not bounded on input that excites less than M
+directions, such as a tone for long: see `RLS`. Converges in about 2 M samples whatever the input's colour, for 0 < lam <= 1. Cost: 16 M
 multiply-adds and 3 M divisions a sample. Where RLS is wanted for many taps; its state is M numbers, not M^2.
 
 Source: S. Haykin, *Adaptive Filter Theory*, 4th ed., 2002, ch. 12 (recursive LSL algorithm with error feedback); the
@@ -78,7 +82,7 @@ class LatticeRLS(RecursiveFilter):
     Attributes
     ----------
     w : Tensor [shape=(*batch, M)]
-        Impulse response; read-only.
+        Impulse response of the lattice as it stands, not RLS's weights; read-only.
 
     Raises
     ------
