@@ -346,6 +346,8 @@ def test_a_model_of_the_path_is_heard_and_finite_and_a_wrong_one_diverges(make: 
         with pytest.raises(ValueError, match=f"secondary {says}"):
             f.secondary = wrong
         np.testing.assert_array_equal(f.secondary, DUCT.secondary)
+    with pytest.raises(ValueError, match="secondary must not require a gradient"):
+        make(torch.ones(2, dtype=torch.float64, requires_grad=True))
     with pytest.raises(af.DivergenceError, match=r"the loop diverges: the error is .* at sample"):
         DUCT.control(make(-DUCT.secondary), af.signals.white(5000, rng=0))
 

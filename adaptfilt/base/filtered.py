@@ -123,9 +123,9 @@ class FilteredFilter(LinearFilter):
     def __setattr__(self, name: str, value: Any) -> None:
         """Check what is assigned; a secondary path is copied into place."""
         if name == "secondary" and "secondary" in self._buffers:
+            own = self._as_state(name, value, tuple(self.secondary.shape), self.dtype)
+            check_secondary(own)
             with self._lock, torch.no_grad():
-                own = self._as_state(name, value, tuple(self.secondary.shape), self.dtype)
-                check_heard(own)
                 self.secondary.copy_(own)
         else:
             super().__setattr__(name, value)
@@ -177,8 +177,10 @@ def padded(response: Tensor, length: int) -> Tensor:
     return torch.nn.functional.pad(response, (0, length - response.shape[-1]))
 
 
-def check_heard(secondary: Tensor) -> None:
-    """Refuse a model of a secondary path of zeros alone."""
+def check_secondary(secondary: Tensor) -> None:
+    """Refuse a model of a secondary path that is zeros alone, or is to be learned by torch."""
+    if secondary.requires_grad:
+        raise ValueError("secondary must not require a gradient: filters do not pass it on")
     if not secondary.count_nonzero():
         raise ValueError("secondary must not be zeros alone: no loudspeaker would be heard, and no weight move")
 

@@ -14,8 +14,9 @@ from the first sample on: y and e are those of `RLS`. w is another matter: the r
 which `filter` and `eval` run. RLS's weights hold what kf and kb were over the last M samples, and the two differ while
 these move: 8 taps, a first-order autoregression of .9, noise at -60 dB, lam = .98 | .999 | 1: a misalignment of
 -26 | -54 | -75 dB against -64 | -71 | -79 dB. Errors of rounding are not bounded on input that excites less than M
-directions, such as a tone for long: see `RLS`. Converges in about 2 M samples whatever the input's colour, for 0 < lam <= 1. Cost: 16 M
-multiply-adds and 3 M divisions a sample. Where RLS is wanted for many taps; its state is M numbers, not M^2.
+directions, such as a tone for long: see `RLS`. Converges in about 2 M samples whatever the input's colour, for
+0 < lam <= 1. Cost: 16 M multiply-adds and 3 M divisions a sample. Where RLS is wanted for many taps; its state is
+7 M numbers, not M^2.
 
 Source: S. Haykin, *Adaptive Filter Theory*, 4th ed., 2002, ch. 12 (recursive LSL algorithm with error feedback); the
 exact start: A. H. Sayed, *Fundamentals of Adaptive Filtering*, 2003, ch. 12.

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adaptfilt.base.filtered import check_heard
+from adaptfilt.base.filtered import check_secondary
 from adaptfilt.base.guarded import Guarded, locked
 from adaptfilt.base.stream import Output, as_block, like_input
 from adaptfilt.checks import (
@@ -143,7 +143,7 @@ class FxFDAF(Guarded):
         check_block("secondary", value, self.frame, (*self._heard, self.model.taps))
         own = as_tensor(value, self.dtype, self.frame.device)
         check_finite("secondary", own)
-        check_heard(own)
+        check_secondary(own)
         self.model.w = own.reshape(*self.frame.shape[:2], 1, -1).expand_as(self.model.w)
 
     @locked

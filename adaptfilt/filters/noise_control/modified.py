@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adaptfilt.base.filtered import check_heard, padded
+from adaptfilt.base.filtered import check_secondary, padded
 from adaptfilt.base.frequency import FrequencyFilter
 from adaptfilt.base.guarded import locked
 from adaptfilt.base.linear import LinearFilter
@@ -117,7 +117,7 @@ class ModifiedFxLMS(Loop):
         check_block("secondary", value, self.played, (self.model.taps,))
         own = as_tensor(value, self.inner.dtype, self.inner.device)
         check_finite("secondary", own)
-        check_heard(own)
+        check_secondary(own)
         self.model.w = own.expand_as(self.model.w)
         self.echo.w = padded(own, self.path_taps).expand_as(self.echo.w)
 
