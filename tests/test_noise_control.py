@@ -478,6 +478,8 @@ def test_online_modelling_resumes_and_refuses() -> None:
     f.adapt(1.0)
     assert torch.equal(f.w, before)
     assert not f.reset().w.any()
+    with pytest.raises(TypeError, match="takes no blocks: call predict and adapt"):
+        f(np.ones(3), np.ones(3))
     for given, error, says in (
         ((af.NLMS(4), af.NLMS(4)), TypeError, "secondary path"),
         ((af.FxLMS(4, 0.1, MODEL), af.NLMS(3)), ValueError, "path must have 4 taps"),

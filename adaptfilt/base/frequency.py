@@ -43,7 +43,7 @@ class FrequencyFilter(ParametricFilter):
         Taps a partition, B; transforms are of 2 B samples. None: the power of two from `taps` on, at most 256.
     hop : int >= 1, optional
         Samples between updates, a divisor of `block`; `block` by default. A smaller one tracks faster, and costs as
-        many times more.
+        many times more. A filter that is frozen between two updates still makes the one that is due.
     constraint : {"auto", "full", "alternate", "none"}
         Which partitions an update makes responses of B taps again: all of them; the first and one other in turn; or
         the first alone, by which `w` no longer estimates a response. "auto": full up to 4 partitions, then alternate.

@@ -118,6 +118,10 @@ class OnlineModelling(Loop):
             return self.probe
         return min(self.probe, self.schedule * math.sqrt(float(self.power)))
 
+    def forward(self, *args: Any) -> Any:
+        """Refuse blocks: the probe is heard at once, so that a loop goes sample by sample."""
+        raise TypeError("OnlineModelling takes no blocks: call predict and adapt, or `adaptfilt.plants.Duct.control`")
+
     @locked
     def predict(self, x: float) -> float:
         """Take one sample of the reference in and return what is to be played, the probe with it."""
