@@ -383,6 +383,20 @@ def test_shalvi_weinstein_is_faster_than_cma_at_any_step() -> None:
     assert left(af.ShalviWeinstein(15, 0.998, QAM.dispersion, batch=30, **COMPLEX)) < slow - 3
 
 
+@pytest.mark.parametrize("pause", [0.0, 1e-3, 1.0], ids=["silence", "hiss", "tone"])
+def test_shalvi_weinstein_is_back_after_a_pause(pause: float) -> None:
+    """16-QAM, 5,000 samples of nothing to equalise, and 16-QAM again: as if nothing had been."""
+    h = np.array([0.8, 0.4j, -0.2]) / np.linalg.norm([0.8, 0.4, 0.2])
+    x = np.convolve(af.signals.symbols(QAM, 30_000, rng=0), h)[:30_000]
+    tone = np.exp(0.3j * np.arange(5000))
+    hiss = af.signals.add_noise(np.zeros(5000, complex) + tone, 0.0, rng=1) - tone
+    f = af.ShalviWeinstein(15, 0.998, QAM.dispersion, dtype=torch.complex64)
+    assert af.metrics.isi_db(h, f(x[:15_000]).w) < -17
+    f(tone if pause == 1 else pause * hiss)
+    assert np.linalg.norm(f.P) < 30 * 15 * (1 - 0.998)
+    assert af.metrics.isi_db(h, f(x[15_000:]).w) < -17
+
+
 def test_what_a_blind_rule_does_not_take() -> None:
     for make in (af.MMA, af.Sato):
         with pytest.raises(TypeError, match="constellation must have real points for a real filter"):
