@@ -84,6 +84,18 @@ def test_the_delay_found_is_nearly_the_best_of_theory() -> None:
     assert eq.delay_errors.min() == pytest.approx(best[eq.delay], rel=0.2)
 
 
+@pytest.mark.parametrize("offset", [0.002, -0.025])
+def test_the_delay_is_found_where_the_carrier_turns(offset: float) -> None:
+    """Over the training the carrier turns a whole number of times: there its correlation with the symbols is 0."""
+    x, a = received(QAM, 2000, late=5)
+    stages = [("train", 0.02), ("dd", 0.005)]
+    eq = af.Equalizer(11, QAM, carrier=(0.02, 0.707), stages=stages, engine="reference", **COMPLEX)
+    y = eq(x * np.exp(2j * np.pi * offset * np.arange(2000)), training=a[:500]).y
+    assert 5 <= eq.delay < 5 + 11
+    assert af.metrics.evm_db(y[-1000:], a[-1000 - eq.delay : -eq.delay]) < -26
+    assert float(eq.active.nu) == pytest.approx(2 * np.pi * offset, abs=1e-3)
+
+
 def check_against_theory(y: np.ndarray, a: np.ndarray) -> None:
     """The last symbols leave hardly more than the best 11 taps at their delay."""
     found = af.metrics.align_symbols(y[-4000:], a[-4000:], rotations=4)

@@ -36,6 +36,7 @@ RULES = ("lms", "nlms", "rls")
 HANDOVER = 0.4  # of "auto"
 RECENT, ANGLES = 64, 64  # symbols of which the phase is found, angles that are tried
 FEW, TRIAL = 64, {"rls": 0.995, "nlms": 0.5}  # taps up to which the delay is looked for by RLS, and with what step
+PIECE, PIECES = 16, 128  # symbols within which a carrier turns little, and of how many such pieces the delay is found
 
 
 class Equalizer(Guarded):
@@ -63,7 +64,8 @@ class Equalizer(Guarded):
     rule : {"lms", "nlms", "rls"}
         How trained and decided stages adapt; "nlms" normalises blind ones too.
     carrier : tuple of float > 0, optional
-        Noise bandwidth, in cycles a symbol, and damping of the carrier loop of trained and decided stages.
+        Noise bandwidth, in cycles a symbol, and damping of the carrier loop of trained and decided stages. Where the
+        delay is found, so is the loop's rate, of up to 1 / 32 cycles a symbol.
     inputs, outputs, dtype, device, nonfinite, engine
         As for `adaptfilt.LinearFilter`; complex64 by default, or float32 where all points are real. Blind stages of 2
         inputs and 2 outputs start constrained, as in `CMA`.
@@ -408,7 +410,13 @@ class Equalizer(Guarded):
         """Return the delay with which training leaves the least error, and take over the weights of that trial."""
         f = self.active
         offset, outputs = self._offset(), f._outputs_of(x.shape[-1])
-        first = max(0, _lag(x, known, self.sps, offset, outputs) - -(-self.taps // self.sps))
+        phases = _phases(x, self.sps, offset, outputs)
+        lag = _lag(phases, known, outputs, PIECE if self.carrier else known.shape[-1])
+        if self.carrier:
+            rate = _rate(phases, known, lag)
+            n = torch.arange(x.shape[-1], dtype=torch.float64, device=x.device) - offset
+            x = x * torch.polar(torch.ones_like(n), -rate / self.sps * n).to(x.dtype)
+        first = max(0, lag - -(-self.taps // self.sps))
         last = min(first + 2 * -(-self.taps // self.sps), outputs - 1)
         self.delays = np.arange(first, last + 1)
         D, length = len(self.delays), min(outputs, known.shape[-1] + last)
@@ -428,6 +436,8 @@ class Equalizer(Guarded):
         best = int(power.argmin())
         if self._active == "decided":
             f.w = g.w[best].reshape(f.w.shape)
+            if self.carrier:
+                f.theta, f.nu = torch.zeros_like(f.theta), torch.full_like(f.nu, rate)
         return int(self.delays[best])
 
 
@@ -466,16 +476,32 @@ def _phase(y: Tensor, constellation: Constellation) -> Tensor:
     return angles[apart.argmin(-1)].to(y.device, y.dtype.to_real())
 
 
-def _lag(x: Tensor, known: Tensor, sps: int, offset: int, outputs: int) -> int:
-    """Return by how many symbols the samples come after the known symbols they are most like."""
+def _phases(x: Tensor, sps: int, offset: int, outputs: int) -> list[Tensor]:
+    """Return the samples at the rate of symbols: of each input, each of the `sps` times within a symbol."""
+    rows = x.reshape(-1, x.shape[-1])
+    return [row[(offset + phase) % sps :: sps][:outputs] for row in rows for phase in range(sps)]
+
+
+def _lag(phases: list[Tensor], known: Tensor, outputs: int, piece: int) -> int:
+    """Return by how many symbols the samples come after the known symbols that they are most like, piece by piece."""
     a = torch.nan_to_num(known).reshape(-1, known.shape[-1])
     size, total = outputs + a.shape[-1], torch.zeros(outputs)
-    for row in x.reshape(-1, x.shape[-1]):
-        for phase in range(sps):
-            samples = row[(offset + phase) % sps :: sps][:outputs]
-            c = torch.fft.ifft(torch.fft.fft(samples, size) * torch.fft.fft(a, size).conj())
-            total = total + c[..., :outputs].abs().square().sum(0).cpu()
+    starts = [k for k in range(0, a.shape[-1], piece) if bool(a[:, k : k + piece].any())][:PIECES]
+    for samples in phases:
+        spectrum = torch.fft.fft(samples, size)
+        for k in starts:
+            c = torch.fft.ifft(spectrum * torch.fft.fft(a[:, k : k + piece], size).conj())
+            total = total + c[:, k : k + outputs].abs().square().sum(0).cpu()
     return int(total.argmax())
+
+
+def _rate(phases: list[Tensor], known: Tensor, lag: int) -> float:
+    """Return by how many radians a symbol the samples turn against the known symbols, from one piece to the next."""
+    length = -(-known.shape[-1] // PIECE) * PIECE
+    a = nn.functional.pad(torch.nan_to_num(known), (0, length - known.shape[-1])).reshape(-1, 1, length // PIECE, PIECE)
+    there = torch.stack([nn.functional.pad(s[lag:], (0, length))[:length] for s in phases])
+    c = (there.reshape(-1, length // PIECE, PIECE) * a[:, 0, None].conj()).sum(-1)
+    return float((c[..., 1:] * c[..., :-1].conj()).sum().angle()) / PIECE
 
 
 def _check_kind(name: str, value: Any) -> None:
