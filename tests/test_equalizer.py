@@ -1,6 +1,7 @@
 """The equaliser in stages: it is its filters one after the other, finds delay and phase, and starts again."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,13 @@ def test_blind_stages_hand_over_upright(blind: str) -> None:
     assert af.metrics.evm_db(y[8000:8200], QAM.slice(y[8000:8200])) < -18  # from the first decision on
 
 
+def test_a_normalised_blind_stage_leaves_the_level_of_the_points() -> None:
+    x, _ = received(QAM, 6000)
+    eq = af.Equalizer(15, QAM, rule="nlms", stages=[("cma", 0.05)], engine="reference", **COMPLEX)
+    y = eq(x).y
+    assert np.mean(np.abs(y[2000:]) ** 2) == pytest.approx(1, abs=0.03)
+
+
 def test_auto_opens_the_eye_in_a_carrier_loop() -> None:
     x, a = received(QAM, 20000)
     x = x * np.exp(2e-3j * np.arange(len(x)))
@@ -218,6 +226,18 @@ def test_frozen_copied_and_restored() -> None:
     np.testing.assert_array_equal(twin(x[200:]).y, y)
     np.testing.assert_array_equal(other(x[200:]).y, y)
     assert eq.state == other.state == "dd"
+
+
+def test_a_checkpoint_goes_through_a_file(tmp_path: Path) -> None:
+    """torch.load takes tensors, numbers and lists alone, unless it is told to trust the file."""
+    x, a = received(QPSK, 200)
+    eq, other = (af.Equalizer(7, QPSK, engine="reference", **COMPLEX) for _ in "12")
+    eq(x[:150], training=a[:100])
+    torch.save(eq.state_dict(), tmp_path / "eq.pt")
+    other.load_state_dict(torch.load(tmp_path / "eq.pt"))
+    np.testing.assert_array_equal(other.delay_errors, eq.delay_errors)
+    np.testing.assert_array_equal(other.delays, eq.delays)
+    np.testing.assert_array_equal(other(x[150:]).y, eq(x[150:]).y)
 
 
 def test_what_fails_changes_nothing() -> None:

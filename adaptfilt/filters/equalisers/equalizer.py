@@ -150,7 +150,8 @@ class Equalizer(Guarded):
         two = common.get("inputs") == common.get("outputs") == 2
         common |= {"normalized": normalized, "start": "constrained" if two else "spike"}
         if name == "cma":
-            return CMA(self.taps, step, c.dispersion, **common)
+            power = 1.0 if normalized else 2.0
+            return CMA(self.taps, step, c.godard(power), power=power, **common)
         if name == "rde":
             return RDE(self.taps, step, c.radii, **common)
         return {"mma": MMA, "sato": Sato}[name](self.taps, step, c, **common)
@@ -228,12 +229,14 @@ class Equalizer(Guarded):
         return copy.deepcopy(self).eval()
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Return what torch's `state_dict` does not find by itself."""
-        return {k: self.__dict__[k] for k in _CARRIED}
+        """Return what torch's `state_dict` does not find by itself, of types that `torch.load` takes."""
+        carried = {k: self.__dict__[k] for k in _CARRIED}
+        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in carried.items()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take over what `get_extra_state` returned."""
-        self.__dict__.update(state)
+        found = {k: None if (v := state[k]) is None else np.array(v) for k in ("delays", "delay_errors")}
+        self.__dict__.update({**state, **found})
 
     def _next_stage(self) -> None:
         """Go on to the next stage that has anything to do."""
@@ -303,13 +306,13 @@ class Equalizer(Guarded):
         settled = training is None and self._stage >= len(self.stages) - 1
         filters: list[Any] = [self.active] if settled else [*self.filters.values()]
         before = [{k: t.clone() for k, t in f._carried().items()} for f in filters]
-        extra = self.get_extra_state()
+        extra = {k: self.__dict__[k] for k in _CARRIED}
         try:
             if training is not None:
                 self._take(x, self._checked(training, self.active._outputs_of(x.shape[-1])))
             return self._run(x)
         except BaseException:
-            self.set_extra_state(extra)
+            self.__dict__.update(extra)
             for f, carried in zip(filters, before, strict=True):
                 f._commit(carried)
             if self._stage < len(self.stages):
