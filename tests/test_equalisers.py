@@ -363,6 +363,10 @@ def test_a_pinned_phase_changes_no_modulus() -> None:
     assert float(largest.real) == pytest.approx(float(f.w.abs().max()))
     assert float(largest.imag) == pytest.approx(0, abs=1e-15)
     np.testing.assert_allclose(np.abs(g(x[1001:]).y), np.abs(f(x[1001:]).y), rtol=1e-9)
+    sw = af.ShalviWeinstein(6, 0.99, sps=2, engine="reference", **COMPLEX)
+    sw.w = sw.w * 1j
+    sw.pin_phase()
+    np.testing.assert_allclose(sw.w.sum(), 1, atol=1e-15)
     two = af.RDE(3, 0.01, QAM.radii, inputs=2, outputs=2, engine="reference", **COMPLEX)
     two.w = two.w * torch.tensor([1j, -0.6 + 0.8j], dtype=torch.complex128)[:, None, None]
     two.pin_phase()

@@ -23,6 +23,7 @@ import torch
 from adaptfilt.checks import check_number
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import abs2, energy, magnitude, maximum, minimum, scale, vecmat
+from adaptfilt.filters.equalisers.blind import PhaseBlind
 from adaptfilt.filters.least_squares.rls import RLS, renewed
 
 WIND_UP = 30.0  # how far the trace of P may grow: RLS bears more, whose error is linear in the weights
@@ -44,7 +45,7 @@ def shalvi_weinstein_update(
     return renewed(w, S, u, scale(minimum(1.0, most), e), lam, bound, g, k)
 
 
-class ShalviWeinstein(RLS):
+class ShalviWeinstein(PhaseBlind, RLS):
     """Blind equaliser by the Shalvi-Weinstein algorithm: ``y, e, w = f(x)``.
 
     Parameters
