@@ -62,7 +62,7 @@ class DecisionDirected(DecidedFilter):
         Leakage: the weights shrink by 1 - mu * leak a symbol.
     w0, batch, dtype, device, nonfinite, engine, inputs, outputs
         As for `adaptfilt.LinearFilter`. d may end early, or be left out: NaN stands for what is not known.
-        Known ones are points of the constellation: of a first call, and some later ones, the first 256 are checked.
+        Known ones are points of the constellation: of the first block, and some later ones, the first 256 are checked.
 
     Attributes
     ----------
