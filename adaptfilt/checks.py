@@ -197,6 +197,13 @@ def number(name: str, value: Any, kind: type) -> Any:
     raise TypeError(f"{name} must be a {wanted}, got {value!r}")
 
 
+def check_order(low: str, high: str, least: Any, most: Any) -> None:
+    """Refuse a lower bound above the upper one."""
+    crossed = torch.as_tensor(least, device="cpu") > torch.as_tensor(most, device="cpu")
+    if bool(crossed.any()):
+        raise ValueError(f"{low} must be at most {high}, got {least} and {most}")
+
+
 def check_number(
     name: str,
     value: Any,

@@ -373,7 +373,7 @@ def align_symbols(
     Raises
     ------
     TypeError, ValueError
-        If an argument has another type, shape or range, or no sample of `y` has its symbol.
+        If an argument has another type, shape or range, is not finite, or no sample of `y` has its symbol.
 
     Notes
     -----
@@ -393,6 +393,9 @@ def align_symbols(
     y, symbols = as_array(y), as_array(symbols)
     if y.ndim not in (1, 2) or y.shape[:-1] != symbols.shape[:-1] or 0 in (y.size, symbols.size):
         raise ValueError(f"y and symbols must both be (T,) or (outputs, T), got {y.shape} and {symbols.shape}")
+    for name, rows in (("y", y), ("symbols", symbols)):
+        if not np.isfinite(rows).all():
+            raise ValueError(f"{name} must be finite, got {rows[~np.isfinite(rows)][0]}")
     if max_delay is not None and max_delay < 0:
         raise ValueError(f"max_delay must be at least 0, got {max_delay}")
     outputs, sent = np.atleast_2d(y), np.atleast_2d(symbols)

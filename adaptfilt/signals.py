@@ -202,6 +202,11 @@ def symbols(constellation: Constellation, shape: int | tuple[int, ...], rng: See
     ndarray, shape (..., T)
         Float64 or complex128, as the points are.
 
+    Raises
+    ------
+    TypeError
+        If `constellation` is another type.
+
     Examples
     --------
     >>> from adaptfilt import Constellation
@@ -209,6 +214,8 @@ def symbols(constellation: Constellation, shape: int | tuple[int, ...], rng: See
     >>> print(f"{np.mean(np.abs(a) ** 2):.1f}")
     1.0
     """
+    if not isinstance(constellation, Constellation):
+        raise TypeError(f"constellation must be an adaptfilt.Constellation, got {type(constellation).__name__}")
     return np.random.default_rng(rng).choice(constellation.points, shape, p=constellation.probabilities)
 
 

@@ -363,6 +363,10 @@ def test_a_pinned_phase_changes_no_modulus() -> None:
     assert float(largest.real) == pytest.approx(float(f.w.abs().max()))
     assert float(largest.imag) == pytest.approx(0, abs=1e-15)
     np.testing.assert_allclose(np.abs(g(x[1001:]).y), np.abs(f(x[1001:]).y), rtol=1e-9)
+    sw = af.ShalviWeinstein(6, 0.99, sps=2, engine="reference", **COMPLEX)
+    sw.w = sw.w * 1j
+    sw.pin_phase()
+    np.testing.assert_allclose(sw.w.sum(), 1, atol=1e-15)
     two = af.RDE(3, 0.01, QAM.radii, inputs=2, outputs=2, engine="reference", **COMPLEX)
     two.w = two.w * torch.tensor([1j, -0.6 + 0.8j], dtype=torch.complex128)[:, None, None]
     two.pin_phase()
@@ -381,6 +385,20 @@ def test_shalvi_weinstein_is_faster_than_cma_at_any_step() -> None:
     steps = (0.002, 0.005, 0.01)
     slow = min(left(af.CMA(15, mu, QAM.dispersion, batch=30, **COMPLEX)) for mu in steps)
     assert left(af.ShalviWeinstein(15, 0.998, QAM.dispersion, batch=30, **COMPLEX)) < slow - 3
+
+
+@pytest.mark.parametrize("pause", [0.0, 1e-3, 1.0], ids=["silence", "hiss", "tone"])
+def test_shalvi_weinstein_is_back_after_a_pause(pause: float) -> None:
+    """16-QAM, 5,000 samples of nothing to equalise, and 16-QAM again: as if nothing had been."""
+    h = np.array([0.8, 0.4j, -0.2]) / np.linalg.norm([0.8, 0.4, 0.2])
+    x = np.convolve(af.signals.symbols(QAM, 30_000, rng=0), h)[:30_000]
+    tone = np.exp(0.3j * np.arange(5000))
+    hiss = af.signals.add_noise(np.zeros(5000, complex) + tone, 0.0, rng=1) - tone
+    f = af.ShalviWeinstein(15, 0.998, QAM.dispersion, dtype=torch.complex64)
+    assert af.metrics.isi_db(h, f(x[:15_000]).w) < -17
+    f(tone if pause == 1 else pause * hiss)
+    assert np.linalg.norm(f.P) < 30 * 15 * (1 - 0.998)
+    assert af.metrics.isi_db(h, f(x[15_000:]).w) < -17
 
 
 def test_what_a_blind_rule_does_not_take() -> None:
@@ -523,6 +541,23 @@ def test_a_normalised_dfe_is_nlms_on_samples_and_symbols() -> None:
     np.testing.assert_allclose(out.w, w, rtol=1e-10)
 
 
+@pytest.mark.parametrize("make", [
+    lambda: af.DecisionDirected(5, 0.01, QAM, engine="reference", **COMPLEX),
+    lambda: af.DFE(5, 2, 0.01, QAM, engine="reference", **COMPLEX),
+])  # fmt: skip
+def test_known_symbols_are_points(make: Any) -> None:
+    a = af.signals.symbols(QAM, 100, rng=0)
+    d = np.where(np.arange(100) < 50, np.nan, a)
+    f = make()
+    for scaled in (np.sqrt(10) * d, torch.from_numpy(np.sqrt(10) * d)):
+        with pytest.raises(ValueError, match="d must hold points of the constellation, which has unit mean power, got"):
+            f(a if isinstance(scaled, np.ndarray) else torch.from_numpy(a), scaled)
+    for got, want in zip(f(a, d), make()(a, d), strict=True):
+        np.testing.assert_array_equal(got, want)  # what was refused left no trace
+    make()(a, d.astype(np.complex64))
+    make()(a)
+
+
 # Short calls
 
 
@@ -558,6 +593,7 @@ def test_short_calls_are_one_block_and_seldom_go_the_long_way(make: Any) -> None
 @pytest.mark.parametrize("make", [SHORT["DecisionDirected"], SHORT["DFE"]], ids=["DecisionDirected", "DFE"])
 def test_a_short_call_that_fails_changes_nothing(make: Any) -> None:
     f, (x, d) = make(), np.random.default_rng(2).standard_normal((2, 30))
+    d = np.sign(d)
     for _ in range(5):
         f(x, d[:4])
     before = copy.deepcopy(f.state_dict())
@@ -589,6 +625,7 @@ class Interrupted:
 @pytest.mark.parametrize("name", ["waiting", "latest", "phase"])
 def test_a_short_call_that_is_interrupted_changes_nothing(name: str) -> None:
     f, (x, d) = SHORT["DecisionDirected"](), np.random.default_rng(2).standard_normal((2, 31))
+    d = np.sign(d)
     for _ in range(5):
         f(x, d[:4])
     before, (workspace,) = copy.deepcopy(f.state_dict()), f._free

@@ -1,6 +1,7 @@
 """The equaliser in stages: it is its filters one after the other, finds delay and phase, and starts again."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,18 @@ def test_the_delay_found_is_nearly_the_best_of_theory() -> None:
     assert eq.delay_errors.min() == pytest.approx(best[eq.delay], rel=0.2)
 
 
+@pytest.mark.parametrize("offset", [0.002, -0.025])
+def test_the_delay_is_found_where_the_carrier_turns(offset: float) -> None:
+    """Over the training the carrier turns a whole number of times: there its correlation with the symbols is 0."""
+    x, a = received(QAM, 2000, late=5)
+    stages = [("train", 0.02), ("dd", 0.005)]
+    eq = af.Equalizer(11, QAM, carrier=(0.02, 0.707), stages=stages, engine="reference", **COMPLEX)
+    y = eq(x * np.exp(2j * np.pi * offset * np.arange(2000)), training=a[:500]).y
+    assert 5 <= eq.delay < 5 + 11
+    assert af.metrics.evm_db(y[-1000:], a[-1000 - eq.delay : -eq.delay]) < -26
+    assert float(eq.active.nu) == pytest.approx(2 * np.pi * offset, abs=1e-3)
+
+
 def check_against_theory(y: np.ndarray, a: np.ndarray) -> None:
     """The last symbols leave hardly more than the best 11 taps at their delay."""
     found = af.metrics.align_symbols(y[-4000:], a[-4000:], rotations=4)
@@ -101,6 +114,13 @@ def test_blind_stages_hand_over_upright(blind: str) -> None:
     assert eq.state == "dd"
     check_against_theory(y, a)
     assert af.metrics.evm_db(y[8000:8200], QAM.slice(y[8000:8200])) < -18  # from the first decision on
+
+
+def test_a_normalised_blind_stage_leaves_the_level_of_the_points() -> None:
+    x, _ = received(QAM, 6000)
+    eq = af.Equalizer(15, QAM, rule="nlms", stages=[("cma", 0.05)], engine="reference", **COMPLEX)
+    y = eq(x).y
+    assert np.mean(np.abs(y[2000:]) ** 2) == pytest.approx(1, abs=0.03)
 
 
 def test_auto_opens_the_eye_in_a_carrier_loop() -> None:
@@ -206,6 +226,18 @@ def test_frozen_copied_and_restored() -> None:
     np.testing.assert_array_equal(twin(x[200:]).y, y)
     np.testing.assert_array_equal(other(x[200:]).y, y)
     assert eq.state == other.state == "dd"
+
+
+def test_a_checkpoint_goes_through_a_file(tmp_path: Path) -> None:
+    """torch.load takes tensors, numbers and lists alone, unless it is told to trust the file."""
+    x, a = received(QPSK, 200)
+    eq, other = (af.Equalizer(7, QPSK, engine="reference", **COMPLEX) for _ in "12")
+    eq(x[:150], training=a[:100])
+    torch.save(eq.state_dict(), tmp_path / "eq.pt")
+    other.load_state_dict(torch.load(tmp_path / "eq.pt"))
+    np.testing.assert_array_equal(other.delay_errors, eq.delay_errors)
+    np.testing.assert_array_equal(other.delays, eq.delays)
+    np.testing.assert_array_equal(other(x[150:]).y, eq(x[150:]).y)
 
 
 def test_what_fails_changes_nothing() -> None:

@@ -205,6 +205,15 @@ def test_alignment_gives_no_output_to_two_symbol_streams():
     assert_array_equal(metrics.align_symbols(y, a).order, [0, 1])
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_alignment_wants_what_is_finite(bad):
+    a = signals.symbols(Constellation.psk(4), 50, rng=0)
+    with pytest.raises(ValueError, match="y must be finite, got"):
+        metrics.align_symbols(np.append(a, bad), np.append(a, 1))
+    with pytest.raises(ValueError, match="symbols must be finite, got"):
+        metrics.align_symbols(np.append(a, 1), np.append(a, bad))
+
+
 def test_alignment_looks_no_further_than_it_is_told():
     a = signals.symbols(QAM, 300, 0)
     y = np.append(np.zeros(9), a)

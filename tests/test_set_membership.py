@@ -60,6 +60,16 @@ def test_passive_aggressive_solves_its_problem(squared: bool, e: float) -> None:
     np.testing.assert_allclose(w, best * u, atol=1e-7)
 
 
+def test_affine_projection_counts_where_it_adapts() -> None:
+    x, d, _ = bounded(300, 0.1)
+    f = af.SetMembershipAP(4, 0.1, 2, dtype=torch.complex128, engine="reference")
+    out = f(x, d, record_every=1)
+    moved = (np.diff(np.vstack([np.zeros(4), out.w]), axis=0) != 0).any(1)
+    assert moved.sum() - 3 <= float(f.updates) <= moved.sum() < 100  # a few end within 1.001 of the bound
+    assert float(f.updates) == (np.abs(out.e) > 0.1001).sum()
+    assert float(f.share) == pytest.approx(float(f.updates) / 300)
+
+
 def test_what_does_not_adapt_is_not_counted() -> None:
     x, d, _ = bounded(100, 0.1)
     f = af.SetMembershipNLMS(4, 0.01, nonfinite="skip", dtype=torch.complex128, engine="reference")

@@ -181,6 +181,11 @@ def test_delay_names_what_is_wrong(x, samples, error, says):
         signals.delay(x, samples)
 
 
+def test_symbols_are_of_a_constellation():
+    with pytest.raises(TypeError, match=r"constellation must be an adaptfilt\.Constellation, got int"):
+        signals.symbols(4, 100, rng=0)
+
+
 def test_symbols_are_points_as_often_as_their_probabilities_say():
     p = np.array([0.4, 0.3, 0.2, 0.1])
     c = Constellation.qam(4, p)

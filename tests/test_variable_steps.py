@@ -1,5 +1,6 @@
 """Gains with a state: variable steps against plain loops, and the figures of the literature."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -249,3 +250,12 @@ def test_a_step_size_that_is_a_state_is_switched_by_the_call() -> None:
 
 def test_a_start_has_the_filters_precision() -> None:
     assert float(af.KwongJohnston(M, 0.01, **COMMON).step_size) == 0.01
+
+
+@pytest.mark.parametrize("make", [af.KwongJohnston, af.AboulnasrMayyas, partial(af.MathewsXie, rho=1e-3)])
+def test_the_bounds_of_a_step_are_in_their_order(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"mu_min must be at most mu_max, got 0\.5 and 0\.1"):
+        make(4, 0.1, mu_min=0.5, mu_max=0.1)
+    with pytest.raises(ValueError, match="mu_min must be at most mu_max, got tensor"):
+        make(4, 0.1, mu_min=torch.tensor([0.1, 0.3]), mu_max=0.2, batch=2)
+    make(4, 0.1, mu_min=0.1, mu_max=0.1)

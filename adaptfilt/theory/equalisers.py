@@ -178,7 +178,10 @@ def symbol_error_rate(constellation: Constellation, noise: float) -> float:
         return float(c.probabilities @ either.ravel())
     M = c.points.size
     if c.radii.size > 1 or c.symmetry != M:
-        raise ValueError(f"constellation must be a grid or psk, got {c!r}")
+        raise ValueError(
+            "constellation must be a grid or psk: of crosses, apsk and points of one's own the rate is not known here, "
+            f"and metrics.ser counts it, got {c!r}"
+        )
     if c.is_real:
         return float(ndtr(-1 / math.sqrt(noise)))
     s = math.sin(math.pi / M) ** 2 / noise

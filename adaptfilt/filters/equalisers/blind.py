@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from adaptfilt.base.linear import LinearFilter
 from adaptfilt.constellation import Constellation
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import scale
@@ -69,8 +70,8 @@ class BlindFilter(ConstrainedStart):
         super().__init__(taps, {"mu": mu, **constants, "eps": eps, "leak": leak}, start, **common)
 
 
-class PhaseBlindFilter(BlindFilter):
-    """A blind rule of the modulus alone, which leaves the outputs' phase to chance."""
+class PhaseBlind(LinearFilter):
+    """A filter whose rule is of the modulus alone, which leaves the outputs' phase to chance."""
 
     def pin_phase(self) -> None:
         """Turn the weights so that the largest of each output is real and positive; no output's modulus changes.
@@ -82,6 +83,10 @@ class PhaseBlindFilter(BlindFilter):
             w = self.w.reshape(*self._filters, -1)
             largest = w.gather(-1, w.abs().argmax(-1, keepdim=True))
             self.w = (w * torch.sgn(largest).conj()).reshape(self.w.shape)
+
+
+class PhaseBlindFilter(PhaseBlind, BlindFilter):
+    """A blind rule of the modulus alone, as a gain."""
 
 
 def check_constellation(constellation: Any, dtype: torch.dtype) -> Constellation:

@@ -11,6 +11,9 @@ that the input's level does not change, and cannot run away:
 
     e = (R^(1/p) / |y| - 1) y,    w <- (1 - mu leak) w + mu e conj(u) / (eps + u^H u)
 
+Where symbols have several moduli, that is E|a|^2 / E|a|: ``CMA(taps, mu, constellation.godard(1), power=1,
+normalized=True)``. With p = 2 and 16-QAM outputs would come 9 % too large.
+
 Stable, with p = 2, while mu (|y|^2 - R) u^H u < 2 at every sample, which no mu ensures; normalised for 0 < mu < 2.
 Cost: 2 M multiply-adds a symbol. To open an eye without training: bring the input to unit power, then switch to
 decisions.
@@ -64,7 +67,7 @@ class CMA(PhaseBlindFilter):
     power : float >= 1
         Godard's p.
     normalized : bool
-        Aim at the modulus, with normalised steps.
+        Aim at the modulus, with normalised steps; best with power 1.
     start : {"spike", "constrained"}
         Where w0 is not given, 1 at tap M // 2 of every output's own input. "constrained", for 2 inputs and 2 outputs:
         output 1 adapts alone for 10 / mu symbols, then output 2 begins as its orthogonal counterpart, so that both

@@ -26,6 +26,7 @@ from adaptfilt.filters.equalisers.blind import check_constellation
 from adaptfilt.filters.equalisers.cma import CMA
 from adaptfilt.filters.equalisers.decided_rls import DecidedRLS
 from adaptfilt.filters.equalisers.decision_directed import DecisionDirected
+from adaptfilt.filters.equalisers.decisions import check_points
 from adaptfilt.filters.equalisers.dfe import DFE
 from adaptfilt.filters.equalisers.mma import MMA
 from adaptfilt.filters.equalisers.rde import RDE
@@ -36,6 +37,7 @@ RULES = ("lms", "nlms", "rls")
 HANDOVER = 0.4  # of "auto"
 RECENT, ANGLES = 64, 64  # symbols of which the phase is found, angles that are tried
 FEW, TRIAL = 64, {"rls": 0.995, "nlms": 0.5}  # taps up to which the delay is looked for by RLS, and with what step
+PIECE, PIECES = 16, 128  # symbols within which a carrier turns little, and of how many such pieces the delay is found
 
 
 class Equalizer(Guarded):
@@ -63,7 +65,8 @@ class Equalizer(Guarded):
     rule : {"lms", "nlms", "rls"}
         How trained and decided stages adapt; "nlms" normalises blind ones too.
     carrier : tuple of float > 0, optional
-        Noise bandwidth, in cycles a symbol, and damping of the carrier loop of trained and decided stages.
+        Noise bandwidth, in cycles a symbol, and damping of the carrier loop of trained and decided stages. Where the
+        delay is found, so is the loop's rate, of up to 1 / 32 cycles a symbol.
     inputs, outputs, dtype, device, nonfinite, engine
         As for `adaptfilt.LinearFilter`; complex64 by default, or float32 where all points are real. Blind stages of 2
         inputs and 2 outputs start constrained, as in `CMA`.
@@ -148,7 +151,8 @@ class Equalizer(Guarded):
         two = common.get("inputs") == common.get("outputs") == 2
         common |= {"normalized": normalized, "start": "constrained" if two else "spike"}
         if name == "cma":
-            return CMA(self.taps, step, c.dispersion, **common)
+            power = 1.0 if normalized else 2.0
+            return CMA(self.taps, step, c.godard(power), power=power, **common)
         if name == "rde":
             return RDE(self.taps, step, c.radii, **common)
         return {"mma": MMA, "sato": Sato}[name](self.taps, step, c, **common)
@@ -226,12 +230,14 @@ class Equalizer(Guarded):
         return copy.deepcopy(self).eval()
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Return what torch's `state_dict` does not find by itself."""
-        return {k: self.__dict__[k] for k in _CARRIED}
+        """Return what torch's `state_dict` does not find by itself, of types that `torch.load` takes."""
+        carried = {k: self.__dict__[k] for k in _CARRIED}
+        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in carried.items()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take over what `get_extra_state` returned."""
-        self.__dict__.update(state)
+        found = {k: None if (v := state[k]) is None else np.array(v) for k in ("delays", "delay_errors")}
+        self.__dict__.update({**state, **found})
 
     def _next_stage(self) -> None:
         """Go on to the next stage that has anything to do."""
@@ -301,13 +307,13 @@ class Equalizer(Guarded):
         settled = training is None and self._stage >= len(self.stages) - 1
         filters: list[Any] = [self.active] if settled else [*self.filters.values()]
         before = [{k: t.clone() for k, t in f._carried().items()} for f in filters]
-        extra = self.get_extra_state()
+        extra = {k: self.__dict__[k] for k in _CARRIED}
         try:
             if training is not None:
                 self._take(x, self._checked(training, self.active._outputs_of(x.shape[-1])))
             return self._run(x)
         except BaseException:
-            self.set_extra_state(extra)
+            self.__dict__.update(extra)
             for f, carried in zip(filters, before, strict=True):
                 f._commit(carried)
             if self._stage < len(self.stages):
@@ -328,12 +334,7 @@ class Equalizer(Guarded):
         given = known[~torch.isnan(known)]
         if not bool(torch.isfinite(given).all()):
             raise ValueError("training must be finite, or NaN where a symbol is not known")
-        off = (given - self.constellation.slice(given)).abs()
-        if len(given) and float(off.max()) > 1e-3 * self.constellation.min_distance:
-            raise ValueError(
-                "training must hold points of the constellation, which has unit mean power, got "
-                f"{given[off.argmax()].item():.4g}"
-            )
+        check_points("training", given, self.constellation)
         return known
 
     def _take(self, x: Block, known: Tensor) -> None:
@@ -408,7 +409,13 @@ class Equalizer(Guarded):
         """Return the delay with which training leaves the least error, and take over the weights of that trial."""
         f = self.active
         offset, outputs = self._offset(), f._outputs_of(x.shape[-1])
-        first = max(0, _lag(x, known, self.sps, offset, outputs) - -(-self.taps // self.sps))
+        phases = _phases(x, self.sps, offset, outputs)
+        lag = _lag(phases, known, outputs, PIECE if self.carrier else known.shape[-1])
+        if self.carrier:
+            rate = _rate(phases, known, lag)
+            n = torch.arange(x.shape[-1], dtype=torch.float64, device=x.device) - offset
+            x = x * torch.polar(torch.ones_like(n), -rate / self.sps * n).to(x.dtype)
+        first = max(0, lag - -(-self.taps // self.sps))
         last = min(first + 2 * -(-self.taps // self.sps), outputs - 1)
         self.delays = np.arange(first, last + 1)
         D, length = len(self.delays), min(outputs, known.shape[-1] + last)
@@ -428,6 +435,8 @@ class Equalizer(Guarded):
         best = int(power.argmin())
         if self._active == "decided":
             f.w = g.w[best].reshape(f.w.shape)
+            if self.carrier:
+                f.theta, f.nu = torch.zeros_like(f.theta), torch.full_like(f.nu, rate)
         return int(self.delays[best])
 
 
@@ -466,16 +475,32 @@ def _phase(y: Tensor, constellation: Constellation) -> Tensor:
     return angles[apart.argmin(-1)].to(y.device, y.dtype.to_real())
 
 
-def _lag(x: Tensor, known: Tensor, sps: int, offset: int, outputs: int) -> int:
-    """Return by how many symbols the samples come after the known symbols they are most like."""
+def _phases(x: Tensor, sps: int, offset: int, outputs: int) -> list[Tensor]:
+    """Return the samples at the rate of symbols: of each input, each of the `sps` times within a symbol."""
+    rows = x.reshape(-1, x.shape[-1])
+    return [row[(offset + phase) % sps :: sps][:outputs] for row in rows for phase in range(sps)]
+
+
+def _lag(phases: list[Tensor], known: Tensor, outputs: int, piece: int) -> int:
+    """Return by how many symbols the samples come after the known symbols that they are most like, piece by piece."""
     a = torch.nan_to_num(known).reshape(-1, known.shape[-1])
     size, total = outputs + a.shape[-1], torch.zeros(outputs)
-    for row in x.reshape(-1, x.shape[-1]):
-        for phase in range(sps):
-            samples = row[(offset + phase) % sps :: sps][:outputs]
-            c = torch.fft.ifft(torch.fft.fft(samples, size) * torch.fft.fft(a, size).conj())
-            total = total + c[..., :outputs].abs().square().sum(0).cpu()
+    starts = [k for k in range(0, a.shape[-1], piece) if bool(a[:, k : k + piece].any())][:PIECES]
+    for samples in phases:
+        spectrum = torch.fft.fft(samples, size)
+        for k in starts:
+            c = torch.fft.ifft(spectrum * torch.fft.fft(a[:, k : k + piece], size).conj())
+            total = total + c[:, k : k + outputs].abs().square().sum(0).cpu()
     return int(total.argmax())
+
+
+def _rate(phases: list[Tensor], known: Tensor, lag: int) -> float:
+    """Return by how many radians a symbol the samples turn against the known symbols, from one piece to the next."""
+    length = -(-known.shape[-1] // PIECE) * PIECE
+    a = nn.functional.pad(torch.nan_to_num(known), (0, length - known.shape[-1])).reshape(-1, 1, length // PIECE, PIECE)
+    there = torch.stack([nn.functional.pad(s[lag:], (0, length))[:length] for s in phases])
+    c = (there.reshape(-1, length // PIECE, PIECE) * a[:, 0, None].conj()).sum(-1)
+    return float((c[..., 1:] * c[..., :-1].conj()).sum().angle()) / PIECE
 
 
 def _check_kind(name: str, value: Any) -> None:

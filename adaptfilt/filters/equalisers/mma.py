@@ -6,8 +6,10 @@ output upright, up to the rotations that leave the constellation as it is:
     e = (R - Re(y)^2) Re(y) + j (R' - Im(y)^2) Im(y),    w <- (1 - mu leak) w + mu e conj(u)
 
 R = E[Re(a)^4] / E[Re(a)^2] of the constellation, and R' of its imaginary parts. Stable for small mu at unit input
-power, as `CMA`. Cost: 2 M multiply-adds a symbol. For QAM without training: it leaves less noise than `CMA`, and no
-phase to be found before decisions are made. Where the carrier turns, take `CMA`, which does not see it.
+power, as `CMA`. Normalised steps do not depend on the input's level, but e still grows with |y|^3: a burst in which mu
+|y|^2 is far beyond 2 ends in DivergenceError. Cost: 2 M multiply-adds a symbol. For QAM without training: it leaves
+less noise than `CMA`, and no phase to be found before decisions are made. Where the carrier turns, take `CMA`, which
+does not see it.
 
 Source: K. N. Oh and Y. O. Chin, "Modified constant modulus algorithm: blind equalization and carrier phase recovery
 algorithm", IEEE ICC, 1995; J. Yang, J.-J. Werner and G. A. Dumont, "The multimodulus blind equalization and its

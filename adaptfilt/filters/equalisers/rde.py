@@ -6,8 +6,9 @@ of the noise that `CMA` makes on symbols of several radii:
     R = the radius nearest to |y|,    e = (R^2 - |y|^2) y,    w <- (1 - mu leak) w + mu e conj(u)
 
 Decisions change half-way between two radii. Stable for small mu at unit input power, as `CMA`, which has to open the
-eye first where there are more than two or three radii. Cost: 2 M multiply-adds a symbol and a comparison with each
-radius. To go on after `CMA` where the carrier turns.
+eye first where there are more than two or three radii. Normalised steps do not depend on the input's level, but e still
+grows with |y|^3: a burst in which mu |y|^2 is far beyond 2 ends in DivergenceError. Cost: 2 M multiply-adds a symbol
+and a comparison with each radius. To go on after `CMA` where the carrier turns.
 
 Source: M. J. Ready and R. P. Gooch, "Blind equalization based on radius directed adaptation", IEEE ICASSP, 1990;
 I. Fatadin, D. Ives and S. J. Savory, "Blind equalization and carrier phase recovery in a 16-QAM optical coherent

@@ -6,9 +6,10 @@ The recursion of `RLS` with the error of `CMA`, scaled so that its mean is a ste
 
 R is the constellation's dispersion E|a|^4 / E|a|^2 at unit power, and Z that of a Gaussian signal, 2, or 3 where
 signals are real. P is the inverse correlation, as in `RLS`, from its mean at unit input power on, P0 = (1 - lam) I.
-It converges within a few times 1 / (1 - lam) symbols whatever the input's colour. Stable where (1 - lam) M |y|^2 / (Z
-- R) stays well below 1. Cost: 4 M^2 multiply-adds a symbol. Where CMA is too slow, at unit input power and R well
-below Z.
+It converges within a few times 1 / (1 - lam) symbols whatever the input's colour, where (1 - lam) M |y|^2 / (Z - R)
+stays well below 1. Beyond, as after silence or a tone, e is shortened so that no step moves its own output by more
+than |y|, and the trace of P is bound to 30 times its start: one that nothing excites cannot grow, and no weights are
+lost. Cost: 4 M^2 multiply-adds a symbol. Where CMA is too slow, at unit input power and R well below Z.
 
 Source: O. Shalvi and E. Weinstein, "Super-exponential methods for blind deconvolution", IEEE Trans. Information
 Theory, 1993; M. T. M. Silva and M. D. Miranda, "Tracking issues of some blind equalization algorithms", IEEE Signal
@@ -21,8 +22,12 @@ import torch
 
 from adaptfilt.checks import check_number
 from adaptfilt.engines.algorithm import Algorithm
-from adaptfilt.engines.words import abs2, scale
-from adaptfilt.filters.least_squares.rls import RLS, rls_update
+from adaptfilt.engines.words import abs2, energy, magnitude, maximum, minimum, scale, vecmat
+from adaptfilt.filters.equalisers.blind import PhaseBlind
+from adaptfilt.filters.least_squares.rls import RLS, renewed
+
+WIND_UP = 30.0  # how far the trace of P may grow: RLS bears more, whose error is linear in the weights
+TINY = 1e-30  # an error that stands for 0
 
 
 def shalvi_weinstein_error(y: Any, dispersion: Any, gaussian: Any) -> Any:
@@ -30,7 +35,17 @@ def shalvi_weinstein_error(y: Any, dispersion: Any, gaussian: Any) -> Any:
     return scale((dispersion - abs2(y)) / (gaussian - dispersion), y)
 
 
-class ShalviWeinstein(RLS):
+def shalvi_weinstein_update(
+    w: Any, S: Any, u: Any, e: Any, y: Any, lam: Any, bound: Any, g: Any = None, k: Any = None
+) -> Any:
+    """Return the weights and the factor of P after one sample of RLS, whose step moves y by |y| at most."""
+    g = vecmat(u, S, out=g)
+    q = energy(g)
+    most = (lam + q) * magnitude(y) / maximum(TINY, q * magnitude(e))
+    return renewed(w, S, u, scale(minimum(1.0, most), e), lam, bound, g, k)
+
+
+class ShalviWeinstein(PhaseBlind, RLS):
     """Blind equaliser by the Shalvi-Weinstein algorithm: ``y, e, w = f(x)``.
 
     Parameters
@@ -68,11 +83,14 @@ class ShalviWeinstein(RLS):
     True
     """
 
-    algorithm: ClassVar[Any] = Algorithm(update=rls_update, error=shalvi_weinstein_error, state={"S": ("taps", "taps")})
+    algorithm: ClassVar[Any] = Algorithm(
+        update=shalvi_weinstein_update, error=shalvi_weinstein_error, state={"S": ("taps", "taps")}
+    )
     ranges = {"lam": {"above": True, "high": 1.0 - 1e-9}}
     _shown = ("lam", "dispersion")
     dispersion: float
     gaussian: float
+    _wind_up: Any = WIND_UP
 
     def __init__(self, taps: int, lam: Any = 0.998, dispersion: Any = 1.0, **common: Any) -> None:
         self.gaussian = 2.0 if common.get("dtype", torch.float32).is_complex else 3.0

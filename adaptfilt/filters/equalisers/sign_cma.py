@@ -4,8 +4,9 @@ Of the error of `CMA` the step takes only signs:
 
     e = (R - |y|^2) y,    w <- (1 - mu leak) w + mu (sgn(Re e) + j sgn(Im e)) conj(u)
 
-The weights move by the same amount at every symbol, so that neither outliers nor levels matter, and noise in
-proportion to mu is left. Cost: M multiply-adds a symbol, and M sums.
+Every step is mu times the line with other signs, whatever the size of e, and noise in proportion to mu is left. A burst
+in x moves the weights in proportion to its size, and steps of that kind walk back slowly: from 10^6 times the level for
+some million symbols. Cost: M multiply-adds a symbol, and M sums.
 
 Source: D. R. Brown, P. B. Schniter and C. R. Johnson, "Computationally efficient blind equalization", Allerton Conf.,
 1997.

@@ -19,6 +19,7 @@ Trans. Signal Processing, 1997.
 from typing import Any, Self
 
 from adaptfilt.base.linear import LinearFilter
+from adaptfilt.checks import check_order
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import abs2, add, conj, maximum, minimum, scale
 
@@ -63,7 +64,7 @@ class AboulnasrMayyas(LinearFilter):
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of its range.
+        If an argument is out of its range, or mu_min above mu_max.
 
     Examples
     --------
@@ -80,6 +81,8 @@ class AboulnasrMayyas(LinearFilter):
     ranges = {"mu": {}, "alpha": {"high": 1.0}, "beta": {"high": 1.0}, "gamma": {}, "mu_min": {}, "mu_max": {}}
     _shown = ("mu", "alpha", "beta", "gamma", "mu_min", "mu_max")
     mu: Any
+    mu_min: Any
+    mu_max: Any
 
     def __init__(
         self,
@@ -96,6 +99,7 @@ class AboulnasrMayyas(LinearFilter):
         largest = mu if mu_max is None else mu_max
         params = {"mu": mu, "alpha": alpha, "beta": beta, "gamma": gamma, "mu_min": mu_min, "mu_max": largest}
         super().__init__(taps, params, **common)
+        check_order("mu_min", "mu_max", self.mu_min, self.mu_max)
 
     def start(self) -> dict[str, Any]:
         """Return the step to begin with."""

@@ -15,6 +15,7 @@ Source: R. H. Kwong and E. W. Johnston, "A variable step size LMS algorithm", IE
 from typing import Any, Self
 
 from adaptfilt.base.linear import LinearFilter
+from adaptfilt.checks import check_order
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import abs2, maximum, minimum, scale
 
@@ -52,7 +53,7 @@ class KwongJohnston(LinearFilter):
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of its range.
+        If an argument is out of its range, or mu_min above mu_max.
 
     Examples
     --------
@@ -69,6 +70,8 @@ class KwongJohnston(LinearFilter):
     ranges = {"mu": {}, "alpha": {"high": 1.0}, "gamma": {}, "mu_min": {}, "mu_max": {}}
     _shown = ("mu", "alpha", "gamma", "mu_min", "mu_max")
     mu: Any
+    mu_min: Any
+    mu_max: Any
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class KwongJohnston(LinearFilter):
         largest = mu if mu_max is None else mu_max
         params = {"mu": mu, "alpha": alpha, "gamma": gamma, "mu_min": mu_min, "mu_max": largest}
         super().__init__(taps, params, **common)
+        check_order("mu_min", "mu_max", self.mu_min, self.mu_max)
 
     def start(self) -> dict[str, Any]:
         """Return the step to begin with."""

@@ -17,6 +17,7 @@ Signal Processing, 1993.
 from typing import Any, Self
 
 from adaptfilt.base.linear import LinearFilter
+from adaptfilt.checks import check_order
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import conj, maximum, minimum, real, scale
 
@@ -55,7 +56,7 @@ class MathewsXie(LinearFilter):
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of its range.
+        If an argument is out of its range, or mu_min above mu_max.
 
     Examples
     --------
@@ -72,12 +73,15 @@ class MathewsXie(LinearFilter):
     ranges = {"mu": {}, "rho": {}, "mu_min": {}, "mu_max": {}}
     _shown = ("mu", "rho", "mu_min", "mu_max")
     mu: Any
+    mu_min: Any
+    mu_max: Any
 
     def __init__(
         self, taps: int, mu: Any = 0.01, *, rho: Any, mu_min: Any = 0.0, mu_max: Any = None, **common: Any
     ) -> None:
         params = {"mu": mu, "rho": rho, "mu_min": mu_min, "mu_max": UNBOUNDED if mu_max is None else mu_max}
         super().__init__(taps, params, **common)
+        check_order("mu_min", "mu_max", self.mu_min, self.mu_max)
 
     def start(self) -> dict[str, Any]:
         """Return the step to begin with."""

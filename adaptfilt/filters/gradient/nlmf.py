@@ -3,8 +3,8 @@
     e = d - w^T u,    w <- (1 - mu leak) w + mu |e|^2 e conj(u) / (eps + u^H u)
 
 Does not depend on the input's level, but on the error's: stable only while mu |e|^2 < 2, so start near the solution or
-with a small step. Cost: 2 M multiply-adds and one division a sample. Beats `NLMS` where the noise has lighter tails
-than a Gaussian, such as a uniform one.
+with a small step; a burst far beyond ends in DivergenceError. Cost: 2 M multiply-adds and one division a sample. Beats
+`NLMS` where the noise has lighter tails than a Gaussian, such as a uniform one.
 
 Source: E. Walach and B. Widrow, "The least mean fourth (LMF) adaptive algorithm and its family", IEEE Trans.
 Information Theory, 1984; normalised as LMS is; E. Eweda and N. J. Bershad, "Stochastic analysis of a stable normalized

@@ -7,8 +7,9 @@ With k the kernels of u and the centres, K those of the centres among each other
     else:            q = P b / (1 + b^T P b),    P <- P - q b^T P,    c <- c + K^(-1) q e
 
 where K^(-1) <- [news K^(-1) + b b^T, -b; -b^T, 1] / news and P <- [P, 0; 0, 1]. `news` is what a linear combination of
-the centres leaves of u, in the kernel's space, in [0, 1]. Where `budget` centres are there, no regressor is news.
-While silence lasts, nothing adapts, and nothing is ever forgotten. Cost: 3 m^2 + m M multiply-adds and m exponentials a
+the centres leaves of u, in the kernel's space, in [0, 1]. Where `budget` centres are there, no regressor is news. While
+silence lasts, nothing adapts, and nothing is ever forgotten. For 0 < novelty < 1, and with no step to choose: as in RLS
+with lam = 1, samples that add no centre only make P smaller. Cost: 3 m^2 + m M multiply-adds and m exponentials a
 sample, m centres. K^(-1) grows with 1 / novelty: double precision by default. For plants that are not linear, of few
 samples, and stand still.
 

@@ -10,10 +10,11 @@ Real and imaginary parts of r are looked at apart. Only the first column of R is
 it is written where the oldest was, in a ring of rows and columns, and nothing is moved. That equality makes the start
 R = delta diag(lam^-(k + 2)): the RLS followed has P0 = diag(lam^(k + 2)) / delta.
 
-Follows RLS the closer the more updates; 4 are as good in noise. h starts from 4 at every sample and ends at 2^-22, so
-that weights beyond 4 take several moves. Cost: (5 + 2 updates) M multiply-adds a sample, and memory for M^2 numbers. R
-goes on where the filter is frozen, as if e were 0 there; in silence nothing moves. For `RLS` with hundreds of taps,
-and hardware without division; there is no P that could lose its sign, so single precision does.
+For 0 < lam <= 1, and with no step to choose: a weight moves only where w^H R w / 2 - Re(w^H beta) falls by it. Follows
+RLS the closer the more updates; 4 are as good in noise. h starts from 4 at every sample and ends at 2^-22, so that
+weights beyond 4 take several moves. Cost: (5 + 2 updates) M multiply-adds a sample, and memory for M^2 numbers. R goes
+on where the filter is frozen, as if e were 0 there; in silence nothing moves. For `RLS` with hundreds of taps, and
+hardware without division; there is no P that could lose its sign, so single precision does.
 
 Source: Y. V. Zakharov, G. P. White and J. Liu, "Low-complexity RLS algorithms using dichotomous coordinate descent
 iterations", IEEE Trans. Signal Processing, 2008.

@@ -18,25 +18,26 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from adaptfilt.base.linear import LinearFilter
 from adaptfilt.checks import positive_int
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import add_rows, magnitude, maximum, mul, outer, push, solve
+from adaptfilt.filters.set_membership.selective import SelectiveFilter, counted
 
 TINY = 1e-30  # an error that stands for 0
 
 
-def set_membership_ap_update(
-    w: Any, U: Any, u: Any, e: Any, bound: Any, eps: Any, newest: Any, G: Any = None, s: Any = None
-) -> Any:
-    """Return the weights and the regressors after one sample of SM-AP."""
-    U = push(U, u)
-    step = maximum(0.0, 1 - bound / maximum(TINY, magnitude(e)))
+def set_membership_ap_update(  # noqa: PLR0913 (its scratch)
+    w: Any, U: Any, updates: Any, samples: Any, u: Any, e: Any, bound: Any, eps: Any, newest: Any,
+    G: Any = None, s: Any = None,
+) -> Any:  # fmt: skip
+    """Return the weights, the regressors, and the counts of updates and samples after one sample of SM-AP."""
+    U, size = push(U, u), magnitude(e)
+    step = maximum(0.0, 1 - bound / maximum(TINY, size))
     s = solve(outer(U, out=G), mul(step * e, newest, out=s), eps)
-    return add_rows(1.0, s, U, w), U
+    return add_rows(1.0, s, U, w), U, *counted(size, bound, updates, samples)
 
 
-class SetMembershipAP(LinearFilter):
+class SetMembershipAP(SelectiveFilter):
     """Affine projection filter that adapts where its error is larger than a bound.
 
     Parameters
@@ -51,6 +52,12 @@ class SetMembershipAP(LinearFilter):
         Regularisation, in (units of x)^2, as for `AffineProjection`.
     w0, batch, dtype, device, nonfinite, engine, features, inputs, outputs
         As for `adaptfilt.LinearFilter`.
+
+    Attributes
+    ----------
+    share : Tensor [shape=batch]
+        Share of the samples at which the filter adapted, |e| being beyond 1.001 bound; `updates` and `samples` are what
+        it is made of.
 
     Raises
     ------
@@ -70,7 +77,7 @@ class SetMembershipAP(LinearFilter):
 
     algorithm = Algorithm(
         update=set_membership_ap_update,
-        state={"U": ("order", "taps")},
+        state={"U": ("order", "taps"), "updates": "real", "samples": "real"},
         scratch={"G": ("order", "order"), "s": ("order",)},
         vectors={"newest": "signal"},
     )

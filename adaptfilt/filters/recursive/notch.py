@@ -9,9 +9,11 @@ k = -cos(frequency) minimises the weighted power of g + 2 k g' + g'', so there i
 sections have taken off, x less what the last one leaves; e = d - y, where d is x unless another signal is given from
 which the sinusoids are to be taken. w holds the frequencies, in radians a sample.
 
-The bandwidth is about 1 - radius in radians, the memory 1 / (1 - lam) samples; a start further off than some
-bandwidths takes a smaller radius. Complex signals are notched at the frequency and at its negative. Samples of x that
-are 0 adapt nothing. Cost: 9 multiply-adds and a division a section and sample. For hum, whistles and howling.
+For 0 <= radius < 1 and 0 < lam <= 1: with |k| <= 1 no pole is outside the unit circle, whatever comes in, and none on
+it but at the frequencies 0 and pi. The bandwidth is about 1 - radius in radians, the memory 1 / (1 - lam) samples; a
+start further off than some bandwidths takes a smaller radius. Complex signals are notched at the frequency and at its
+negative. Samples of x that are 0 adapt nothing. Cost: 9 multiply-adds and a division a section and sample. For hum,
+whistles and howling.
 
 Source: N. I. Cho, C.-H. Choi and S. U. Lee, "Adaptive line enhancement by using an IIR lattice notch filter", IEEE
 Trans. Acoustics, Speech and Signal Processing, 1989; the scaling by (1 + radius) / 2, by which the notch passes all

@@ -7,8 +7,9 @@ regression):
     e = d - y,    w <- w + mu e conj(u)
 
 Noise in d does not shift the solution. Sure to converge, for small mu, where 1 / A(z) of the plant is strictly positive
-real; where it is not, it may not. Nothing keeps the poles inside the unit circle: take small steps. Cost: 2 (Z + P + 1)
-multiply-adds a sample. For long resonances in noise.
+real; where it is not, it may not. Nothing keeps the poles inside the unit circle: take small steps, far below 2 /
+E|u|^2, from which on a step leaves more of its error than it found. Cost: 2 (Z + P + 1) multiply-adds a sample. For
+long resonances in noise.
 
 Source: P. L. Feintuch, "An adaptive recursive LMS filter", Proc. IEEE, 1976; J. J. Shynk, "Adaptive IIR filtering",
 IEEE ASSP Magazine, 1989.

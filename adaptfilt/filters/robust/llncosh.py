@@ -4,9 +4,11 @@ A stochastic gradient step on J = ln(cosh(lambda |e|)) / lambda:
 
     e = d - w^T u,    w <- (1 - mu leak) w + mu tanh(lambda |e|) sign(e) conj(u),    sign(e) = e / |e|, 0 at 0
 
-lambda -> 0 is LMS of step lambda mu, lambda -> infinity sign-error LMS. Stable in the mean square for
-0 < lambda mu < 2 / (3 tr R), and bounded for any mu, as sign-error LMS is. Cost: 2 M multiply-adds and a hyperbolic
-tangent a sample. For noise with outliers, where sign-error LMS is too restless about the plant.
+lambda -> 0 is LMS of step lambda mu, lambda -> infinity sign-error LMS. Stable in the mean square for 0 < lambda mu < 2
+/ (3 tr R), and bounded for any mu, as sign-error LMS is. Outliers in d hardly matter; a burst in x moves the weights in
+proportion to its size, and bounded steps walk back slowly: from 10^6 times the level for some million samples. Cost: 2
+M multiply-adds and a hyperbolic tangent a sample. For noise with outliers, where sign-error LMS is too restless about
+the plant.
 
 Source: C. Liu and M. Jiang, "Robust adaptive filter with lncosh cost", Signal Processing, 2020.
 """
