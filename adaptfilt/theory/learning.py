@@ -352,10 +352,10 @@ def overlapped_curve(problem: Problem, mu: float, block: int, hop: int, samples:
             m[n] = _shrink(lost * filled / times, own, filled, f) * m[n - 1] + mu * leak * c_h if n else c_h
             k[n] = np.abs(m[n]) ** 2 + (np.sum(felt[n - 1 :: -1] * q[:n], 0) + lag[n - 1] if n else 0)
             q[n] = hop * (problem.noise * l + again @ k[n])
-        n = np.arange(samples)
-        after, walk = (n + 1) // hop, problem.walk**2
-        mse = problem.noise + k[n // hop] @ l + n % hop * walk * l.sum()
-        msd = k[after].sum(1) + ((n + 1) % hop - 1) * walk * l.size
+        time = np.arange(samples)
+        after, walk = (time + 1) // hop, problem.walk**2
+        mse = problem.noise + k[time // hop] @ l + time % hop * walk * l.sum()
+        msd = k[after].sum(1) + ((time + 1) % hop - 1) * walk * l.size
         return _curve(mse, msd, (c_h - m[after]) @ problem.modes.T)
 
 
