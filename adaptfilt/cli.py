@@ -41,6 +41,7 @@ from adaptfilt import experiments, metrics, plants, plots, signals, theory
 from adaptfilt.base.frequency import FrequencyFilter
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.parameters import ParametricFilter
+from adaptfilt.base.recursive import RecursiveFilter
 from adaptfilt.checks import DivergenceError
 from adaptfilt.echo.canceller import EchoCanceller
 from adaptfilt.echo.delay import align
@@ -48,7 +49,7 @@ from adaptfilt.echo.sections import DeEmphasis, PreEmphasis
 from adaptfilt.engines.cpu import objects
 from adaptfilt.filters.gradient.lms import LMS
 from adaptfilt.filters.gradient.nlms import NLMS
-from adaptfilt.filters.least_squares.lattice_rls import LatticeRLS
+from adaptfilt.filters.kernel.kernels import KernelFilter
 from adaptfilt.outputs import check_space, replacing, unwound_by_signals, writing
 
 if TYPE_CHECKING:
@@ -67,15 +68,22 @@ SILENT, CLIPPED = 1e-4, 0.9995  # of full scale
 SLOW = 10  # seconds from which on a command says how long it takes
 TAP_BYTES = 64  # of memory that a tap takes at the peak, as measured
 SQUARE_BYTES = 16  # likewise, for each of the M^2 entries of rls
+NO_NUMBERS = {"feedback", "constellation", "radii", "secondary"}  # parameters that a command cannot give
 
 
 def _filters() -> dict[str, Any]:
-    """Return the filters that need no more than taps and a step size, and have a response, by their names here."""
+    """Return the filters of a response that need d, and besides taps no more than numbers, by their names here."""
     found = {}
     for name, cls in PUBLIC.items():
         params = [p for p in inspect.signature(cls).parameters.values() if p.kind != p.VAR_KEYWORD]
         needed = {p.name for p in params if p.default is p.empty}
-        if needed <= {"taps", "mu"} and issubclass(cls, LinearFilter | FrequencyFilter | LatticeRLS):
+        kinds = LinearFilter | FrequencyFilter | RecursiveFilter
+        if (
+            "taps" in needed
+            and not needed & NO_NUMBERS
+            and issubclass(cls, kinds)
+            and not issubclass(cls, KernelFilter)
+        ):
             found[{"AffineProjection": "ap"}.get(name, name.lower())] = cls
     return {name: cls for name, cls in found.items() if not cls.algorithm.blind}
 
@@ -520,28 +528,34 @@ def _plant(args: argparse.Namespace) -> Array:
 
 def _filter_of(text: str, taps: int) -> tuple[str, Callable[[int], Any]]:
     """Return what "ap:0.5:4" or "fdaf:0.5:block=64" stands for: the text, and what makes such filters."""
-    name, *values = text.strip().split(":")
-    if name not in FILTERS:
-        raise ValueError(f"--filters: there is no {name!r}; there are {', '.join(sorted(FILTERS))}")
-    given: list[Any] = []
-    named: dict[str, Any] = {}
-    for value in values:
-        key, _, number = value.rpartition("=")
-        try:
-            parsed = int(number) if number.lstrip("-").isdigit() else float(number)
-        except ValueError:
-            raise ValueError(f"--filters: {text} must be a name and numbers, such as ap:0.5:4") from None
-        if key:
-            named[key] = parsed
-        else:
-            given.append(parsed)
-    make = partial(_batch_of, name, taps, tuple(given), named)
+    name, given, named = _name_and_numbers("--filters", text)
+    make = partial(_batch_of, name, taps, given, named)
     try:
         with warnings.catch_warnings(action="ignore"):
             make(1)
     except (TypeError, ValueError) as error:
         raise ValueError(f"--filters: {text}: {error}") from None
     return text.strip(), make
+
+
+def _name_and_numbers(option: str, text: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """Return the filter's name in "hubernlms:0.5:clip=none", its parameters in order, and those by name."""
+    name, *values = text.strip().split(":")
+    if name not in FILTERS:
+        raise ValueError(f"{option}: there is no {name!r}; there are {', '.join(sorted(FILTERS))}")
+    given: list[Any] = []
+    named: dict[str, Any] = {}
+    for value in values:
+        key, _, number = value.rpartition("=")
+        try:
+            parsed = None if number == "none" else int(number) if number.lstrip("-").isdigit() else float(number)
+        except ValueError:
+            raise ValueError(f"{option}: {text} must be a name and numbers, such as ap:0.5:4") from None
+        if key:
+            named[key] = parsed
+        else:
+            given.append(parsed)
+    return name, tuple(given), named
 
 
 def _batch_of(name: str, taps: int, given: tuple[Any, ...], named: dict[str, Any], batch: int) -> Any:
@@ -739,25 +753,30 @@ def _new_filter(args: argparse.Namespace) -> Any:
     taps = args.taps if args.taps is not None else 512 if w0 is None else w0.size
     if w0 is not None and w0.size > taps:
         raise ValueError(f"{args.start}: holds {w0.size} weights, more than --taps {taps}")
-    needed, there = taps * (SQUARE_BYTES * taps if args.filter == "rls" else TAP_BYTES), _memory()
+    name, numbers, given = _name_and_numbers("--filter", args.filter)
+    needed, there = taps * (SQUARE_BYTES * taps if name == "rls" else TAP_BYTES), _memory()
     if needed > there:
-        raise ValueError(f"--taps {taps}: {args.filter} takes {needed:.1e} bytes, the machine has {there:.1e}")
-    cls = FILTERS[args.filter]
+        raise ValueError(f"--taps {taps}: {name} takes {needed:.1e} bytes, the machine has {there:.1e}")
+    cls = FILTERS[name]
     params = inspect.signature(cls).parameters
-    given = {name: getattr(args, name) for name in ("mu", "lam") if getattr(args, name) is not None}
-    for name in given:
-        if name not in params:
-            other = " or ".join(f"--{k}" for k in ("mu", "lam") if k in params) or "neither --mu nor --lam"
-            raise ValueError(f"--filter {args.filter} takes {other}, not --{name}")
-    if "mu" in params and params["mu"].default is inspect.Parameter.empty and "mu" not in given:
+    for key in ("mu", "lam"):
+        if getattr(args, key) is not None:
+            given[key] = getattr(args, key)
+            if key not in params:
+                other = " or ".join(f"--{k}" for k in ("mu", "lam") if k in params) or "neither --mu nor --lam"
+                raise ValueError(f"--filter {args.filter} takes {other}, not --{key}")
+    if "mu" in params and params["mu"].default is inspect.Parameter.empty and "mu" not in given and not numbers:
         raise ValueError(f"--filter {args.filter} needs a step size, --mu")
     if w0 is not None:
         given["w0"] = np.pad(w0, (0, taps - w0.size))
-    if args.filter == "fdkf":
-        given["hop"] = 128
+    if name == "fdkf":
+        given.setdefault("hop", 128)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # such as mu outside (0, 2)
-        return cls(taps, **given)
+        try:
+            return cls(taps, *numbers, **given)
+        except TypeError as error:
+            raise ValueError(f"--filter {args.filter}: {error}") from None
 
 
 def _load_response(path: Path) -> Array:
@@ -912,7 +931,10 @@ def _parser() -> _Parser:
         late = f"samples by which the recording is later, or auto: find it (default: {'auto' if sound is speak else 0})"
         sound.add_argument("--delay", type=delay, default=None if sound is speak else 0, metavar="N|auto", help=late)
     for sound in (find, clean):
-        sound.add_argument("--filter", choices=sorted(FILTERS), default="nlms", help="default: nlms")
+        what = "a name, with parameters in order or by name, such as hubernlms:0.5:clip=none; default: nlms"
+        sound.add_argument(
+            "--filter", default="nlms", metavar="NAME[:VALUES]", help=f"{what}; {', '.join(sorted(FILTERS))}"
+        )
         sound.add_argument("--mu", type=float, help="step size (nlms, ap: 0 to 2, default 0.5; lms: none)")
         sound.add_argument("--lam", type=float, help="forgetting factor of rls (0 to 1, default 0.999)")
         sound.add_argument("--start", type=Path, metavar="H.npy", help="weights to start from, of an earlier identify")

@@ -13,6 +13,13 @@ from torch import Tensor, nn
 from adaptfilt.base.frequency import FrequencyFilter
 from adaptfilt.base.linear import LinearFilter
 
+C_KEYWORDS = {  # up to C23
+    *("alignas", "alignof", "auto", "bool", "break", "case", "char", "const", "constexpr", "continue", "default", "do"),
+    *("double", "else", "enum", "extern", "false", "float", "for", "goto", "if", "inline", "int", "long", "nullptr"),
+    *("register", "restrict", "return", "short", "signed", "sizeof", "static", "static_assert", "struct", "switch"),
+    *("thread_local", "true", "typedef", "typeof", "typeof_unqual", "union", "unsigned", "void", "volatile", "while"),
+}
+
 
 def to_conv1d(f: Any) -> nn.Conv1d:
     """Return a filter's weights as a convolution of torch.
@@ -55,7 +62,7 @@ def to_c_header(f: Any, name: str) -> str:
     f : LinearFilter or FrequencyFilter
         A filter without batch, features, feedback and sps > 1.
     name : str
-        Name of the array, a C identifier; the macros are in its capitals.
+        Name of the array, a C identifier that is no keyword; the macros are in its capitals.
 
     Returns
     -------
@@ -66,7 +73,7 @@ def to_c_header(f: Any, name: str) -> str:
     Raises
     ------
     TypeError, ValueError
-        If the filter is not a convolution of its input, or is a batch, or name is no C identifier.
+        If the filter is not a convolution of its input, or is a batch, or name is no C identifier or a keyword.
 
     Examples
     --------
@@ -88,8 +95,8 @@ def to_c_header(f: Any, name: str) -> str:
     #endif
     <BLANKLINE>
     """
-    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII)):
-        raise ValueError(f"name must be a C identifier, got {name!r}")
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII)) or name in C_KEYWORDS:
+        raise ValueError(f"name must be a C identifier and no keyword, got {name!r}")
     w = _single(f)
     numbers = (torch.view_as_real(w) if w.is_complex() else w).flatten().tolist()
     single = w.dtype.to_real() == torch.float32
@@ -157,7 +164,7 @@ class Frozen(nn.Module):
 
 
 def exported(f: Any) -> torch.export.ExportedProgram:
-    """Return a filter that adapts no more as a program of `torch.export`, for blocks of any length from 2 on.
+    """Return a filter that adapts no more as a program of `torch.export`, for blocks of any length from 1 on.
 
     Parameters
     ----------
@@ -168,7 +175,7 @@ def exported(f: Any) -> torch.export.ExportedProgram:
     -------
     torch.export.ExportedProgram
         From (x, past) to (y, past): a block (*batch, [inputs,] T) and the M - 1 samples before it, zeros at the
-        start, as in `Frozen`. `torch.export.save` writes it to a file.
+        start, as in `Frozen`; with T = 1 it is one step of a stream. `torch.export.save` writes it to a file.
 
     Raises
     ------
@@ -186,7 +193,7 @@ def exported(f: Any) -> torch.export.ExportedProgram:
     lead = (*frozen.batch, *(() if frozen.inputs is None else (frozen.inputs,)))
     kind: Any = {"dtype": frozen.kernel.dtype, "device": frozen.kernel.device}
     example = (torch.zeros(*lead, 16, **kind), torch.zeros(*lead, frozen.taps - 1, **kind))
-    time = {len(lead): torch.export.Dim("T", min=2)}
+    time = {len(lead): torch.export.Dim("T", min=1)}
     return torch.export.export(frozen, example, dynamic_shapes=(time, None))
 
 

@@ -118,6 +118,8 @@ CASES = [
     Case(af.FDAF, {"mu": 0.002, "normalized": False}, taps=64, ends=OVERLAP, **L),
     Case(af.FDAF, {"mu": 0.0005, "normalized": False}, 0.5, taps=64, size=0.1, samples=24000, settled=16000),
     Case(af.FDAF, {"mu": 0.002, "normalized": False}, walk=1e-4, taps=64),
+    Case(af.FDAF, {"mu": 0.0005, "hop": 16, "normalized": False}, taps=64, ends=OVERLAP, **L),
+    Case(af.FDAF, {"mu": 0.0005, "hop": 16, "normalized": False}, walk=1e-4, taps=64),
     Case(af.FDAF, {"mu": 0.1}, taps=64, size=0.1, samples=16000, settled=8000, ends=POWER),
     Case(af.FDAF, {"mu": 0.5}, taps=64, ends=POWER),
     Case(af.FDAF, {"mu": 0.1}, 0.8, taps=64, size=0.1, samples=16000, settled=8000, ends=LEAKS),

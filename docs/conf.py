@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,28 @@ def gallery_page(app: Any, docname: str, source: list[str]) -> None:
         source[0] = gallery.page(stem, source[0])
 
 
+def notebook_link(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Offer the page of a tutorial as a notebook, with its output."""
+    if pagename.startswith("tutorials/") and app.builder.format == "html":
+        file = pagename.removeprefix("tutorials/") + ".ipynb"
+        context["body"] += f'<p><a class="reference download" href="{file}" download>This page as a notebook</a></p>'
+
+
+def notebooks(app: Any, error: Exception | None) -> None:
+    """Put the notebooks that were run for the tutorials beside their pages, and the data that they read."""
+    if error or app.builder.format != "html":
+        return
+    for page in (name for name in app.env.found_docs if name.startswith("tutorials/")):
+        shutil.copy(Path(app.env.mystnb_config.output_folder, f"{page}.ipynb"), Path(app.outdir, f"{page}.ipynb"))
+    for data in (DOCS / "tutorials").glob("*.npz"):
+        shutil.copy(data, Path(app.outdir, "tutorials"))
+
+
 def setup(app: Any) -> None:
     """Connect the functions above and the thumbnails."""
     app.connect("autodoc-process-docstring", plain_text, priority=400)  # before numpydoc, at 500
     app.connect("autodoc-process-docstring", own_names, priority=600)
     app.connect("source-read", gallery_page)
+    app.connect("html-page-context", notebook_link)
+    app.connect("build-finished", notebooks)
     app.connect("builder-inited", gallery.thumbnails, priority=900)  # after the gallery, at 500

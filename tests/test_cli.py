@@ -447,7 +447,7 @@ def test_equalize_says_what_is_wrong(capture, capsys, change, says):
 # Options of identify and cancel
 
 
-@pytest.mark.parametrize("name", ["fdkf", "fdaf --mu 0.5", "npvss", "latticerls"])
+@pytest.mark.parametrize("name", ["fdkf", "fdaf --mu 0.5", "npvss", "latticerls", "nlms:0.5:eps=0.1"])
 def test_filters_of_every_structure_are_there(sounds, name):
     assert run(f"identify x.wav d.wav --taps 8 --filter {name}") == 0
     assert af.metrics.misalignment_db(np.load("h.npy"), PLANT) < -20
@@ -457,6 +457,8 @@ def test_every_filter_of_taps_alone_has_a_name():
     assert {"ap", "fdaf", "fdkf", "kwongjohnston", "latticerls", "lmf", "lms", "nlms", "npvss", "rls"} < set(
         cli.FILTERS
     )
+    assert {"hubernlms", "setmembershipnlms", "gmcc", "gngd", "fastrls", "slidingwindowrls"} < set(cli.FILTERS)
+    assert not {"qklms", "krls", "notch", "fxlms", "frost"} & set(cli.FILTERS)
     assert not {"cma", "dfe", "fxlms", "decisiondirected", "equationerror"} & set(cli.FILTERS)
 
 
@@ -517,6 +519,9 @@ def test_silent_and_clipped_files_are_said(sounds, capsys):
     [
         ("identify x.wav d.wav --filter fdkf --mu 1", "takes neither --mu nor --lam, not --mu"),
         ("identify x.wav d.wav --filter fdaf", "needs a step size, --mu"),
+        ("identify x.wav d.wav --filter hubernlms:0.5", "clip"),
+        ("identify x.wav d.wav --filter nlms:soon", "--filter: nlms:soon must be a name and numbers"),
+        ("identify x.wav d.wav --filter nlms:0.5 --mu 0.1", "multiple values"),
         ("identify x.wav d.wav --start gone.npy", "gone.npy: no such file"),
         ("identify x.wav d.wav --start junk.npy", "junk.npy: not a NumPy file of weights"),
         ("identify x.wav d.wav --start both.npy", "both.npy: weights must be finite floats"),

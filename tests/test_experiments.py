@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
@@ -201,6 +202,13 @@ def test_results_are_one_file(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.ones(3))
     with pytest.raises(ValueError, match="holds no ensemble"):
         experiments.load(tmp_path / "other.npz")
+
+
+def test_results_as_xarray_say_what_they_need(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xarray", None)  # as if it were not installed
+    found = experiments.Ensemble({}, {}, {}, {}, np.array([0.5]), 1, {})
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'adaptfilt-torch\[cluster\]'"):
+        found.to_xarray()
 
 
 def test_results_as_xarray():

@@ -1,8 +1,11 @@
 """What a newcomer sees at the prompt: the names of `dir(af)` and the signatures of `help`."""
 
 import inspect
+import operator
 import pydoc
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -47,3 +50,44 @@ def test_help_of_forward_is_readable() -> None:
         "forward(self, x: numpy.ndarray | torch.Tensor, d: numpy.ndarray | torch.Tensor | None = None, "
     )
     assert len(line) <= 240
+
+
+PADASIP = """FilterAP FilterGMCC FilterGNGD FilterLMF FilterLMS FilterLlncosh FilterNLMF FilterNLMS FilterNSSLMS
+    FilterOCNLMS FilterRLS FilterSSLMS FilterVSLMS_Ang FilterVSLMS_Benveniste FilterVSLMS_Mathews"""
+MATLAB = """AdaptiveLatticeFilter AffineProjectionFilter BlockLMSFilter FastTransversalFilter FilteredXLMSFilter
+    FrequencyDomainAdaptiveFilter KalmanFilter LMSFilter RLSFilter"""
+PYDAPTIVEFILTERING = """AffineProjection AffineProjectionCM BilinearRLS CFDLMS CMA ComplexRBF DLCLLMS DualSign
+    ErrorEquation FastRLS GaussNewton GaussNewtonGradient Godard Kalman LMS LMSNewton LRLSErrorFeedback LRLSPosteriori
+    LRLSPriori MultilayerPerceptron NLMS NormalizedLRLS OLSBLMS Power2ErrorLMS QRRLS RBF RLS RLSAlt RLSIIR
+    SMAffineProjection SMBNLMS SMNLMS Sato SignData SignError SimplifiedSMAP SimplifiedSMPUAP StabFastRLS
+    SteiglitzMcBride TDomainDCT TDomainDFT TDomainLMS VolterraLMS VolterraRLS"""
+METHODS = [  # of MATLAB's filters
+    *("Sign-Error LMS", "Sign-Data LMS", "Sign-Sign LMS", "Normalized LMS", "Householder RLS", "Sliding-window RLS"),
+    *("Householder sliding-window RLS", "QR decomposition", "Sliding-window fast transversal least-squares"),
+    *("Least-squares Lattice", "QR-decomposition Least-squares Lattice", "Gradient Adaptive Lattice"),
+    "Unconstrained FDAF",
+]
+NOTATION = (Path(__file__).resolve().parents[1] / "docs" / "notation.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("heading", "names"),
+    [
+        ("From padasip", PADASIP),
+        ("From MATLAB's DSP System Toolbox", MATLAB),
+        ("From pydaptivefiltering", PYDAPTIVEFILTERING),
+    ],
+)
+def test_the_page_on_notation_has_every_filter_of_others(heading: str, names: str) -> None:
+    table = re.search(rf"^## {heading}\n(.*?)^## |\Z", NOTATION + "\n## ", re.MULTILINE | re.DOTALL)
+    theirs = " ".join(re.findall(r"^\| (.*?) \| ", table[1], re.MULTILINE))  # type: ignore[index]
+    assert [name for name in names.split() if not re.search(rf"\b{name}\b", theirs)] == []
+
+
+def test_the_page_on_notation_has_every_method_of_matlabs_filters() -> None:
+    assert [method for method in METHODS if f"'{method}'" not in NOTATION] == []
+
+
+def test_the_page_on_notation_names_what_is_there() -> None:
+    for name in set(re.findall(r"\baf\.([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)", NOTATION)):
+        assert operator.attrgetter(name)(af), name

@@ -100,6 +100,53 @@ def test_nlms_of_any_colour_keeps_the_trace():
     assert_allclose(Q.sum(1), D, rtol=1e-9)
 
 
+@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize("walk", [0.0, 0.01])
+@pytest.mark.parametrize("leak", [0.0, 0.1])
+def test_blocks_that_do_not_overlap_are_block_lms(leak, walk, is_complex):
+    problem = theory.Problem(H6, R6, 0.05, walk, is_complex)
+    moments = learning.block_moments(problem, 4)
+    side_by_side = theory.settle(problem, moments, 0.01, leak=leak, every=4)
+    assert_allclose(theory.overlapped(problem, 0.01, 4, 4, leak=leak), side_by_side, rtol=1e-12)
+    curve = theory.overlapped_curve(problem, 0.01, 4, 4, 201, leak=leak)
+    expected = theory.learn(problem, moments, 0.01, 201, leak=leak, every=4)
+    assert_allclose(curve.w, expected.w, atol=1e-13)
+    close = 1e-12 if walk == 0 else 0.03  # where a block's own walk counts as one step at its end
+    assert_allclose(curve.msd, expected.msd, rtol=close)
+    assert_allclose(curve.mse, expected.mse, rtol=close)
+
+
+@pytest.mark.parametrize(("block", "hop", "mu"), [(16, 8, 0.002), (16, 4, 0.002), (16, 1, 0.0005), (32, 8, 0.001)])
+def test_overlapping_blocks_learn_and_settle_as_predicted(block, hop, mu):
+    """Each sample is used block / hop times; without that the error is a half to a sixteenth of what filters have."""
+    runs, samples, h = 200, 3000, 0.25 * np.ones(16)
+    rng = np.random.default_rng(0)
+    x, v = rng.standard_normal((runs, samples)), 0.1 * rng.standard_normal((runs, samples))
+    d = lfilter(h, 1, x) + v
+    options = {"block": block, "hop": hop, "normalized": False}
+    learns = {"batch": runs, "dtype": torch.float64, "engine": "reference", **options}
+    expected = theory.predict(af.FDAF(16, mu, **options), h, 1.0, noise=0.01, samples=samples)
+    e = af.FDAF(16, mu, w0=np.tile(h, (runs, 1)), **learns)(x, d).e - v  # from the plant, where it settles
+    found = np.mean(e[:, 1000:] ** 2, 1)
+    assert_allclose(found.mean(), expected.emse, rtol=0.03, atol=3 * found.std() / math.sqrt(runs))
+    f = af.FDAF(16, mu, **learns)
+    f.filter(x[:, :64])  # its delay line is full
+    w = f(x[:, 64:464], d[:, 64:464], record_every=1).w
+    apart = np.linalg.norm(w.mean(0) - expected.learning.w[:400], axis=1)
+    assert apart.max() < 0.03  # of a plant of norm 1
+    stretches = np.mean(np.sum((w - h) ** 2, -1), 0).reshape(20, 20).mean(1)
+    assert_allclose(stretches, expected.learning.msd[:400].reshape(20, 20).mean(1), rtol=0, atol=0.02)
+
+
+def test_overlapping_blocks_follow_a_walk_and_leak():
+    """As their curves end, with a plant that walks and weights that leak."""
+    problem = theory.Problem(0.1 * H6, R6, 0.05, walk=0.001)
+    curve = theory.overlapped_curve(problem, 0.01, 8, 2, 2000, leak=0.1)
+    steady = theory.overlapped(problem, 0.01, 8, 2, leak=0.1)
+    assert_allclose(curve.msd[-2:].mean(), steady.msd, rtol=2e-3)
+    assert_allclose(curve.mse[-2:].mean() - 0.05, steady.emse, rtol=2e-3)
+
+
 def test_leakage_biases_towards_zero():
     problem = theory.Problem(H6, R6, 0.0)
     w = theory.learn(problem, learning.lms_moments(problem), 0.02, 6000, leak=0.3).w[-1]
@@ -133,9 +180,29 @@ def test_no_steady_state_is_infinite():
     assert theory.settle(problem, learning.nlms_moments(problem), 2.1).emse == math.inf
     assert theory.projection_steady(problem, 0.5, 4).emse == math.inf
     assert theory.fdaf_steady(problem, 9.0, 4, 0.9).emse == math.inf
+    assert [theory.overlapped(problem, mu, 512, 1).emse for mu in (0.002, 0.004, 9.0)] == 3 * [math.inf]
     two = theory.Problem(np.ones(2), np.eye(1, 2)[0], 0.01)
     assert theory.settle(two, learning.nlms_moments(two), 0.5).msd == math.inf
     assert theory.settle(two, learning.nlms_moments(two, 0.1), 0.5).msd < 1
+
+
+@pytest.mark.parametrize(
+    ("f", "noise"),
+    [
+        (af.LMF(16, 0.1), 1e-3),
+        (af.LMS(16, 0.5), 1e-3),
+        (af.FDAF(16, 0.5, block=16, hop=4, normalized=False), 0.0),
+    ],
+    ids=["lmf", "lms", "overlap"],
+)
+def test_curves_of_filters_that_diverge_end_at_infinity(f, noise):
+    found = theory.predict(f, np.ones(16), 1.0, noise=noise, samples=6000)
+    assert isinstance(f, af.LMF) or found.emse == math.inf  # LMF rests where it starts near enough
+    for curve in (found.learning.mse, found.learning.msd):
+        assert np.isfinite(curve[0])
+        assert np.isinf(curve[-1])
+        assert np.all(np.diff(np.isinf(curve).astype(int)) >= 0)  # once and for all
+    assert not any(np.isnan(curve).any() for curve in found.learning)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +288,7 @@ def with_step(f, mu):
         ),
         (lambda: theory.predict(af.FDAF(6, 0.1, block=2), H6, 1.0, noise=0.1), "filter must have one partition"),
         (lambda: theory.predict(af.FDAF(6, 0.1, constraint="none"), H6, 1.0, noise=0.1), "filter must be constrained"),
+        (lambda: theory.predict(af.FDAF(6, 0.1, block=8, hop=4), H6, 1.0, noise=0.1), "filter must have hop = block"),
         (lambda: theory.predict(af.FDAF(6, 0.1, leak=0.1), H6, 1.0, noise=0.1), "filter must have no leak"),
         (lambda: theory.predict(af.LMF(6, 0.1, dtype=torch.complex64), H6, 1.0, noise=0.1), "filter must be real"),
         (lambda: theory.predict(af.LMS(4, 0.1), H6, [1.0, 0.5], noise=0.1), "input must have 6 lags"),
@@ -238,6 +306,6 @@ def test_predictions_name_what_is_wrong(call, says):
 
 
 def test_a_smoothed_power_without_spread_is_the_power_itself():
-    A, C = projections._bin_moments(64, 64, 1 - 1e-9, 0.0)
+    A, C = projections._bin_moments(1 - 1e-9, 0.0)
     assert_allclose(A, 1 - math.exp(-1), rtol=2e-3)  # E min(X, 1), X exponential
     assert_allclose(C, 1 - 2 / math.e + 0.21938, rtol=5e-3)  # and E[X; X < 1] + E[1 / X; X > 1]

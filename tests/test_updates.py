@@ -1,5 +1,6 @@
 """What theory says of the filters that are updates: identities, optimality, and a million samples in float32."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -436,3 +437,22 @@ def test_rls_without_a_bound_is_the_textbook_under_a_constant() -> None:
     assert float(torch.trace(held.P)) < 0.1 * float(torch.trace(plain.P))
     with pytest.raises(ValueError, match="wind_up must be finite"):
         af.RLS(2, wind_up=-1.0)
+
+
+@pytest.mark.parametrize("frequency", [0.3, 1.0])
+def test_wind_up_shows_after_a_long_tone(frequency):
+    """What docs/filters.md says of it: 100,000 samples of a tone, then white noise."""
+    rng, h, T = np.random.default_rng(0), np.ones(16) / 4, 100_000
+    x = np.concatenate([np.sin(frequency * np.arange(T)), rng.standard_normal(2000)])
+    d = lfilter(h, 1, x) + 0.01 * rng.standard_normal(x.size)
+
+    def errors(f):
+        with warnings.catch_warnings(action="ignore"):  # of errors far above d
+            return np.abs(f(x, d).e[T:])
+
+    bounded, textbook = (errors(af.RLS(16, 0.99, wind_up=limit, dtype=torch.float64)) for limit in (1e4, None))
+    fast = errors(af.FastRLS(16, 0.99))
+    assert bounded.max() < 10
+    assert fast.max() < 1000
+    assert textbook.max() > 1e12
+    assert max(bounded[1000:].max(), fast[1000:].max()) < 0.1

@@ -247,8 +247,8 @@ class ParametricFilter(AdaptiveFilter):
         Returns
         -------
         torch.nn.Conv1d
-            As `adaptfilt.export.to_conv1d` makes it. NumPy and SciPy take the weights as they are:
-            ``scipy.signal.lfilter(f.w.numpy(), 1, x)``.
+            As `adaptfilt.export.to_conv1d` makes it. NumPy and SciPy take the weights as they are,
+            ``numpy.convolve(x, f.w.numpy())[: x.size]`` or ``scipy.signal.lfilter(f.w.numpy(), 1, x)``.
 
         Raises
         ------

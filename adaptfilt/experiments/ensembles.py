@@ -70,8 +70,18 @@ class Ensemble(NamedTuple):
         _write(path, arrays)
 
     def to_xarray(self) -> Any:
-        """Return an ``xarray.Dataset`` (extra `cluster`): NAME, NAME_std and NAME_quantiles over time in samples."""
-        import xarray
+        """Return an ``xarray.Dataset`` (extra `cluster`): NAME, NAME_std and NAME_quantiles over time in samples.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If xarray is not installed.
+        """
+        try:
+            import xarray
+        except ModuleNotFoundError as error:
+            message = "xarray is missing: pip install 'adaptfilt-torch[cluster]'"
+            raise ModuleNotFoundError(message, name=error.name) from None
 
         found: dict[str, Any] = {}
         for name, mean in self.mean.items():

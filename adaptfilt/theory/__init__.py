@@ -15,8 +15,8 @@ independent of each other, which they are for Gaussian input: 3 if it is real, 2
                            eigenvalue_spread
     steps                  max_step_mean, max_step_mean_exact, max_step_mean_square, simulate_max_step, time_constant
     a filter at hand       predict, optimum_step
-    learning curves        Problem, learn, settle; lms_emse and nlms_emse in closed form
-    steady states          rls_steady, projection_steady, fdaf_steady
+    learning curves        Problem, learn, settle, overlapped_curve; lms_emse and nlms_emse in closed form
+    steady states          overlapped, rls_steady, projection_steady, fdaf_steady
     equalisers             mmse_equalizer, mmse_infinite, symbol_error_rate
 """
 
@@ -29,7 +29,7 @@ from adaptfilt.theory.correlations import (
     wiener_filter,
 )
 from adaptfilt.theory.equalisers import mmse_equalizer, mmse_infinite, symbol_error_rate
-from adaptfilt.theory.learning import Learning, Problem, Steady, learn, settle
+from adaptfilt.theory.learning import Learning, Problem, Steady, learn, overlapped, overlapped_curve, settle
 from adaptfilt.theory.predictions import Prediction, optimum_step, predict
 from adaptfilt.theory.projections import fdaf_steady, projection_steady, rls_steady
 from adaptfilt.theory.steps import (
@@ -61,6 +61,8 @@ __all__ = [
     "mmse_infinite",
     "nlms_emse",
     "optimum_step",
+    "overlapped",
+    "overlapped_curve",
     "predict",
     "projection_steady",
     "rls_steady",

@@ -21,6 +21,16 @@ for complex ones:
     LMF          3 p l                   90 p^2 diag(l^2)                15 p^3 l
     block of L   L l                     L Q_LMS + L (L - 1) diag(l^2)   L s l
 
+Where a block of L is used every H samples, each sample counts J = L / H times, in windows that share samples. On what
+A sample that is used again has been learned from before: its own error is smaller by a part
+``o = mu (Q_LMS 1 / l - l)`` each time. The weights' errors shrink by ``c = mu L l (1 - (J - 1) o / 2)`` a hop, and what
+disturbs one sample has the response
+
+    r_0 = mu,    r_t = (f - mu L l - o) r_{t-1} + mu for t < J,    r_t = (f - c) r_{t-1} from then on.
+
+With q = H (s l + (Q_LMS - diag(l^2)) k) of the disturbances of a hop, k is the square of the mean, and r_t^2 q summed
+over the hops before: to second order in mu, and derived here.
+
 Those of NLMS are exact: ``1 / n^a`` is an integral of ``t^(a - 1) exp(-t n)``, under which Gaussian moments are
 products over the modes. Sign-error and LMF take the error as Gaussian, with the power that it has on the average.
 
@@ -226,7 +236,7 @@ def learn(
     mse, msd, means = np.empty(samples), np.empty(samples), np.empty((samples, l.size), c_h.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         for n in range(samples):
-            power = s + float(l @ k)
+            power = s + l @ k
             mse[n] = power
             if (n + 1) % every == 0:
                 D, Q, N = moments(power)
@@ -235,7 +245,7 @@ def learn(
                 m = gone + b
             msd[n], means[n] = k.sum(), c_h - m
             k = k + walk
-    return Learning(mse, msd, means @ Q_h.T)
+        return _curve(mse, msd, means @ Q_h.T)
 
 
 def settle(
@@ -278,3 +288,111 @@ def settle(
         if abs(emse - before) <= 1e-12 * (s + emse):
             break
     return Steady(emse, float(np.sum(k - problem.walk**2)))
+
+
+def overlapped(problem: Problem, mu: float, block: int, hop: int, *, leak: float = 0.0) -> Steady:
+    """Return the steady state of block LMS whose blocks overlap: every `hop` samples it learns from the last `block`.
+
+    Parameters
+    ----------
+    problem, mu, leak
+        As for `learn`; the weights leak once a hop.
+    block, hop : int >= 1
+        The second divides the first.
+
+    Returns
+    -------
+    Steady
+
+    Examples
+    --------
+    Small steps count ``block / hop`` times:
+
+    >>> problem = Problem(16 * [0.1], [1.0] + 15 * [0.0], noise=1.0)
+    >>> [round(overlapped(problem, 1e-5, 16, hop).emse / 1e-5, 1) for hop in (16, 4)]
+    [8.0, 32.0]
+    """
+    l, again, lost, own = _overlap(problem, mu, block)
+    f, c_h = 1 - mu * leak, problem.modes.conj().T @ problem.h
+    shrink = _shrink(lost, own, block // hop, f)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        felt, lag = _sums(mu, lost, own, block // hop, f)
+        A = hop * felt[:, None] * again
+    if not (np.abs(shrink).max() < 1 and np.isfinite(A).all() and np.abs(np.linalg.eigvals(A)).max() < 1):
+        return Steady(math.inf, math.inf)
+    mean = mu * leak * c_h / (1 - shrink)
+    disturbed = hop * (felt * problem.noise * l + lag * problem.walk**2)
+    k = np.linalg.solve(np.eye(l.size) - A, disturbed + np.abs(mean) ** 2)
+    return Steady(float(l @ k), float(np.sum(k - problem.walk**2)))
+
+
+def overlapped_curve(problem: Problem, mu: float, block: int, hop: int, samples: int, *, leak: float = 0.0) -> Learning:
+    """Return the learning curve of block LMS whose blocks overlap, from zero weights and an empty block.
+
+    Parameters
+    ----------
+    problem, mu, samples, leak
+        As for `learn`.
+    block, hop : int >= 1
+        As for `overlapped`.
+
+    Returns
+    -------
+    Learning
+    """
+    samples, times = positive_int("samples", samples), block // hop
+    l, again, lost, own = _overlap(problem, mu, block)
+    f, c_h, hops = 1 - mu * leak, problem.modes.conj().T @ problem.h, samples // hop + 1
+    m, k, q = np.empty((hops, l.size), c_h.dtype), np.empty((hops, l.size)), np.empty((hops, l.size))
+    with np.errstate(over="ignore", invalid="ignore"):
+        r, p = _responses(mu, lost, own, times, f, hops)
+        felt, lag = r**2, hop * problem.walk**2 * np.cumsum(p**2, 0)
+        for n in range(hops):
+            filled = min(n, times)
+            m[n] = _shrink(lost * filled / times, own, filled, f) * m[n - 1] + mu * leak * c_h if n else c_h
+            k[n] = np.abs(m[n]) ** 2 + (np.sum(felt[n - 1 :: -1] * q[:n], 0) + lag[n - 1] if n else 0)
+            q[n] = hop * (problem.noise * l + again @ k[n])
+        time = np.arange(samples)
+        after, walk = (time + 1) // hop, problem.walk**2
+        mse = problem.noise + k[time // hop] @ l + time % hop * walk * l.sum()
+        msd = k[after].sum(1) + ((time + 1) % hop - 1) * walk * l.size
+        return _curve(mse, msd, (c_h - m[after]) @ problem.modes.T)
+
+
+def _curve(*curves: Array) -> Learning:
+    """Return curves with infinity where they have overflown."""
+    return Learning(*(np.where(np.isfinite(curve), curve, math.inf) for curve in curves))
+
+
+def _sums(mu: float, lost: Array, own: Array, times: int, f: float) -> tuple[Array, Array]:
+    """Sum the squares of both responses over all hops."""
+    r, p = _responses(mu, lost, own, times, f, times + 1)
+    rest = 1 / (1 - _shrink(lost, own, times, f) ** 2)
+    return np.sum(r[: times - 1] ** 2, 0) + rest * r[times - 1] ** 2, np.sum(p[:times] ** 2, 0) + rest * p[times] ** 2
+
+
+def _responses(mu: float, lost: Array, own: Array, times: int, f: float, hops: int) -> tuple[Array, Array]:
+    """Return what a sample's noise, and a step of the plant, make of the weights' error, hop by hop, (hops, M).
+
+    `lost` is what errors lose a hop at first order, `own` what that of a sample loses each time it is used again.
+    """
+    r, p = np.empty((hops, lost.size)), np.empty((hops, lost.size))
+    r[0], p[0] = mu, 1.0
+    for t in range(1, hops):
+        used = t < times
+        r[t] = ((f - lost - own) if used else _shrink(lost, own, times, f)) * r[t - 1] + used * mu
+        held = lost * max(times - t, 0) / times  # by samples of the plant before the step
+        p[t] = ((f - lost) if used else _shrink(lost, own, times, f)) * p[t - 1] + held
+    return r, p
+
+
+def _shrink(lost: Array, own: Array, times: int, f: float) -> Array:
+    """Return the factor of the mean errors from hop to hop."""
+    return f - lost * (1 - (times - 1) / 2 * own)
+
+
+def _overlap(problem: Problem, mu: float, block: int) -> tuple[Array, Array, Array, Array]:
+    """Return eigenvalues, Q - diag(l^2), and what errors lose a hop and each time that a sample is used again."""
+    l = problem.l
+    again = lms_moments(problem)(0.0)[1] - np.diag(l**2)
+    return l, again, mu * block * l, mu * again.sum(1) / l

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,8 @@ from adaptfilt.theory.learning import (
     lmf_moments,
     lms_moments,
     nlms_moments,
+    overlapped,
+    overlapped_curve,
     settle,
     sign_error_moments,
 )
@@ -65,13 +68,11 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class _Rule:
-    """A filter as theory sees it: a recursion of moments, or a steady state in closed form."""
+    """A filter as theory sees it: its steady state by the step size, and its learning curve where there is one."""
 
     mu: float
     steady: Callable[[float], Steady]
-    moments: Callable[[float], Moments] | None = None
-    leak: float = 0.0
-    every: int = 1
+    curve: Callable[[int], Learning] | None = None
 
 
 def predict(
@@ -82,7 +83,8 @@ def predict(
     Parameters
     ----------
     filter : LMS, NLMS, SignError, LMF, AffineProjection, RLS or FDAF
-        With parameters that are numbers; FDAF of one constrained partition.
+        With parameters that are numbers; FDAF of one constrained partition, which if
+        normalised has ``hop = block``.
     plant : array_like, shape (N,), or an object with ``impulse_response(taps)``
         The plant's response at the start. Where it is longer than the filter, the rest of it counts as noise.
     input : float > 0 or array_like, shape (N,) or longer
@@ -97,7 +99,8 @@ def predict(
     Returns
     -------
     Prediction
-        ``inf`` where the filter has no steady state.
+        ``inf`` where the filter has no steady state, and in a learning curve from where it overflows. LMF may have the
+        one and not reach it from zero weights.
 
     Raises
     ------
@@ -120,8 +123,8 @@ def predict(
     rule = _rule(filter, problem)
     steady = rule.steady(rule.mu)
     curve = None
-    if samples is not None and rule.moments is not None:
-        curve = learn(problem, rule.moments, rule.mu, samples, leak=rule.leak, every=rule.every)
+    if samples is not None and rule.curve is not None:
+        curve = rule.curve(samples)
     least = problem.noise
     apart = steady.emse / least if least > 0 else math.inf
     return Prediction(least + steady.emse, steady.emse, apart, steady.msd, least, curve)
@@ -233,7 +236,16 @@ def _rule(filter: Any, problem: Problem) -> _Rule:
         SignError: lambda: sign_error_moments(problem),
         LMF: lambda: lmf_moments(problem),
     }[next(cls for cls in GRADIENT if isinstance(filter, cls))]()
-    return _Rule(mu, lambda step: settle(problem, moments, step, leak=leak), moments, leak)
+    return _recursion(problem, moments, mu, leak)
+
+
+def _recursion(problem: Problem, moments: Callable[[float], Moments], mu: float, leak: float, every: int = 1) -> _Rule:
+    """Return the rule of a filter whose moments follow a recursion."""
+    return _Rule(
+        mu,
+        lambda step: settle(problem, moments, step, leak=leak, every=every),
+        lambda samples: learn(problem, moments, mu, samples, leak=leak, every=every),
+    )
 
 
 def _frequency(filter: Any, problem: Problem, mu: float, leak: float) -> _Rule:
@@ -241,14 +253,19 @@ def _frequency(filter: Any, problem: Problem, mu: float, leak: float) -> _Rule:
         raise ValueError(f"filter must have one partition, block >= taps, got block={filter.block}")
     if filter.constraint == "none":
         raise ValueError("filter must be constrained for theory to know it, got constraint='none'")
-    hop = int(filter.hop)
+    block, hop = int(filter.block), int(filter.hop)
+    if filter.variant == "plain" and hop < block:
+        steady = partial(overlapped, problem, block=block, hop=hop, leak=leak)
+        curve = partial(overlapped_curve, problem, mu, block, hop, leak=leak)
+        return _Rule(mu, steady, curve)
     if filter.variant == "plain":
-        moments = block_moments(problem, hop)
-        return _Rule(mu, lambda step: settle(problem, moments, step, leak=leak, every=hop), moments, leak, hop)
+        return _recursion(problem, block_moments(problem, block), mu, leak, block)
     if leak:
         raise ValueError(f"filter must have no leak for theory to know it, got leak={leak}")
+    if hop < block:
+        raise ValueError(f"filter must have hop = block or normalized=False for theory to know it, got hop={hop}")
     lam, eps = _number(filter, "lam"), _number(filter, "eps")
-    return _Rule(mu, lambda step: fdaf_steady(problem, step, hop, lam, eps))
+    return _Rule(mu, lambda step: fdaf_steady(problem, step, block, lam, eps))
 
 
 def _number(filter: Any, name: str) -> float:

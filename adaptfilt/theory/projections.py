@@ -132,24 +132,24 @@ def projection_steady(problem: Problem, mu: float, order: int) -> Steady:
 
 
 def fdaf_steady(
-    problem: Problem, mu: float, hop: int, lam: float, eps: float = 0.0, *, normalized: bool = True
+    problem: Problem, mu: float, block: int, lam: float, eps: float = 0.0, *, normalized: bool = True
 ) -> Steady:
     """Return the steady state of a frequency-domain filter of one constrained partition.
 
     Parameters
     ----------
     problem : Problem
-        What is identified; M is the block.
+        What is identified, by M taps.
     mu : float > 0
         Step size.
-    hop : int >= 1
-        Samples from update to update.
+    block : int >= M
+        Samples that an update learns from, and from one to the next.
     lam : float, 0 to 1
         Smoothing of the power.
     eps : float >= 0
         Regularisation.
     normalized : bool
-        As for `adaptfilt.FDAF`; False is block LMS, which `settle` has for any colour.
+        As for `adaptfilt.FDAF`; False is block LMS, which `settle` and `overlapped` have for any colour.
 
     Returns
     -------
@@ -163,21 +163,21 @@ def fdaf_steady(
     0.022
     """
     M, power = problem.l.size, float(np.real(problem.r[0]))
-    A, C = _bin_moments(hop, M, lam, eps / power) if normalized else (1.0, 1.0)
-    step = mu / (2 * M) if normalized else mu * power
-    net = 2 * step * A * hop - step**2 * hop * (A**2 * hop + C * (M + 1))
+    A, C = _bin_moments(lam, eps * M / block / power) if normalized else (1.0, 1.0)
+    step = mu / (2 * block) if normalized else mu * power
+    net = 2 * step * A * block - step**2 * block * (A**2 * block + C * (M + 1))
     if net <= 0:
         return Steady(math.inf, math.inf)
-    own = step**2 * hop * M * C * problem.noise / net
+    own = step**2 * block * M * C * problem.noise / net
     walk = problem.walk**2 * power * M
-    lag = hop * walk / net
+    lag = block * walk / net
     apart = own / M * float(np.sum(1 / problem.l)) if normalized else own / power
     return Steady(own + lag, apart + (lag - walk) / power)
 
 
-def _bin_moments(hop: int, M: int, lam: float, eps: float) -> tuple[float, float]:
+def _bin_moments(lam: float, eps: float) -> tuple[float, float]:
     """Return A and C, by the quantiles of |X|^2 and of the power smoothed before it, both of mean 1."""
-    shared = max(0.0, 1 - hop / (2 * M)) ** 2  # correlation of |X|^2 from frame to frame
+    shared = 0.25  # correlation of |X|^2 from frame to frame, which share half their samples
     spread = (1 - lam) / (1 + lam) * (1 + 2 * lam * shared / (1 - lam * shared))
     q = (np.arange(400) + 0.5) / 400
     X = -np.log1p(-q)[:, None]

@@ -17,7 +17,8 @@ where F has decayed below 10^-12 of delta.
 
 Where it may be used: (1 - lam) M at most 0.35, with lam < 1; a shorter memory rescues itself over and over. Double
 precision is the default, and is RLS to 13 digits; single precision differs by some 10^-5, and rescues itself under
-tones. Prediction goes on where the filter is frozen. Cost: 9 M multiply-adds and 5 divisions a sample. The fastest
+tones. Wind-up is not bounded as in `RLS`: after a long tone the first rich samples can have errors of some ten times d.
+Prediction goes on where the filter is frozen. Cost: 9 M multiply-adds and 5 divisions a sample. The fastest
 exact RLS; `LatticeRLS` costs twice that and bears any memory.
 
 Source: D. T. M. Slock and T. Kailath, "Numerically stable fast transversal filters for recursive least squares adaptive
