@@ -21,7 +21,7 @@ for complex ones:
     LMF          3 p l                   90 p^2 diag(l^2)                15 p^3 l
     block of L   L l                     L Q_LMS + L (L - 1) diag(l^2)   L s l
 
-Where a block of L is used every H samples, each sample counts J = L / H times, in windows that share samples. On what
+Where a block of L is used every H samples, each sample counts J = L / H times, in windows that share samples.
 A sample that is used again has been learned from before: its own error is smaller by a part
 ``o = mu (Q_LMS 1 / l - l)`` each time. The weights' errors shrink by ``c = mu L l (1 - (J - 1) o / 2)`` a hop, and what
 disturbs one sample has the response
