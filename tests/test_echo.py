@@ -405,6 +405,27 @@ def test_a_far_end_that_begins_before_its_echo_does_no_harm(rng: np.random.Gener
     assert metrics.erle_db(d[-1000:], out[-1000:]) > 25
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: af.FDKF(256), lambda: af.EchoCanceller(8000, 256, suppress=False)], ids=["FDKF", "canceller"]
+)
+def test_a_far_end_that_is_silent_first_does_no_harm(make: Any, rng: np.random.Generator) -> None:
+    """Ten minutes of it, in which the microphone hears noise: nothing was learned, so nothing may have been ruled out.
+
+    A Kalman filter whose uncertainty fades by itself, as A^2 does, is left with an ERLE of 0 dB for good.
+    """
+    pytest.importorskip("rocket_fft")
+    v, h = 0.1 * rng.standard_normal(8000), 0.5 * af.plants.room(256, 0.05, rng=1, fs=8000).b
+    noise = 1e-3 * rng.standard_normal(8000)
+    d = fftconvolve(v, h)[: v.size] + noise
+    f, at_once = make(), make()
+    for _ in range(60):
+        f(np.zeros(80_000), np.tile(noise, 10))
+    left, want = (getattr(out, "e", out) for out in (f(v, d), at_once(v, d)))
+    for part in (slice(2000, 3000), slice(7000, 8000)):
+        assert metrics.erle_db(d[part], left[part]) > metrics.erle_db(d[part], want[part]) - 1
+    assert metrics.erle_db(d[7000:], want[7000:]) > 20
+
+
 def test_flush_gives_what_is_late_and_changes_nothing(scene: Any) -> None:
     """The end of a far end must not be heard as an echo that the microphone misses."""
     x, d = (v[: 4 * FS - 37] for v in scene[:2])

@@ -117,7 +117,8 @@ def test_the_kalman_step_settles_where_its_recursion_does(hop: int) -> None:
     P, R = np.ones(M + 1), M * noise**2
     for _ in range(2000):
         m = P / (P * x2 / 2 + R)
-        P = A**2 * (1 - hop / M * m * x2 / 2) * P + (1 - A**2) * W2
+        left = (1 - hop / M * m * x2 / 2) * P
+        P = left + (1 - A**2) * np.maximum(W2 - left, 0)
     got = f.P.numpy()[0]
     assert 0.4 < np.median(got / P) < 2.5  # X and E fluctuate, the recursion has their means
 
