@@ -27,6 +27,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
@@ -44,7 +45,7 @@ from adaptfilt.base.parameters import ParametricFilter
 from adaptfilt.base.recursive import RecursiveFilter
 from adaptfilt.checks import DivergenceError
 from adaptfilt.echo.canceller import EchoCanceller
-from adaptfilt.echo.delay import align
+from adaptfilt.echo.delay import align, cross_spectrum, moved
 from adaptfilt.echo.sections import DeEmphasis, PreEmphasis
 from adaptfilt.engines.cpu import objects
 from adaptfilt.filters.gradient.lms import LMS
@@ -63,7 +64,14 @@ DTYPES = ("float32", "float64", "complex64", "complex128")
 LONGEST_BLOCK = 1 << 15  # samples
 ALIGNED = 30  # seconds of sound in which a delay is looked for
 LARGEST_DELAY = 0.5  # seconds, likewise
-BEFORE = 0.004  # seconds of response that are left before the delay found, for what comes ahead of the peak
+BEFORE = 0.016  # seconds of response, a quarter of the taps at most, that are left before the delay found: a
+# reflection may be louder than the way itself, which comes ahead of it
+STRETCH, STRETCHES = 3.0, 9  # seconds, and how many, in which the drift of two clocks is looked for
+DRIFTED = 600  # seconds of sound over which they are spread
+LARGEST_DRIFT = 1e-3
+AUDIBLE = 20  # millionths of drift from which on it harms
+QUIET = 1e-3  # of the loudest stretch's power, below which a far end says nothing
+LEAST_PAIRS, AGREE = 3, 0.6  # pairs of stretches, and the share that has to tell the same drift: chance gives 0.4
 SILENT, CLIPPED = 1e-4, 0.9995  # of full scale
 SLOW = 10  # seconds from which on a command says how long it takes
 TAP_BYTES = 64  # of memory that a tap takes at the peak, as measured
@@ -208,12 +216,11 @@ def _numpy_loop(x: Array, d: Array, taps: int, step: Callable[[Array], float]) -
 
 def identify(args: argparse.Namespace) -> None:
     """Find the impulse response that leads from sound X to sound D."""
-    f = _new_filter(args)
     with ExitStack() as stack:
         out = stack.enter_context(replacing(args.out, {".npy", ".wav"}))
         picture = stack.enter_context(replacing(args.plot, _picture_kinds())) if args.plot else None
         pair = stack.enter_context(Pair(args.x, args.d, args.channel))
-        pair.shift_by(_delay(args.delay, pair))
+        f = _new_filter(args, pair)
         powers = np.array(
             [(np.mean(d**2), np.mean(e**2)) for d, e in pair.run(_canceller(args, f), args.filter, _hop(f))]
         )
@@ -233,9 +240,8 @@ def identify(args: argparse.Namespace) -> None:
 
 def cancel(args: argparse.Namespace) -> None:
     """Take out of sound MIC what comes from sound REF, and write what is left."""
-    f = _new_filter(args)
     with _cleaning(args) as (part, pair):
-        pair.shift_by(_delay(args.delay, pair))
+        f = _new_filter(args, pair)
         runs = pair.run(_canceller(args, f), args.filter, _hop(f))
         powers, clipped = _write_clean(args.out, part, pair, runs)
     print(f"{pair}\n{args.filter}: {f.extra_repr()}")
@@ -250,9 +256,10 @@ def echo(args: argparse.Namespace) -> None:
     with ExitStack() as stack:
         picture = stack.enter_context(replacing(args.plot, _picture_kinds())) if args.plot else None
         part, pair = stack.enter_context(_cleaning(args, whole=True))
-        delay, drift = _delay(args.delay, pair), _drift(pair)
-        pair.shift_by(delay)
         ec = EchoCanceller(pair.fs, args.taps, suppress=not args.linear)
+        delay = _delay(args.delay, pair, ec.filter.taps)
+        drift = _drift(pair, delay)
+        pair.shift_by(delay)
         columns: list[Array] = []
         powers, clipped = _write_clean(args.out, part, pair, _in_time(ec, pair), columns if picture else None)
         if picture:
@@ -261,7 +268,10 @@ def echo(args: argparse.Namespace) -> None:
     print(f"{pair}\necho canceller: {ec.filter.extra_repr()}")
     print(f"delay: {1e3 * delay / pair.fs:.1f} ms, {pair.shift} samples of it before the filter")
     if drift is not None:
-        print(f"clocks: {drift:+.0f} ppm apart" + (": resample one of the files" if abs(drift) > 20 else ""))
+        ppm, step = drift
+        faster = "MIC's" if ppm > 0 else "REF's"
+        advice = f", {faster} the faster: resample one of the files" if abs(ppm) > max(AUDIBLE, 2 * step) else ""
+        print(f"clocks: {ppm:+.0f} ppm apart{advice}")
     print(f"output below MIC: {_level(powers)}")
     if clipped:
         print(f"{clipped} samples were beyond full scale and are clipped")
@@ -343,29 +353,41 @@ def _hop(f: Any) -> int:
     return 2 * getattr(f, "hop", 32)
 
 
-def _delay(wanted: int | None, pair: "Pair") -> int:
-    """Return by how many samples D is later: as given, or found in the first half minute."""
+def _delay(wanted: int | None, pair: "Pair", taps: int) -> int:
+    """Return by how many samples D is later: as given, or found in the first half minute, less what comes before."""
     if wanted is not None:
         return wanted
     x, d = pair.piece(0)
     most = min(int(LARGEST_DELAY * pair.fs), d.size // 4)
     if most < 1:
         return 0
-    found, before = align(x, d, most), int(BEFORE * pair.fs)
+    found, before = align(x, d, most), min(int(BEFORE * pair.fs), taps // 4)
     return found - before if found < 0 else max(found - before, 0)  # nothing comes before its cause
 
 
-def _drift(pair: "Pair") -> float | None:
-    """Return by how many millionths the clock of REF is ahead of MIC's; None where files are too short to tell."""
-    x, d = pair.piece(0)
-    seconds = pair.samples / pair.fs
-    if seconds < 4:
+def _drift(pair: "Pair", delay: int) -> tuple[float, float] | None:
+    """Return by how many millionths MIC's clock is ahead of REF's, and a sample's share; None where it cannot be told.
+
+    Stretches of both, moved against each other by the delay, give one response each; how much later those of the end
+    are than those of the start is a drift where nearly all pairs tell the same.
+    """
+    samples = min(pair.samples, DRIFTED * pair.fs)
+    size = min(int(pair.fs * STRETCH), samples // 4)
+    most = min(int(LARGEST_DRIFT * samples) + pair.fs // 100, size // 8)
+    if size < pair.fs:
         return None
-    size = min(int(pair.fs * ALIGNED), pair.samples // 2)
-    most = int(min(LARGEST_DELAY, seconds / 8) * pair.fs)
-    first = align(x[:size], d[:size], most)
-    last = align(*pair.piece(pair.samples - size), most)
-    return 1e6 * (last - first) / (pair.samples - size)
+    places = np.linspace(0, samples - size, STRETCHES).astype(int)
+    heard = [(at, pair.x_at(at - delay, size), pair.d_at(at, size)) for at in places]
+    loud = QUIET * max(float(np.mean(x**2)) for _, x, _ in heard)
+    known = [(at, cross_spectrum(x, d, most)) for at, x, d in heard if np.mean(x**2) > loud and d.any()]
+    far = [(u, v) for u, v in combinations(known, 2) if 2 * (v[0] - u[0]) >= places[-1] - 1]
+    if len(far) < LEAST_PAIRS:
+        return None
+    apart = np.array([v[0] - u[0] for u, v in far])
+    slopes = np.array([moved(u[1], v[1], most) for u, v in far]) / apart
+    slope = float(np.median(slopes))
+    agree = np.abs(slopes - slope) <= 2 / apart + 0.1 * abs(slope)
+    return (1e6 * slope, 1e6 / places[-1]) if np.mean(agree) >= AGREE else None
 
 
 def equalize(args: argparse.Namespace) -> None:
@@ -634,17 +656,18 @@ class Pair:
     def piece(self, start: int) -> tuple[Array, Array]:
         """Return at most half a minute of both sounds as they are."""
         size = min(self.fs * ALIGNED, self.samples - start)
-        x, d = self._x(start, size), self._d(start, size)
+        x, d = self.x_at(start, size), self.d_at(start, size)
         return x, d
 
-    def _x(self, start: int, size: int) -> Array:
+    def x_at(self, start: int, size: int) -> Array:
         """Return samples of x from a place on, zeros where it has none."""
         before = min(max(-start, 0), size)
         there = min(max(self.x.frames - max(start, 0), 0), size - before)
         self.x.seek(min(max(start, 0), self.x.frames))
         return np.pad(_read(self.x, self.channels[0], there), (before, size - before - there))
 
-    def _d(self, start: int, size: int) -> Array:
+    def d_at(self, start: int, size: int) -> Array:
+        """Return samples of d from a place on."""
         self.d.seek(start)
         return _read(self.d, self.channels[1], size)
 
@@ -659,7 +682,7 @@ class Pair:
         with tqdm(total=self.samples, unit=" samples", unit_scale=True, leave=False, disable=None, delay=0.5) as bar:
             for start in range(0, self.samples, self.block):
                 size = min(self.block, self.samples - start)
-                x, d = self._x(start - self.shift, size), self._d(start, size)
+                x, d = self.x_at(start - self.shift, size), self.d_at(start, size)
                 for sound, signal in zip(heard, (x, d), strict=True):
                     sound.hear(signal)
                 cuts = [] if start else [min(probe, size), min(2 * probe, size)]
@@ -748,9 +771,16 @@ def _picture_kinds() -> set[str]:
     return {f".{kind}" for kind in FigureCanvasBase.get_supported_filetypes()}
 
 
-def _new_filter(args: argparse.Namespace) -> Any:
+def _new_filter(args: argparse.Namespace, pair: Pair) -> Any:
+    """Return the filter that is asked for, and shift the sounds by the delay before it."""
     w0 = None if args.start is None else _load_response(args.start)
     taps = args.taps if args.taps is not None else 512 if w0 is None else w0.size
+    pair.shift_by(_delay(args.delay, pair, taps))
+    if w0 is not None and pair.shift > 0:  # `identify` counts from the sound, the filter from where the delay ends
+        if pair.shift >= w0.size:
+            raise ValueError(f"{args.start}: holds {w0.size} weights, all within the delay of {pair.shift}")
+        w0 = w0[pair.shift :]
+        taps = taps if args.taps is not None else w0.size
     if w0 is not None and w0.size > taps:
         raise ValueError(f"{args.start}: holds {w0.size} weights, more than --taps {taps}")
     name, numbers, given = _name_and_numbers("--filter", args.filter)

@@ -242,6 +242,16 @@ def test_two_paths_keep_double_talk_from_being_heard(make: Any, rng: np.random.G
     np.testing.assert_array_equal(w, f.w.numpy())
 
 
+def test_two_paths_are_not_deceived_by_a_filter_that_adapts_every_sample(scene: Any) -> None:
+    """Speech on speech as loud: NLMS follows the near end within a hop, and its errors are smaller than it deserves."""
+    x, d, near = scene
+    near, loud = np.where(np.arange(x.size) < 3 * FS, 0, near), slice(3 * FS, None)
+    make = lambda: af.NLMS(2000, 0.3, eps=1e-3)  # noqa: E731
+    left = {name: f(x, d + near).e - near for name, f in (("alone", make()), ("paths", af.TwoPath(make())))}
+    erle = {name: metrics.erle_db(d[loud], e[loud]) for name, e in left.items()}
+    assert erle["paths"] > erle["alone"] + 10
+
+
 @pytest.mark.parametrize("make", BACKGROUNDS, ids=["NLMS", "FDAF"])
 def test_two_paths_give_the_same_for_any_split_and_resume(make: Any, rng: np.random.Generator) -> None:
     x, d = rng.standard_normal((2, 1000))
@@ -288,7 +298,7 @@ def test_two_paths_only_filter_in_eval_mode_and_refuse_whole(rng: np.random.Gene
         f(x, np.append(x[:-1], np.nan))
     assert all(torch.equal(v, before[k]) for k, v in f.state_dict().items())
     g = copy.deepcopy(f)
-    np.testing.assert_array_equal(f.filter(x), g.eval()(x, x).y)
+    np.testing.assert_allclose(f.filter(x), g.eval()(x, x).y, rtol=0, atol=1e-12)
     assert torch.equal(g.background.w, before["background.w"])
     with pytest.raises(ValueError, match="without a batch"):
         af.TwoPath(af.NLMS(4, batch=2))
@@ -403,6 +413,27 @@ def test_a_far_end_that_begins_before_its_echo_does_no_harm(rng: np.random.Gener
     d = np.append(np.zeros(33), 0.4 * x[:-33])
     out = af.EchoCanceller(8000, 256, suppress=False)(x, d)
     assert metrics.erle_db(d[-1000:], out[-1000:]) > 25
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: af.FDKF(256), lambda: af.EchoCanceller(8000, 256, suppress=False)], ids=["FDKF", "canceller"]
+)
+def test_a_far_end_that_is_silent_first_does_no_harm(make: Any, rng: np.random.Generator) -> None:
+    """Ten minutes of it, in which the microphone hears noise: nothing was learned, so nothing may have been ruled out.
+
+    A Kalman filter whose uncertainty fades by itself, as A^2 does, is left with an ERLE of 0 dB for good.
+    """
+    pytest.importorskip("rocket_fft")
+    v, h = 0.1 * rng.standard_normal(8000), 0.5 * af.plants.room(256, 0.05, rng=1, fs=8000).b
+    noise = 1e-3 * rng.standard_normal(8000)
+    d = fftconvolve(v, h)[: v.size] + noise
+    f, at_once = make(), make()
+    for _ in range(60):
+        f(np.zeros(80_000), np.tile(noise, 10))
+    left, want = (getattr(out, "e", out) for out in (f(v, d), at_once(v, d)))
+    for part in (slice(2000, 3000), slice(7000, 8000)):
+        assert metrics.erle_db(d[part], left[part]) > metrics.erle_db(d[part], want[part]) - 1
+    assert metrics.erle_db(d[7000:], want[7000:]) > 20
 
 
 def test_flush_gives_what_is_late_and_changes_nothing(scene: Any) -> None:

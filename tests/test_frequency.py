@@ -117,7 +117,8 @@ def test_the_kalman_step_settles_where_its_recursion_does(hop: int) -> None:
     P, R = np.ones(M + 1), M * noise**2
     for _ in range(2000):
         m = P / (P * x2 / 2 + R)
-        P = A**2 * (1 - hop / M * m * x2 / 2) * P + (1 - A**2) * W2
+        left = (1 - hop / M * m * x2 / 2) * P
+        P = left + (1 - A**2) * np.maximum(W2 - left, 0)
     got = f.P.numpy()[0]
     assert 0.4 < np.median(got / P) < 2.5  # X and E fluctuate, the recursion has their means
 
@@ -258,6 +259,23 @@ def test_a_module_stands_in_place_of_the_step() -> None:
     e.square().mean().backward()
     assert float(step.gain.grad) < 0  # type: ignore[arg-type]  # a larger step is better
     assert any(p is step.gain for p in f.parameters())
+
+
+class OfErrors(torch.nn.Module):
+    """The step of FDKF with A = 1 and beta = 0, from the power of the errors itself."""
+
+    def forward(self, x2: Any, e2: Any, P: Any, hop: Any, block: Any) -> Any:
+        m = P / ((P * x2).sum((-3, -2), keepdim=True) / 2 + e2 + 1e-9)
+        return m, (1 - hop / block * m * x2 / 2) * P
+
+
+def test_a_module_is_given_the_power_of_the_errors_and_refused_what_there_is_not() -> None:
+    x, d = signals(600, np.exp(-np.arange(16) / 5), 0.1)
+    f, g = (af.FDKF(16, block=8, hop=4, A=1.0, beta=0.0, engine="reference", **more, **DOUBLE)
+            for more in ({"step": OfErrors()}, {}))  # fmt: skip
+    np.testing.assert_allclose(f(x, d).w, g(x, d).w, rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match="step takes P, which there is not: there are level, x2, w2, e2, lam, eps"):
+        af.FDAF(16, 0.5, step=OfErrors())
 
 
 def test_several_inputs_and_outputs() -> None:

@@ -20,7 +20,7 @@ from adaptfilt.checks import (
     positive_int,
     zeroed,
 )
-from adaptfilt.engines.bins import CONSTRAINTS, Bins, Frames
+from adaptfilt.engines.bins import CONSTRAINTS, SUPPLIED, Bins, Frames
 from adaptfilt.engines.choose import tracked
 from adaptfilt.engines.cpu import bins as cpu_bins
 from adaptfilt.engines.cpu import fft
@@ -50,8 +50,9 @@ class FrequencyFilter(ParametricFilter):
     inputs, outputs : int >= 1, optional
         Axes of x, and of d, y, e and w.
     step : nn.Module, optional
-        What stands in place of the algorithm's `step`: its `forward` names its arguments as `step` does, and returns
-        m and the partition states. Runs on the reference engine.
+        What stands in place of the algorithm's `step`: its `forward` names what it takes of ``level``, ``x2``, ``w2``
+        (`adaptfilt.engines.bins`), ``e2``, the power of the errors in a bin, partition states and parameters, and
+        returns m and the partition states. Runs on the reference engine.
     w0 : array or Tensor [shape broadcastable to w's], optional
         Initial weights, a response; 0 by default.
     batch, dtype, device, nonfinite, adapt_in_eval
@@ -95,6 +96,8 @@ class FrequencyFilter(ParametricFilter):
             raise ValueError(f'constraint must be "auto", "full", "alternate" or "none", got {constraint!r}')
         if step is not None and not isinstance(step, nn.Module):
             raise TypeError(f"step must be a torch module, got {step!r}")
+        if step is not None:
+            self._check_step(step)
         self.__dict__["_sizes"] = taps, block, hop
         partitions = -(-taps // block)
         chosen = "full" if partitions <= 4 else "alternate"
@@ -198,6 +201,13 @@ class FrequencyFilter(ParametricFilter):
     def _check_engine(self, engine: Any) -> None:
         if engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+
+    def _check_step(self, step: nn.Module) -> None:
+        """Refuse a step that asks for what there is none of."""
+        given = (*SUPPLIED["step"], "e2", *self.algorithm.of("partition"), *self._param_names)
+        unknown = [k for k in bins.asked(step) if k not in given]
+        if unknown:
+            raise ValueError(f"step takes {unknown[0]}, which there is not: there are {', '.join(given)}")
 
     def _can_be_brief(self) -> bool:
         learned = self.w0 is not None and (self.w0.requires_grad or tracked(self.w0))

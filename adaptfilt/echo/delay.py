@@ -48,23 +48,33 @@ def align(x: Any, d: Any, max_delay: int) -> int:
     40
     """
     max_delay = positive_int("max_delay", max_delay)
+    return _peak(cross_spectrum(x, d, max_delay), max_delay)
+
+
+def cross_spectrum(x: Any, d: Any, max_delay: int) -> Tensor:
+    """Return the cross spectrum of two signals, summed over frames that hold delays up to max_delay."""
     first, second = _signal("x", x), _signal("d", d)
     samples = min(first.shape[-1], second.shape[-1])
     if samples <= max_delay:
         raise ValueError(f"x and d must be longer than max_delay, {max_delay}, got {samples} samples")
     frame = 1 << (min(4 * max_delay, samples) - 1).bit_length()
     X, D = (_spectra(v[:samples], frame) for v in (first, second))
-    return _peak((X.conj() * D).sum(0), max_delay)
+    return (X.conj() * D).sum(0)
 
 
-def _peak(cross: Tensor, max_delay: int) -> int:
-    """Return the delay of a cross spectrum, by its phase alone."""
+def moved(first: Tensor, second: Tensor, max_delay: int) -> int:
+    """Return by how many samples a response has moved from one cross spectrum to another, whatever its shape."""
+    return _peak(first.conj() * second, max_delay, 1.0)
+
+
+def _peak(cross: Tensor, max_delay: int, least: float = FIRST) -> int:
+    """Return the delay of a cross spectrum, by its phase alone: the first peak of this share of the largest."""
     size = cross.abs()
     if not bool(size.max() > 0):
         return 0
     peaks = torch.fft.irfft(cross / size.clamp_min(1e-12 * size.max()))
     near = torch.cat([peaks[-max_delay:], peaks[: max_delay + 1]]).abs()
-    return int((near >= FIRST * near.max()).to(torch.int8).argmax()) - max_delay
+    return int((near >= least * near.max()).to(torch.int8).argmax()) - max_delay
 
 
 def _signal(name: str, value: Any) -> Tensor:

@@ -9,6 +9,14 @@ S_b, are compared with D, the energy of the difference of both outputs, by which
 The foreground takes over the background where d |d| > S_f D, M1 |M1| > V1 / 2 or M2 |M2| > V2 / 4, and the background
 the foreground's weights where the negative of one of them exceeds `patience` times as much: it has gone astray.
 
+A filter that adapts every sample follows the near end within a hop already: its errors are then smaller than those of
+the weights it ends with, and whoever copies it for that hears worse than without two paths. For such filters S_b is
+therefore that of the background's weights as they stood when the hop began, which are also what is taken over; a third
+filter, the candidate, holds them. On speech neighbouring samples tell nearly the same, and short hops are decided by
+chance: hence 2048 samples, 128 ms at 16 kHz. On synthetic speech, the near end as loud as the echo, NLMS of 2,048 taps
+and mu = 0.1 keeps an ERLE of 23 dB so, beside 0 dB alone; `FDAF` of 256 taps 44 beside 5, `FDKF` 36 beside 22. The
+price is the first second, in which the foreground waits: 2 beside 12 dB, 8 beside 15 and 6 beside 11.
+
 Source: J.-M. Valin, "On adjusting the learning rate in frequency domain echo cancellation with double-talk", IEEE
 Transactions on Audio, Speech and Language Processing 15(3), 2007, and its implementation, SpeexDSP's `mdf.c`; before
 it: K. Ochiai, T. Araseki and T. Ogihara, "Echo canceler with two echo path models", IEEE Transactions on Communications
@@ -28,6 +36,7 @@ from adaptfilt.base.stream import AdaptiveFilter, Output
 from adaptfilt.checks import DivergenceError, check_finite, check_number, part_of_steps, positive_int
 
 FORGETS = (0.0, 0.6, 0.85)  # of the means
+HOP = 2048  # samples at least, where none are given
 COPIES = (1.0, 0.5, 0.25)  # how many variances tell the background's lead
 
 
@@ -39,8 +48,8 @@ class TwoPath(Guarded):
     filter : AdaptiveFilter
         Any real filter of one stream, which becomes the background; its copy is the foreground.
     hop : int >= 1, optional
-        Samples between two decisions, a multiple of the filter's own hop, which it is by default; else 256. In fewer,
-        chance decides.
+        Samples between two decisions, a multiple of the filter's own hop; by default the least one from 2048 on. In
+        fewer, chance decides.
     patience : float >= 1
         How many times more clearly than to be copied the background must fail to be set back. `inf`: it never is, which
         suits a filter that finds its own way back, such as `adaptfilt.FDKF`.
@@ -48,6 +57,8 @@ class TwoPath(Guarded):
     Attributes
     ----------
     background, foreground : AdaptiveFilter
+    candidate : AdaptiveFilter or None
+        The background as it was when this hop began; None where it stands still within hops of its own.
     copies, resets : Tensor
         How often each has taken over the other.
 
@@ -60,7 +71,7 @@ class TwoPath(Guarded):
     --------
     >>> import numpy as np, adaptfilt as af
     >>> from scipy.signal import lfilter
-    >>> x = np.random.default_rng(0).standard_normal(4000)
+    >>> x = np.random.default_rng(0).standard_normal(8000)
     >>> f = af.TwoPath(af.NLMS(taps=3))
     >>> y, e, w = f(x, lfilter([0.5, -0.3, 0.1], 1, x))
     >>> w.round(3)
@@ -71,7 +82,8 @@ class TwoPath(Guarded):
     variances: Tensor
     background: Any
     foreground: Any
-    errors: Tensor  # of foreground and background, in this hop so far
+    candidate: Any
+    errors: Tensor  # of foreground and of what is judged, in this hop so far
     n: Tensor
     copies: Tensor
     resets: Tensor
@@ -82,18 +94,19 @@ class TwoPath(Guarded):
             raise TypeError(f"filter must be an adaptive filter, got {type(filter).__name__}")
         if filter.batch or filter.dtype.is_complex:
             raise ValueError(f"filter must be a real one without a batch, got {filter}")
-        own = getattr(filter, "hop", None)
-        self.hop = positive_int("hop", hop or own or 256)
-        if self.hop % (own or 1):
+        own = getattr(filter, "hop", 1)
+        self.hop = own * -(-HOP // own) if hop is None else positive_int("hop", hop)
+        if self.hop % own:
             raise ValueError(f"hop must be a multiple of the filter's, {own}, got {hop}")
         self.patience = patience if patience == math.inf else float(check_number("patience", patience, (), low=1.0))
         self.background, self.foreground = filter, copy.deepcopy(filter)
+        self.candidate = None if hasattr(filter, "hop") else copy.deepcopy(filter)
         outputs = () if getattr(filter, "outputs", None) is None else (filter.outputs,)
         for name, shape in (("means", (3,)), ("variances", (3,)), ("errors", (2, *outputs, self.hop))):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64, device="cpu"))
         for name in ("n", "copies", "resets"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64, device="cpu"))
-        self._fixed = ("background", "foreground", "hop")
+        self._fixed = ("background", "foreground", "candidate", "hop")
 
     @locked
     @torch.no_grad()
@@ -144,16 +157,18 @@ class TwoPath(Guarded):
         array or Tensor [shape=([outputs,] T)]
         """
         y = self.foreground.filter(x)
-        self.background.filter(x)
         for at, to in self._hops(x.shape[-1]):
+            self._tried(x[..., at:to])
+            self.background.filter(x[..., at:to])
             self._count(to - at)
         return y
 
     @locked
     def reset(self) -> "TwoPath":
         """Return both filters to the start."""
-        self.background.reset()
-        self.foreground.reset()
+        for part in (self.background, self.foreground, self.candidate):
+            if part is not None:
+                part.reset()
         for value in (self.means, self.variances, self.errors, self.n, self.copies, self.resets):
             value.zero_()
         return self
@@ -170,9 +185,11 @@ class TwoPath(Guarded):
         return [pair for pair in zip([0, *ends], ends, strict=False) if pair[0] < pair[1]]
 
     def _part(self, x: Any, d: Any, mu: Any) -> Any:
-        """Run both filters over a hop or a part of it; return the foreground's output."""
+        """Run all filters over a hop or a part of it; return the foreground's output."""
+        tried = self._tried(x)
         try:
-            other = self.background(x, d, mu=mu).y
+            own = self.background(x, d, mu=mu).y
+            other = own if tried is None else tried
         except DivergenceError:
             other = None
         y = self.foreground.filter(x)
@@ -185,6 +202,14 @@ class TwoPath(Guarded):
             kept[..., place] = torch.nan_to_num(torch.as_tensor(d - output))  # passed over
         self._count(x.shape[-1])
         return y
+
+    def _tried(self, x: Any) -> Any:
+        """Return what the background's weights give as they were when this hop began; None where it has hops itself."""
+        if self.candidate is None:
+            return None
+        if not int(self.n):
+            take_over(self.candidate, self.background)
+        return self.candidate.filter(x)
 
     def _count(self, samples: int) -> None:
         self.n += samples
@@ -200,7 +225,7 @@ class TwoPath(Guarded):
         between = float((self.errors[0] - self.errors[1]).square().sum())
         verdict = judged(means, variances, foreground, background, between, self.patience)
         if verdict > 0:
-            take_over(self.foreground, self.background)
+            take_over(self.foreground, self.background if self.candidate is None else self.candidate)
             self.copies += 1
         elif verdict < 0:
             take_over(self.background, self.foreground, states=False)

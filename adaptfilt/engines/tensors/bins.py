@@ -110,6 +110,7 @@ class Stream:
         values = {"total": total, "x2": x2.sum((-3, -2)), "e2": e2, **self.states, **flat}
         level, *bins = _tuple(_call(level_of, values))
         values = {"level": level[..., None, None, :], "x2": x2, "w2": abs2(self.W), **partition}
+        values["e2"] = e2[..., None, None, :]  # which a module may ask for
         m, *partitions = _tuple(_call(job.step or job.algorithm.step, values))
         shrink = (
             wide.get("mu", 1.0) * wide.get("leak", 0.0) * self.gates[..., -job.hop :].mean(-1)[..., None, None, None]
@@ -188,11 +189,15 @@ def spectrum(w: Tensor, block: int) -> Tensor:
     return torch.fft.fft(w) if w.is_complex() else torch.fft.rfft(w)
 
 
+def asked(module: torch.nn.Module) -> tuple[str, ...]:
+    """Return the names of what a module takes."""
+    return tuple(inspect.signature(module.forward).parameters)
+
+
 def _call(function: Any, values: dict[str, Any]) -> Any:
     """Call a function, or a module, taking its arguments by name."""
-    if isinstance(function, torch.nn.Module):
-        return function(*(values[k] for k in inspect.signature(function.forward).parameters))
-    return function(*(values[k] for k in names(function)))
+    given = asked(function) if isinstance(function, torch.nn.Module) else names(function)
+    return function(*(values[k] for k in given))
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:

@@ -4,15 +4,19 @@ The echo path of a partition is W_p(k + 1) = A W_p(k) + dW, and what is heard be
 R, taken from the errors themselves. Every hop, for every bin,
 
     R <- beta R + (1 - beta) |E|^2,    D = sum_p P_p |X_p|^2 / 2 + R + eps,    m_p = P_p / D
-    W_p <- W_p + m_p conj(X_p) E,      P_p <- A^2 (1 - H/B m_p |X_p|^2 / 2) P_p + (1 - A^2) min(|W_p|^2, 10 p0)
+    W_p <- W_p + m_p conj(X_p) E,      L_p = (1 - H/B m_p |X_p|^2 / 2) P_p
+    P_p <- L_p + (1 - A^2) max(min(|W_p|^2, 10 p0) - L_p, 0)
 
 (the half is the share of a frame that overlap-save keeps). Of a frame's B errors a hop of H brings H new ones; who
 counts the others as news again, H = B, is sure too early, and on speech some 7 dB behind. P_p starts at
 p0 10^(-decay p): responses decay. The step is large while the filter knows little and the errors are small, and falls
 by itself while somebody else speaks. Since D is at least P_p |X_p|^2 / 2, m_p |X_p|^2 is at most 2 and P_p stays
-positive. A path wanders by (1 - A^2) of ten times what is expected of it, p0, and no more: where x repeats itself, with
-a period that is none of the block's, P_p and W_p would drive each other up within some 20 s. Cost: that of `FDAF`, and
-8 P B multiply-adds a hop. For echo, in double talk above all: the canceller is built on it.
+positive. While a path wanders, A^2 of what is not known of it stays and (1 - A^2) of the path's power comes in. That
+power is |W_p|^2 only where the filter knows the path, and L_p at least: P_p falls by what is heard and by nothing else,
+so a far end that is silent for an hour leaves a filter as able to learn as it was. Nor is the power taken to be more
+than ten times what is expected of it, p0: where x repeats itself, with a period that is none of the block's, P_p and
+W_p would drive each other up within some 20 s. Cost: that of `FDAF`, and 8 P B multiply-adds a hop. For echo, in double
+talk above all: the canceller is built on it.
 
 Where x begins at once and its echo comes later than a hop, the first errors are 0 and the filter grows sure that there
 is no path; with W = 0 nothing makes it unsure again. Give it d from the echo's start (`adaptfilt.align`), or take
@@ -57,7 +61,8 @@ def fdkf_level(total: Any, e2: Any, R: Any, beta: Any, eps: Any) -> Any:
 def fdkf_step(level: Any, x2: Any, w2: Any, P: Any, A: Any, p0: Any, hop: Any, block: Any) -> Any:
     """Return the step, and what is not known of the weight after it."""
     m = P / level
-    return m, maximum(A * A * (1 - hop / block * m * x2 / 2) * P + (1 - A * A) * minimum(w2, 10 * p0), 1e-10 * p0)
+    left = (1 - hop / block * m * x2 / 2) * P
+    return m, maximum(left + (1 - A * A) * maximum(minimum(w2, 10 * p0) - left, 0.0), 1e-10 * p0)
 
 
 class FDKF(FrequencyFilter):
