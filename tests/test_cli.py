@@ -462,6 +462,13 @@ def test_every_filter_of_taps_alone_has_a_name():
     assert not {"cma", "dfe", "fxlms", "decisiondirected", "equationerror"} & set(cli.FILTERS)
 
 
+def test_filters_take_parameters_in_order_and_by_name():
+    f = cli._filter_of("hubernlms:0.3:clip=none", 4)[1](2)
+    assert isinstance(f, af.HuberNLMS)
+    assert (f.taps, float(f.mu), f.clip, f.batch) == (4, pytest.approx(0.3), None, (2,))
+    assert cli._filter_of("slidingwindowrls:64", 4)[1](1).window == 64
+
+
 def test_pre_emphasis_is_undone(sounds):
     soundfile.write("x.wav", lfilter([1], [1, -0.95], read("x.wav")) / 20, FS, "FLOAT")
     x = read("x.wav")
