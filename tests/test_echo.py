@@ -184,6 +184,10 @@ def test_detectors_refuse_signals_that_differ(function: Any) -> None:
         function(np.ones(5), torch.ones(5), 3)
     with pytest.raises(ValueError, match="must be an integer >= 1"):
         function(np.ones(5), np.ones(5), 0)
+    with pytest.raises(TypeError, match=r"d must be real, got torch\.complex128"):
+        function(np.ones(5), 1j * np.ones(5), 3)
+    with pytest.raises(ValueError, match="must be finite"):
+        function(np.append(np.ones(4), np.nan), np.ones(5), 3)
 
 
 # Sections
@@ -495,7 +499,8 @@ def test_eval_does_not_adapt(scene: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"fs": 0}, "fs must be finite, > 0"),
+        ({"fs": 0}, "fs must be finite, >= 125"),
+        ({"fs": 10}, "fs must be finite, >= 125"),
         ({"taps": 0}, "taps must be an integer >= 1"),
         ({"delay": -1}, "delay must be an integer >= 0"),
         ({"floor_db": 3.0}, "floor_db"),
@@ -527,7 +532,7 @@ def test_bad_signals_change_nothing(scene: Any) -> None:
     for bad, says in (
         ((x, d[:-1]), "same length, got 1000 and 999"),
         ((x, np.append(d[1:], np.nan)), "d must be finite"),
-        ((x[None], d), r"x must have shape \(T,\)"),
+        ((x[None], d), r"x must have shape \(T,\), got \(1, 1000\): a canceller takes one channel"),
         ((x.astype(int), d), "x must hold floats, got int64"),
         ((list(x), d), "x must be a NumPy array or a torch tensor"),
     ):

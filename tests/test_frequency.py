@@ -329,6 +329,11 @@ def test_bad_arguments() -> None:
     ):
         with pytest.raises((ValueError, TypeError), match=text):
             af.FDAF(16, 0.5, **arguments)
+    with pytest.warns(UserWarning, match=r"mu = 2.5 lies outside \(0, 2\)"):
+        af.FDAF(16, 2.5)
+    assert af.FDAF(16, 2.5, normalized=False).mu == 2.5  # 1 / (units of x)^2
+    with pytest.raises(ValueError, match="p0 must not require a gradient"):
+        af.FDKF(16, p0=torch.tensor(1.0, requires_grad=True))
     with pytest.raises(ValueError, match="bin state"):
         Bins(step=lambda level, S: level, level=lambda total, S: (total, S), state={"S": "bin"})
     f = af.FDAF(16, 0.5, block=8, batch=(2,))

@@ -53,6 +53,7 @@ class ParametricFilter(AdaptiveFilter):
     algorithm: ClassVar[Algorithm]  # or Variants of it
     variant: str
     ranges: ClassVar[dict[str, dict[str, Any]]] = {}  # of each parameter, as keywords of `check_number`
+    _starting: ClassVar[tuple[str, ...]] = ()  # parameters of the algorithm that `start` takes as well
     w: Tensor
     _given: dict[str, Any] | None  # the parameters, where they are numbers
     _free: list[Any]  # workspaces: those that no call is using
@@ -335,7 +336,8 @@ class ParametricFilter(AdaptiveFilter):
             value = check_number(name, value, self._filters, **self.ranges[name])
             place, other = self.__dict__, self._parameters
             if isinstance(value, Tensor):
-                if name not in self._param_names and (tracked(value) or value.requires_grad):
+                starts = name not in self._param_names or name in self._starting
+                if starts and (tracked(value) or value.requires_grad):
                     raise ValueError(f"{name} must not require a gradient, got one that does: a start has no graph")
                 if not value.requires_grad:
                     value = value.to(self.device, self.dtype.to_real(), copy=True)

@@ -43,7 +43,7 @@ class EchoCanceller(Guarded):
 
     Parameters
     ----------
-    fs : float > 0
+    fs : float >= 125
         Sampling rate in Hz, of both signals.
     taps : int >= 1, optional
         Length of the echo that is cancelled; 256 ms by default.
@@ -110,11 +110,11 @@ class EchoCanceller(Guarded):
         **filter: Any,
     ) -> None:
         super().__init__()
-        self.fs = float(check_number("fs", fs, (), above=True))
+        self.fs = float(check_number("fs", fs, (), low=2 / BLOCK))  # two samples a block
         taps = max(1, round(TAIL * self.fs)) if taps is None else positive_int("taps", taps)
         self.delay = natural("delay", delay)
         self.floor_db = -float(check_number("-floor_db", -floor_db, ()))
-        block = max(2, 1 << round(np.log2(BLOCK * self.fs)))
+        block = 1 << round(np.log2(BLOCK * self.fs))
         self.hop = block // 2
         self.filter = FDKF(taps, **{"block": block, "hop": self.hop, "A": A, "decay": DECAY, **filter})
         if suppress and (self.filter.block, self.filter.hop, self.filter.inputs) != (block, self.hop, None):
@@ -232,6 +232,11 @@ class EchoCanceller(Guarded):
         own = self.pending.numpy().dtype
         if isinstance(value, np.ndarray | Tensor) and value.dtype in (np.int16, torch.int16):
             value = np.asanyarray(value) / FULL_SCALE
+        if isinstance(value, np.ndarray | Tensor) and value.ndim != 1:
+            axes = tuple(value.shape)
+            raise ValueError(
+                f"{name} must have shape (T,), got {axes}: a canceller takes one channel, make one for each"
+            )
         check_block(name, value, self.pending, (None,))
         block = value.detach().numpy() if isinstance(value, Tensor) else value
         check_finite(name, block)

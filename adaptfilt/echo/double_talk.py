@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adaptfilt.checks import check_number, check_same_kind, natural, positive_int
+from adaptfilt.checks import check_finite, check_number, check_same_kind, natural, positive_int
 
 
 def geigel(x: Any, d: Any, taps: int, *, threshold: float = 0.5, hold: int = 240) -> Any:
@@ -35,7 +35,7 @@ def geigel(x: Any, d: Any, taps: int, *, threshold: float = 0.5, hold: int = 240
     Raises
     ------
     TypeError, ValueError
-        If the signals differ in kind or shape, or another argument is out of its range.
+        If the signals differ in kind or shape, are complex or not finite, or another argument is out of its range.
 
     Notes
     -----
@@ -49,7 +49,7 @@ def geigel(x: Any, d: Any, taps: int, *, threshold: float = 0.5, hold: int = 240
     array([1., 1., 0., 0., 1., 1.])
     """
     threshold = float(check_number("threshold", threshold, (), above=True))
-    far, near = _pair(x, d)
+    far, near = _pair("x", x, d)
     loudest = _largest(far.abs(), positive_int("taps", taps))
     speaks = (near.abs() > threshold * loudest).to(near.dtype)
     return _like(1 - _largest(speaks, natural("hold", hold) + 1), d)
@@ -76,7 +76,7 @@ def normalized_correlation(y: Any, d: Any, window: int, *, threshold: float = 0.
     Raises
     ------
     TypeError, ValueError
-        If the signals differ in kind or shape, or another argument is out of its range.
+        If the signals differ in kind or shape, are complex or not finite, or another argument is out of its range.
 
     Notes
     -----
@@ -91,18 +91,24 @@ def normalized_correlation(y: Any, d: Any, window: int, *, threshold: float = 0.
     array([1., 1., 0., 1.])
     """
     threshold = float(check_number("threshold", threshold, (), high=1.0))
-    echo, near = _pair(y, d)
+    echo, near = _pair("y", y, d)
     window = positive_int("window", window)
     both, own = _sums(echo * near, window), _sums(near * near, window)
     return _like((both >= threshold**2 * own).to(near.dtype), d)
 
 
-def _pair(x: Any, d: Any) -> tuple[Tensor, Tensor]:
-    """Return two signals of one kind and shape as tensors."""
+def _pair(name: str, x: Any, d: Any) -> tuple[Tensor, Tensor]:
+    """Return two real signals of one kind and shape as tensors."""
     check_same_kind(x, d)
     first, second = torch.as_tensor(x).detach(), torch.as_tensor(d).detach()
     if first.shape != second.shape or not first.ndim:
-        raise ValueError(f"both signals must have one shape, (..., T), got {tuple(x.shape)} and {tuple(d.shape)}")
+        raise ValueError(
+            f"both signals must have one shape, (..., T), got {tuple(first.shape)} and {tuple(second.shape)}"
+        )
+    for own, signal in ((name, first), ("d", second)):
+        if signal.is_complex():
+            raise TypeError(f"{own} must be real, got {signal.dtype}")
+        check_finite(own, signal)
     return first, second
 
 

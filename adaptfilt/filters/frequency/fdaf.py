@@ -49,7 +49,8 @@ class FDAF(FrequencyFilter):
     taps : int >= 1
         Number of coefficients, M.
     mu : float >= 0 or Tensor
-        Step size, below 2; without `normalized` in 1 / (units of x)^2. A tensor broadcasts over `batch`.
+        Step size, a warning outside (0, 2); without `normalized` in 1 / (units of x)^2. A tensor broadcasts over
+        `batch`.
     block, hop, constraint, step
         Taps a partition, samples between updates, and what keeps the partitions responses: see
         `adaptfilt.FrequencyFilter`.
@@ -85,7 +86,7 @@ class FDAF(FrequencyFilter):
         normalized=Bins(level=fdaf_level, step=fdaf_step, state={"S": "bin", "share": "bin"}),
         plain=Bins(level=block_lms_level, step=fdaf_step),
     )
-    ranges = {"mu": {}, "lam": {"high": 1 - 1e-9}, "eps": {}, "leak": {}}
+    ranges = {"mu": {"stable": 2.0}, "lam": {"high": 1 - 1e-9}, "eps": {}, "leak": {}}
     _shown = ("mu", "block", "hop", "lam", "leak")
 
     def __init__(
@@ -100,6 +101,8 @@ class FDAF(FrequencyFilter):
         **common: Any,
     ) -> None:
         self.variant = "normalized" if normalized else "plain"
+        if not normalized:  # what is stable goes by the input's power
+            self.__dict__["ranges"] = {**self.ranges, "mu": {}}
         super().__init__(taps, {"mu": mu, "lam": lam, "eps": eps, "leak": leak}, **common)
 
     @classmethod

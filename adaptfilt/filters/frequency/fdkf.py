@@ -81,7 +81,7 @@ class FDKF(FrequencyFilter):
         Forgetting factor of the power of the errors, a hop.
     p0 : float > 0 or Tensor
         What is expected of |W|^2 in the first partition: 1 where the echo is about as loud as the far end. A filter
-        of a far louder path learns slowly.
+        of a far louder path learns slowly. A tensor must not require a gradient.
     decay : float >= 0
         Decades by which it falls from partition to partition.
     eps : float >= 0 or Tensor
@@ -113,6 +113,7 @@ class FDKF(FrequencyFilter):
         "A": {"above": True, "high": 1.0}, "beta": {"high": 1 - 1e-9}, "p0": {"above": True}, "decay": {}, "eps": {},
     }  # fmt: skip
     _shown = ("block", "hop", "A", "beta")
+    _starting = ("p0",)
     decay: Any
 
     def __init__(

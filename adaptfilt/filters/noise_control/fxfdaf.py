@@ -117,7 +117,7 @@ class FxFDAF(Guarded):
         if wrong:
             raise TypeError(f"FxFDAF takes block, lam, eps, inputs and dtype, not {min(wrong)}")
         outputs = self._heard[1] if self._heard else None
-        self.player = FDAF(taps, 0.0, outputs=outputs, constraint="full", **common)
+        self.player = FDAF(taps, 1.0, outputs=outputs, constraint="full", **common)  # which filters, no more
         dtype = self.player.dtype
         self.mu, self.leak = (float(check_number(k, v, ())) for k, v in (("mu", mu), ("leak", leak)))
         self.normalized = bool(normalized)
