@@ -88,6 +88,7 @@ def blocks(case: str, runs: int, longest: int) -> None:
             for _ in range(12):
                 T = int(rng.choice([7, 8, 100, 1000, longest]))
                 x, d = (np.ascontiguousarray(v[..., k : k + T]) + 10.0 * k for v in turn)
+                d = np.sign(d) if case == "DFE" else d
                 given = (x, d) if rng.integers(2) else (torch.from_numpy(x), torch.from_numpy(d))
                 y, e, w = f(*given, **({"record_every": 7} if rng.integers(4) == 0 else {}))
                 y, e, w = np.asarray(y), np.asarray(e), np.asarray(w)
