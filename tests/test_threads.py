@@ -63,8 +63,6 @@ def together(work: Callable[[int], None]) -> None:
 
 def signal(rng: np.random.Generator, f: Any, T: int) -> Any:
     x = rng.standard_normal((*f.batch, T))
-    if isinstance(f, af.DFE):
-        return np.sign(x)  # it is d too
     return x + 1j * rng.standard_normal(x.shape) if f.dtype.is_complex else x
 
 
@@ -88,7 +86,6 @@ def blocks(case: str, runs: int, longest: int) -> None:
             for _ in range(12):
                 T = int(rng.choice([7, 8, 100, 1000, longest]))
                 x, d = (np.ascontiguousarray(v[..., k : k + T]) + 10.0 * k for v in turn)
-                d = np.sign(d) if case == "DFE" else d
                 given = (x, d) if rng.integers(2) else (torch.from_numpy(x), torch.from_numpy(d))
                 y, e, w = f(*given, **({"record_every": 7} if rng.integers(4) == 0 else {}))
                 y, e, w = np.asarray(y), np.asarray(e), np.asarray(w)
