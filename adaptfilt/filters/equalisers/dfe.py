@@ -53,6 +53,7 @@ class DFE(LinearFilter):
         Leakage: the weights shrink by 1 - mu * leak a symbol.
     w0, batch, dtype, device, nonfinite, engine, inputs, outputs
         As for `adaptfilt.LinearFilter`. d may end early, or be left out: NaN stands for what is not known.
+        What is given is learnt as it is, points of the constellation or not; `Equalizer` refuses what is none.
 
     Attributes
     ----------
