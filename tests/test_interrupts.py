@@ -39,7 +39,6 @@ def operations(f: Any) -> dict[str, list[Callable[[Any], Any]]]:
     """What is interrupted, a few calls in a row each; all of it is determined by the state before."""
     rng = np.random.default_rng(1)
     x, d = rng.standard_normal((2, *f.batch, 64))
-    d = np.sign(d) if isinstance(f, af.DFE) else d
     ones = [tuple(v[..., n] if f.batch else v[..., n].item() for v in (x, d)) for n in range(64)]
     new, line = torch.from_numpy(rng.standard_normal(tuple(f.w.shape))), rng.standard_normal((*f.batch, 8))
     half = {k: v * 0.5 if isinstance(v, torch.Tensor) else v for k, v in f.state_dict().items()}
@@ -105,7 +104,6 @@ def interrupted(case: str, seconds: float) -> None:
     """Interrupt each operation for so long; print how often it was hit, and fail where the state was torn."""
     alarm, rng, torn = Alarm(), np.random.default_rng(), {}
     rest = np.random.default_rng(2).standard_normal((2, *FILTERS[case]().batch, 20))
-    rest[1] = np.sign(rest[1]) if case == "DFE" else rest[1]
 
     def make() -> Any:
         f = FILTERS[case]()

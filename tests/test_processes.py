@@ -41,7 +41,6 @@ def _layer() -> nn.Module:
 def pair(f: Any, seed: int, T: int = 500) -> tuple[Any, Any]:
     rng = np.random.default_rng(seed)
     x, d = rng.standard_normal((2, *f.batch, T))
-    d = np.sign(d) if isinstance(f, af.DFE) else d
     return (x + 1j * d, d + 1j * x) if f.dtype.is_complex else (x, d)
 
 

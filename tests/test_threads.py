@@ -63,8 +63,6 @@ def together(work: Callable[[int], None]) -> None:
 
 def signal(rng: np.random.Generator, f: Any, T: int) -> Any:
     x = rng.standard_normal((*f.batch, T))
-    if isinstance(f, af.DFE):
-        return np.sign(x)  # it is d too
     return x + 1j * rng.standard_normal(x.shape) if f.dtype.is_complex else x
 
 

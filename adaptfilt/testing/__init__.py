@@ -295,7 +295,7 @@ def silence_leaves_the_weights_alone(cls: Any, dtype: torch.dtype, settle: int =
     f = cls.example(dtype=dtype)
     x, d = trial(f, 2000)
     zeros = np.zeros((*x.shape[:-1], 5000 * sps(f)), x.dtype)
-    none = None if d is None else np.full((*d.shape[:-1], 5000), np.nan if decides(f) else 0, d.dtype)
+    none = None if d is None else np.zeros((*d.shape[:-1], 5000), d.dtype)
     start = f.w.detach().clone()
     y, e, w = call(f, zeros, none)
     still = not feeds_back(f)  # what is decided and fed back is not silent

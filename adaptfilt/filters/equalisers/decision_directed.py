@@ -23,15 +23,16 @@ from typing import Any, ClassVar, Self
 
 import torch
 
+from adaptfilt.base.linear import LinearFilter
 from adaptfilt.checks import positive_int
 from adaptfilt.constellation import Constellation
 from adaptfilt.engines.algorithm import Algorithm, Variants
 from adaptfilt.filters.equalisers import targets
 from adaptfilt.filters.equalisers.carrier import carrier_gain, derotated, directed_gain, loop_gains
-from adaptfilt.filters.equalisers.decisions import DECIDE, VECTORS, DecidedFilter, choose, erring
+from adaptfilt.filters.equalisers.decisions import DECIDE, VECTORS, choose, erring
 
 
-class DecisionDirected(DecidedFilter):
+class DecisionDirected(LinearFilter):
     """Equaliser that learns from known symbols and its own decisions: ``y, e, w = f(x, d)``.
 
     Parameters
@@ -62,7 +63,7 @@ class DecisionDirected(DecidedFilter):
         Leakage: the weights shrink by 1 - mu * leak a symbol.
     w0, batch, dtype, device, nonfinite, engine, inputs, outputs
         As for `adaptfilt.LinearFilter`. d may end early, or be left out: NaN stands for what is not known.
-        Known ones are points of the constellation: of the first block, and some later ones, the first 256 are checked.
+        What is given is learnt as it is, points of the constellation or not; `Equalizer` refuses what is none.
 
     Attributes
     ----------
@@ -74,7 +75,7 @@ class DecisionDirected(DecidedFilter):
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of its range, or d holds what is no point.
+        If an argument is out of its range.
 
     Examples
     --------

@@ -10,17 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from adaptfilt.base.linear import LinearFilter
-from adaptfilt.checks import Block
-from adaptfilt.constellation import Constellation
 from adaptfilt.engines import words
-from adaptfilt.engines.algorithm import Job
 from adaptfilt.engines.words import complex, imag, isnan, real, slice_pam, where
 from adaptfilt.filters.equalisers.blind import check_constellation
 
 Decide = Callable[[Any, Any, Any, Any, Any], Any]
 VECTORS = {"points": "signal"}
-CHECKED = 256  # symbols of a block: one wrong scale or another modulation shows in a few
 
 
 def binary(y: Any, points: Any, half_distance: Any, columns: Any, rows: Any) -> Any:
@@ -101,32 +96,3 @@ def choose(constellation: Any, dtype: torch.dtype) -> tuple[str, dict[str, Any]]
         "columns": float(columns),
         "rows": float(rows),
     }
-
-
-def check_points(name: str, symbols: Block, constellation: Constellation) -> None:
-    """Refuse finite symbols that are no points of a constellation.
-
-    Raises
-    ------
-    ValueError
-        If one is further from all points than a thousandth of the distance of two.
-    """
-    off = abs(symbols - constellation.slice(symbols))
-    if len(off) and float(off.max()) > 1e-3 * constellation.min_distance:
-        raise ValueError(
-            f"{name} must hold points of the constellation, which has unit mean power, got "
-            f"{symbols[int(off.argmax())].item():.4g}"
-        )
-
-
-class DecidedFilter(LinearFilter):
-    """A filter towards known symbols, of which the first ones of a block are checked to be points."""
-
-    constellation: Constellation
-
-    def _check(self, x: Any, d: Any, mu: Any, record_every: Any, regressors: bool, path: Any) -> Job:
-        job = super()._check(x, d, mu, record_every, regressors, path)
-        if d is not None:
-            known = d.detach() if isinstance(d, torch.Tensor) else d
-            check_points("d", known[known == known][:CHECKED], self.constellation)
-        return job

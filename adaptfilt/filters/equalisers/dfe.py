@@ -20,14 +20,15 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from adaptfilt.base.linear import LinearFilter
 from adaptfilt.checks import positive_int
 from adaptfilt.constellation import Constellation
 from adaptfilt.engines.algorithm import Variants
 from adaptfilt.filters.equalisers.blind import stepping
-from adaptfilt.filters.equalisers.decisions import DECIDE, VECTORS, DecidedFilter, choose, deciding, erring
+from adaptfilt.filters.equalisers.decisions import DECIDE, VECTORS, choose, deciding, erring
 
 
-class DFE(DecidedFilter):
+class DFE(LinearFilter):
     """Decision-feedback equaliser: ``y, e, w = f(x, d)``.
 
     Parameters
@@ -52,7 +53,7 @@ class DFE(DecidedFilter):
         Leakage: the weights shrink by 1 - mu * leak a symbol.
     w0, batch, dtype, device, nonfinite, engine, inputs, outputs
         As for `adaptfilt.LinearFilter`. d may end early, or be left out: NaN stands for what is not known.
-        Known ones are points of the constellation: of the first block, and some later ones, the first 256 are checked.
+        What is given is learnt as it is, points of the constellation or not; `Equalizer` refuses what is none.
 
     Attributes
     ----------
@@ -62,7 +63,7 @@ class DFE(DecidedFilter):
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of its range, or d holds what is no point.
+        If an argument is out of its range.
 
     Examples
     --------
