@@ -184,6 +184,8 @@ REFUSED: list[Callable[[], Any]] = [
     lambda: af.Algorithm(gain=of("(e, mu, s): return mu"), state=("s",)),  # type: ignore[arg-type]
     lambda: af.Algorithm(gain=of("(e, mu, s): return mu"), state={"s": "power"}),
     lambda: af.Algorithm(update=of("(w, S, u, e): return w, S"), state={"S": (2,) * 17}),
+    lambda: af.Algorithm(gain=of("(e, mu): return mu"), state=dict.fromkeys(map(str, range(25)), "real")),
+    lambda: af.Algorithm(gain=of("(e, mu): return mu * e"), error=of("(y): return -y"), unknown=True),
     lambda: af.Algorithm(gain=of("(e, points): return e"), vectors={"points": "complex"}),
     lambda: af.Algorithm(update=f, scratch={"q": ("taps",)}),
     lambda: af.Algorithm(recursion=recursion),
