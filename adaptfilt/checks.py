@@ -85,6 +85,8 @@ def check_block(name: str, value: Any, like: Tensor, shape: tuple[int | None, ..
         wanted = ", ".join("T" if s is None else str(s) for s in shape)
         more = len(got) - len(shape)
         hint = f": for streams side by side make the filter with batch={got[:more]}" if more > 0 else ""
+        if more == 1 and got[-1] == 1:
+            hint = f": time is the last axis; of a column take {name}[:, 0]"
         raise ValueError(f"{name} must have shape ({wanted}{',' * (len(shape) == 1)}), got {got}{hint}")
 
 

@@ -123,6 +123,11 @@ def test_a_normalised_blind_stage_leaves_the_level_of_the_points() -> None:
     assert np.mean(np.abs(y[2000:]) ** 2) == pytest.approx(1, abs=0.03)
 
 
+def test_weights_to_start_from_belong_to_a_stage() -> None:
+    with pytest.raises(TypeError, match="takes no w0: set the weights of its first stage"):
+        af.Equalizer(5, af.Constellation.psk(4), w0=np.ones(5))
+
+
 def test_auto_opens_the_eye_in_a_carrier_loop() -> None:
     x, a = received(QAM, 20000)
     x = x * np.exp(2e-3j * np.arange(len(x)))

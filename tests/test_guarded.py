@@ -16,7 +16,8 @@ import adaptfilt as af
 
 QPSK = af.Constellation.psk(4)
 PATH = np.array([0.5, 0.3, -0.2])
-CONTROLLER: dict[str, Any] = {"taps": 4, "mu": 0.01, "secondary": PATH, "dtype": torch.float64}
+PLAIN: dict[str, Any] = {"engine": "reference"}  # what stands around a filter is the same on every engine
+F64: dict[str, Any] = {"dtype": torch.float64, **PLAIN}
 
 
 def noise(rng: np.random.Generator, T: int) -> np.ndarray:
@@ -33,14 +34,17 @@ def received(rng: np.random.Generator, T: int) -> tuple[np.ndarray, ...]:
 
 CASES: dict[str, tuple[Callable[[], Any], Callable[..., Any], tuple[str, ...]]] = {
     "EchoCanceller": (lambda: af.EchoCanceller(8000, 256, delay=5), pair, ("fs", "delay", "hop", "filter")),
-    "TwoPath": (lambda: af.TwoPath(af.NLMS(4, dtype=torch.float64)), pair, ("hop", "background")),
+    "TwoPath": (lambda: af.TwoPath(af.NLMS(4, **F64)), pair, ("hop", "background")),
     "Equalizer": (
-        lambda: af.Equalizer(5, QPSK, sps=2, stages=(("cma", 0.01, 500), ("dd", 0.001))), received,
+        lambda: af.Equalizer(5, QPSK, sps=2, stages=(("cma", 0.01, 500), ("dd", 0.001)), **PLAIN),
+        received,
         ("taps", "sps", "constellation", "stages"),
     ),
-    "FeedbackControl": (lambda: af.FeedbackControl(af.FxLMS(**CONTROLLER)), lambda r, T: (noise(r, T),), ("inner",)),
+    "FeedbackControl": (
+        lambda: af.FeedbackControl(af.FxLMS(4, 0.01, PATH, **F64)), lambda r, T: (noise(r, T),), ("inner",),
+    ),
     "ModifiedFxLMS": (
-        lambda: af.ModifiedFxLMS(af.NLMS(4, dtype=torch.float64), PATH), pair, ("inner", "path_taps"),
+        lambda: af.ModifiedFxLMS(af.NLMS(4, **F64), PATH), pair, ("inner", "path_taps"),
     ),
     "FxFDAF": (lambda: af.FxFDAF(16, 0.01, PATH), pair, ("path_taps",)),
 }  # fmt: skip

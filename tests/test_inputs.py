@@ -164,6 +164,11 @@ def misfits() -> None:
         raise AssertionError(f"{name}: {case} is accepted")
 
 
+def test_a_column_says_so() -> None:
+    with pytest.raises(ValueError, match=r"got \(50, 1\): time is the last axis; of a column take x\[:, 0\]"):
+        af.NLMS(4)(np.ones((50, 1)), np.ones((50, 1)))
+
+
 def test_a_state_of_another_batch_says_so() -> None:
     f = af.NLMS(4, batch=3)
     with pytest.raises(RuntimeError, match=r"the state is of batch=\(8,\), the filter of \(3,\)"):

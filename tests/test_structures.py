@@ -800,7 +800,7 @@ def test_the_energy_is_that_of_all_directions(engine: str) -> None:
 
 def test_many_sample_by_sample() -> None:
     """`predict` and `adapt` with errors measured elsewhere; a sample that one microphone lacks is passed over."""
-    x, d, secondary = signals(torch.float64, 60), signals(torch.float64, 60, (2,), seed=4), np.zeros((2, 2, 1))
+    x, d, secondary = signals(torch.float64, 60), signals(torch.float64, 60, (2,), seed=4), np.ones((2, 2, 1))
     f, g = (af.FxLMS(4, 0.01, secondary, dtype=torch.float64, nonfinite="skip") for _ in range(2))
     f.secondary = g.secondary = np.arange(4.0).reshape(2, 2, 1)
     d[1, 20] = np.nan

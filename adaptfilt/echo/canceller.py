@@ -234,9 +234,7 @@ class EchoCanceller(Guarded):
             value = np.asanyarray(value) / FULL_SCALE
         if isinstance(value, np.ndarray | Tensor) and value.ndim != 1:
             axes = tuple(value.shape)
-            raise ValueError(
-                f"{name} must have shape (T,), got {axes}: a canceller takes one channel, make one for each"
-            )
+            raise ValueError(f"{name} must have shape (T,), got {axes}: a canceller takes one channel, {name}[:, 0]")
         check_block(name, value, self.pending, (None,))
         block = value.detach().numpy() if isinstance(value, Tensor) else value
         check_finite(name, block)

@@ -119,6 +119,8 @@ class Equalizer(Guarded):
         super().__init__()
         if "batch" in common:
             raise TypeError("an Equalizer has no batch: its filters have")
+        if "w0" in common:
+            raise TypeError("an Equalizer takes no w0: set the weights of its first stage, eq.active.w = ...")
         common.setdefault("dtype", torch.float32 if getattr(constellation, "is_real", False) else torch.complex64)
         self.constellation = check_constellation(constellation, common["dtype"])
         self.taps, self.sps = positive_int("taps", taps), positive_int("sps", sps)
