@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from scipy.signal import lfilter
 
-from adaptfilt.checks import positive_int
+from adaptfilt.checks import check_finite, positive_int
 from adaptfilt.constellation import Constellation
 
 Array = np.ndarray
@@ -394,8 +394,7 @@ def align_symbols(
     if y.ndim not in (1, 2) or y.shape[:-1] != symbols.shape[:-1] or 0 in (y.size, symbols.size):
         raise ValueError(f"y and symbols must both be (T,) or (outputs, T), got {y.shape} and {symbols.shape}")
     for name, rows in (("y", y), ("symbols", symbols)):
-        if not np.isfinite(rows).all():
-            raise ValueError(f"{name} must be finite, got {rows[~np.isfinite(rows)][0]}")
+        check_finite(name, rows)
     if max_delay is not None and max_delay < 0:
         raise ValueError(f"max_delay must be at least 0, got {max_delay}")
     outputs, sent = np.atleast_2d(y), np.atleast_2d(symbols)

@@ -123,8 +123,7 @@ class FilteredFilter(LinearFilter):
     def __setattr__(self, name: str, value: Any) -> None:
         """Check what is assigned; a secondary path is copied into place."""
         if name == "secondary" and "secondary" in self._buffers:
-            own = self._as_state(name, value, tuple(self.secondary.shape), self.dtype)
-            check_secondary(own)
+            own = as_secondary(value, tuple(self.secondary.shape), self.secondary)
             with self._lock, torch.no_grad():
                 self.secondary.copy_(own)
         else:
@@ -177,12 +176,22 @@ def padded(response: Tensor, length: int) -> Tensor:
     return torch.nn.functional.pad(response, (0, length - response.shape[-1]))
 
 
-def check_secondary(secondary: Tensor) -> None:
-    """Refuse a model of a secondary path that is zeros alone, or is to be learned by torch."""
-    if secondary.requires_grad:
+def as_secondary(value: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Check a model of a secondary path.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it has another type, shape or device, holds NaN or infinity, is zeros alone, or is to be learned by torch.
+    """
+    check_block("secondary", value, like, shape)
+    own = as_tensor(value, like.dtype, like.device)
+    check_finite("secondary", own)
+    if own.requires_grad:
         raise ValueError("secondary must not require a gradient: filters do not pass it on")
-    if not secondary.count_nonzero():
+    if not own.count_nonzero():
         raise ValueError("secondary must not be zeros alone: no loudspeaker would be heard, and no weight move")
+    return own
 
 
 def as_path(path: Any, longest: int, like: Tensor, between: tuple[int, ...] = ()) -> Tensor:

@@ -94,8 +94,6 @@ class FrequencyFilter(ParametricFilter):
             raise ValueError(f"hop must divide block, {block}, got {hop}")
         if constraint not in ("auto", *CONSTRAINTS):
             raise ValueError(f'constraint must be "auto", "full", "alternate" or "none", got {constraint!r}')
-        if step is not None and not isinstance(step, nn.Module):
-            raise TypeError(f"step must be a torch module, got {step!r}")
         if step is not None:
             self._check_step(step)
         self.__dict__["_sizes"] = taps, block, hop
@@ -202,8 +200,10 @@ class FrequencyFilter(ParametricFilter):
         if engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
 
-    def _check_step(self, step: nn.Module) -> None:
-        """Refuse a step that asks for what there is none of."""
+    def _check_step(self, step: Any) -> None:
+        """Refuse a step that is no module, or asks for what there is none of."""
+        if not isinstance(step, nn.Module):
+            raise TypeError(f"step must be a torch module, got {step!r}")
         given = (*SUPPLIED["step"], "e2", *self.algorithm.of("partition"), *self._param_names)
         unknown = [k for k in bins.asked(step) if k not in given]
         if unknown:

@@ -121,7 +121,6 @@ class FeedbackControl(Loop):
             out = self._block(own, mu, every, model - response, response)
         return Output(*(like_input(v, d) for v in out))
 
-    @locked
     def step(self, d: Any) -> tuple[Any, Any]:
         """Adapt on one sample, the loop closed through the model; return y and e."""
         y, e, _ = self(self._block_of_one("d", d))

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adaptfilt.base.filtered import check_secondary
+from adaptfilt.base.filtered import as_secondary
 from adaptfilt.base.guarded import Guarded, locked
 from adaptfilt.base.stream import Output, as_block, like_input
 from adaptfilt.checks import (
@@ -140,10 +140,7 @@ class FxFDAF(Guarded):
 
     @secondary.setter
     def secondary(self, value: Block) -> None:
-        check_block("secondary", value, self.frame, (*self._heard, self.model.taps))
-        own = as_tensor(value, self.dtype, self.frame.device)
-        check_finite("secondary", own)
-        check_secondary(own)
+        own = as_secondary(value, (*self._heard, self.model.taps), self.frame)
         self.model.w = own.reshape(*self.frame.shape[:2], 1, -1).expand_as(self.model.w)
 
     @locked
@@ -219,7 +216,6 @@ class FxFDAF(Guarded):
         y = torch.cat(outputs, -1) if outputs else self.played[:, :0]
         return like_input(y.reshape(*self._heard[1:], -1), x)
 
-    @locked
     def step(self, x: Any, d: Any) -> tuple[Any, Any]:
         """Adapt on one sample, the loop closed through the model; return y and e."""
         y, e, _ = self(self._sample("x", x, self.player._axes("x")), self._sample("d", d, self._heard[:1]))

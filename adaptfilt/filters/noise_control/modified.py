@@ -20,16 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adaptfilt.base.filtered import check_secondary, padded
+from adaptfilt.base.filtered import as_secondary, padded
 from adaptfilt.base.frequency import FrequencyFilter
 from adaptfilt.base.guarded import locked
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import Output, like_input
 from adaptfilt.checks import (
     Block,
-    as_tensor,
-    check_block,
-    check_finite,
     check_same_kind,
     part_of_steps,
     positive_int,
@@ -114,10 +111,7 @@ class ModifiedFxLMS(Loop):
 
     @secondary.setter
     def secondary(self, value: Block) -> None:
-        check_block("secondary", value, self.played, (self.model.taps,))
-        own = as_tensor(value, self.inner.dtype, self.inner.device)
-        check_finite("secondary", own)
-        check_secondary(own)
+        own = as_secondary(value, (self.model.taps,), self.played)
         self.model.w = own.expand_as(self.model.w)
         self.echo.w = padded(own, self.path_taps).expand_as(self.echo.w)
 
@@ -182,7 +176,6 @@ class ModifiedFxLMS(Loop):
         self.echo.filter(y)
         return like_input(y, x)
 
-    @locked
     def step(self, x: Any, d: Any) -> tuple[Any, Any]:
         """Adapt on one sample, the loop closed through the model; return y and e."""
         y, e, _ = self(self._block_of_one("x", x), self._block_of_one("d", d))
