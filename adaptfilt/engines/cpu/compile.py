@@ -23,6 +23,7 @@ DEBUG = os.environ.get("ADAPTFILT_DEBUG") == "1"
 # Multiply-adds may be contracted; sums are reordered only inside the vocabulary's words, NaN and infinity honoured.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "boundscheck": DEBUG}
 _NO_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_shared: dict[Any, Any] = {}  # functions of this package and what they became: most loops have most of them in common
 _TRANSLATED = (
     words.__name__,
     memory.__name__,
@@ -110,9 +111,10 @@ def _with_compiled_globals(function: Any, done: dict[Any, Any]) -> Any:
     def callable_part(value: Any) -> Any:
         if not inspect.isfunction(value) or value is function or _known(value):
             return value
-        if value not in done:
-            done[value] = _part(_with_compiled_globals(value, done))
-        return done[value]
+        parts = _shared if _lasting(value) else done
+        if value not in parts:
+            parts[value] = _part(_with_compiled_globals(value, done))
+        return parts[value]
 
     names = dict(function.__globals__)
     for key in {name for code in codes(function.__code__) for name in code.co_names} & names.keys():
@@ -146,6 +148,11 @@ def _part(function: Any) -> Any:
 def _known(function: Any) -> bool:
     """Say whether Numba has a translation of its own: the vocabulary, Numba's and NumPy's functions."""
     return (function.__module__ or "").startswith((*_TRANSLATED, "numba.", "numpy."))
+
+
+def _lasting(function: Any) -> bool:
+    """Say whether a function is this package's own and stands in a module, so that it stays what it is."""
+    return (function.__module__ or "").startswith("adaptfilt.") and function.__qualname__ == function.__name__
 
 
 def _refusal(function: Any, message: str) -> str:
