@@ -1,6 +1,7 @@
 """GradientFilter against a literal loop (forward, loss, zero_grad, backward, step), in every use."""
 
 import copy
+import ctypes
 import io
 import math
 import warnings
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ExponentialLR
 
 from adaptfilt import DivergenceError
-from adaptfilt.gradient import mini_batches
+from adaptfilt.gradient import mini_batches, tape, traced_step
 from adaptfilt.gradient.filter import GradientFilter
 from adaptfilt.gradient.traced_step import CompiledSteps
 
@@ -628,6 +629,28 @@ def test_description_and_empty_blocks() -> None:
     assert w.shape == (0, 31)
     assert f.filter(empty).shape == (0,)
     assert math.isclose(f.step(np.ones(TAPS), 0.5)[0], f.eval().step(torch.ones(TAPS).double(), 0.5)[0], abs_tol=0.1)
+
+
+def test_the_program_runs_uncompiled_on_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, d = signals(20)
+    f, g = (GradientFilter(mlp(), TAPS, optimizer=OPTIMIZERS["Adam"], compile=True) for _ in range(2))
+    (f(x, d), g(x, d))  # the first step is eager
+    want = f(x, d, record_every=4)
+
+    def uncompiled(_: int, __: int, *given: int) -> int:
+        arrays = [(ctypes.c_double * given[-1]).from_address(a) for a in given[:5]]  # as long as the workspace, or less
+        tape_at, sizes = given[5], tape.Sizes(*given[6:-1])
+        numbers = (ctypes.c_int64 * (sizes.length * tape.WIDTH)).from_address(tape_at)
+        played.append(sizes.steps)
+        return tape.play(*map(np.frombuffer, arrays), np.frombuffer(numbers, np.int64), sizes)
+
+    played: list[int] = []
+    monkeypatch.setattr(traced_step, "program", lambda: uncompiled)
+    found = g(x, d, record_every=4)
+    assert played == [20]
+    close(found.y, want.y)
+    close(found.w, want.w)
+    close(flat(g.model), flat(f.model))
 
 
 # compile=True with hyperparameters that change

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx
 
-from adaptfilt.gradient.tape import CODE, ENTRY, LOOPS, WIDTH
+from adaptfilt.gradient.tape import LOOPS, NAMES, WIDTH
 
 
 class UnsupportedError(NotImplementedError):
@@ -93,7 +93,7 @@ class Tape:
         if len(merged) > LOOPS:
             raise UnsupportedError(f"{name} over {len(merged)} loops")
         merged = [(1,) + (0,) * len(places)] * (LOOPS - len(merged)) + merged
-        row = [CODE[name], *(loop[0] for loop in merged)]
+        row = [NAMES.index(name), *(loop[0] for loop in merged)]
         for k, place in enumerate(places, 1):
             row += [place.offset, *(loop[k] for loop in merged)]
         self.rows.append(row + [0] * (WIDTH - len(row)))
@@ -156,7 +156,7 @@ class Tape:
         name = SAME.get(name, name)
         if name in ("sum", "mean", "amax", "amin"):
             self._reduce(name, out, *given[:2])
-        elif name in ENTRY or name in ("addcmul", "addcdiv"):
+        elif name in NAMES or name in ("addcmul", "addcdiv"):
             self._pointwise(name, out, given, options)
         elif name in ("mm", "bmm", "addmm", "baddbmm") and not options:
             self._product(out, *given)

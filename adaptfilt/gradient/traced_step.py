@@ -218,7 +218,7 @@ class CompiledSteps:
             unused = (c_int64 * 2)()
             for c in models:
                 addresses = (a[c].ctypes.data for a in arrays)
-                program()(addressof(unused), addressof(unused) + 8, *addresses, *sizes)
+                program()(addressof(unused), addressof(unused) + 8, *addresses, *sizes, w.shape[1])
 
         threads = min(N, torch.get_num_threads())
         if threads == 1 or N * T * len(self._tape) < MIN_THREADED:
