@@ -43,16 +43,18 @@ from adaptfilt.engines.cpu.memory import chosen
 from adaptfilt.engines.cpu.vectors import (
     after,
     allocate,
-    conj,
     data,
     flush_subnormals,
     lane,
     load,
+    plus_conj_products,
+    plus_product,
     release,
     restore_mode,
     splat,
     store,
     sums,
+    times_real,
     with_first,
     zeros,
 )
@@ -249,7 +251,7 @@ def at(t: int) -> int:
 def add_products(a: Any, h: Any, g: Any, v: Any, i: int) -> Any:
     """Return a + conj(v[t]) x[t+j], lags j = 0 to 7 and 8 to 15 as a pair of vectors; lag 0 is |v[t]|^2. i is at(t)."""
     c = splat(np.conj(g[i]))
-    return a[0] + c * beginning(load(h, i), g[i], v), a[1] + c * load(h, i + 16)
+    return plus_product(a[0], c, beginning(load(h, i), g[i], v)), plus_product(a[1], c, load(h, i + 16))
 
 
 def beginning(x: Any, first: Any, v: Any) -> Any:
@@ -372,59 +374,53 @@ def sweep(
     """Make the updates of the samples n - 8 to n - 1, of gains c, and return the outputs n + 8 to n + 15 after them."""
     z = zeros(h)
     a = z, z, z, z, z, z, z, z
+    f = splat(c[0]), splat(c[1]), splat(c[2]), splat(c[3]), splat(c[4]), splat(c[5]), splat(c[6]), splat(c[7])
     for q in range(len(longer)):
         w, i = after(weights, q * shape.size), q * shape.lines
-        a = sweep_row(a, w, None, c, leak, keep, after(h, i), after(g, i), n, shape.taps)
+        a = sweep_row(a, w, None, c, f, leak, keep, after(h, i), after(g, i), n, shape.taps)
     if shorter is not None:
         for q in range(len(longer), shape.rows):
             w, i = after(weights, q * shape.size), q * shape.lines
-            a = sweep_row(a, w, True, c, leak, keep, after(h, i), after(g, i), n, shape.taps)
+            a = sweep_row(a, w, True, c, f, leak, keep, after(h, i), after(g, i), n, shape.taps)
     return sums(a)
 
 
-def sweep_row(a: Any, w: Any, short: Any, c: Any, leak: Any, keep: Any, h: Any, g: Any, n: int, M: int) -> Any:
+def sweep_row(
+    a: Any, w: Any, short: Any, c: Any, f: Any, leak: Any, keep: Any, h: Any, g: Any, n: int, M: int
+) -> Any:  # fmt: skip
     """Make the updates of one row and return a + its part of the outputs; if it is short, the oldest weight stays 0."""
     keep = splat(keep)
-    f = splat(c[0]), splat(c[1]), splat(c[2]), splat(c[3]), splat(c[4]), splat(c[5]), splat(c[6]), splat(c[7])
     first = 0
     if short is not None and M >= 8:
         first = 8
-        v = load(c, 24) * update(fade(leak, keep, load(w, 0)), f, g, at(n - 8))
+        v = times_real(plus_conj_products(fade(leak, keep, load(w, 0)), f, g, at(n - 8)), load(c, 24))
         store(w, 0, v)
         a = dots(a, v, h, at(n + 8))
     for k in range(first, M - 7, 8):
-        v = update(fade(leak, keep, load(w, k)), f, g, at(n - 8 + k))
+        v = plus_conj_products(fade(leak, keep, load(w, k)), f, g, at(n - 8 + k))
         store(w, k, v)
         a = dots(a, v, h, at(n + 8 + k))
     if M % 8:
         k = M // 8 * 8
-        v = load(c, 16) * update(fade(leak, keep, load(w, k)), f, g, at(n - 8 + k))
+        v = times_real(plus_conj_products(fade(leak, keep, load(w, k)), f, g, at(n - 8 + k)), load(c, 16))
         if short is not None and M < 8:
-            v = load(c, 24) * v
+            v = times_real(v, load(c, 24))
         store(w, k, v)
         a = dots(a, v, h, at(n + 8 + k))
     return a
 
 
-def update(v: Any, f: Any, h: Any, i: int) -> Any:
-    """Return v plus eight conjugated shifts of the input, each times its gain; two sums halve the wait."""
-    v = v + f[0] * conj(load(h, i)) + f[1] * conj(load(h, i + 1))
-    v = v + f[2] * conj(load(h, i + 2)) + f[3] * conj(load(h, i + 3))
-    u = f[4] * conj(load(h, i + 4)) + f[5] * conj(load(h, i + 5))
-    return v + (u + f[6] * conj(load(h, i + 6)) + f[7] * conj(load(h, i + 7)))
-
-
 def dots(a: Any, v: Any, h: Any, i: int) -> Any:
     """Return the eight sums a plus v times eight shifts of the input."""
     return (
-        a[0] + v * load(h, i),
-        a[1] + v * load(h, i + 1),
-        a[2] + v * load(h, i + 2),
-        a[3] + v * load(h, i + 3),
-        a[4] + v * load(h, i + 4),
-        a[5] + v * load(h, i + 5),
-        a[6] + v * load(h, i + 6),
-        a[7] + v * load(h, i + 7),
+        plus_product(a[0], v, load(h, i)),
+        plus_product(a[1], v, load(h, i + 1)),
+        plus_product(a[2], v, load(h, i + 2)),
+        plus_product(a[3], v, load(h, i + 3)),
+        plus_product(a[4], v, load(h, i + 4)),
+        plus_product(a[5], v, load(h, i + 5)),
+        plus_product(a[6], v, load(h, i + 6)),
+        plus_product(a[7], v, load(h, i + 7)),
     )
 
 
@@ -433,12 +429,12 @@ def echo(taps: Any, S: int, y: Any, n: int) -> Any:
     a = b = c = d = zeros(taps)
     last = S + n
     for k in range(1, S - 3, 4):
-        a = a + splat(y[last - k]) * load(taps, 8 + k)
-        b = b + splat(y[last - k - 1]) * load(taps, 9 + k)
-        c = c + splat(y[last - k - 2]) * load(taps, 10 + k)
-        d = d + splat(y[last - k - 3]) * load(taps, 11 + k)
+        a = plus_product(a, splat(y[last - k]), load(taps, 8 + k))
+        b = plus_product(b, splat(y[last - k - 1]), load(taps, 9 + k))
+        c = plus_product(c, splat(y[last - k - 2]), load(taps, 10 + k))
+        d = plus_product(d, splat(y[last - k - 3]), load(taps, 11 + k))
     for k in range(max(S - 1, 0) // 4 * 4 + 1, S):
-        a = a + splat(y[last - k]) * load(taps, 8 + k)
+        a = plus_product(a, splat(y[last - k]), load(taps, 8 + k))
     return (a + b) + (c + d)
 
 
@@ -463,21 +459,21 @@ def recurse(
                 if taps is None:  # one addition less to wait for than d_n - y_n
                     e_n = d_n - fade(leak, a, ready)
                     if i > 0:
-                        e_n -= g * lag
+                        e_n = plus_product(e_n, -g, lag)
                     y_n = d_n - e_n
                 else:  # the newest output is heard apart from what came before, as it comes last
                     y_n = fade(leak, a, ready)
                     e_n = d_n - (rest + taps[9] * last) - taps[8] * y_n
                     if i > 0:
-                        y_n += g * lag
-                        e_n -= g * (taps[8] * lag)
+                        y_n = plus_product(y_n, g, lag)
+                        e_n = plus_product(e_n, -g, taps[8] * lag)
                     rest, last = lane(tail, (i + 1) & 7), y_n
-                    tail = tail + splat(y_n) * load(taps, 8 - i)
+                    tail = plus_product(tail, splat(y_n), load(taps, 8 - i))
                     e[n + i] = e_n
             else:
                 y_n = fade(leak, a, ready)
                 if i > 0:
-                    y_n += g * lag
+                    y_n = plus_product(y_n, g, lag)
                 y[n + i], e_n = error(y_n, d_n, p, s)
                 e[n + i] = e_n
             ready = lane(low, (i + 1) & 7)
@@ -493,8 +489,8 @@ def recurse(
                 new = chosen(adapts, new, s)
             s = new
             c[i], lag = g, r[16 * i + 1]
-            low = fade(leak, splat(a), low) + splat(g) * load(r, 15 * i)
-            high = fade(leak, splat(a), high) + splat(g) * load(r, 15 * i + 8)
+            low = plus_product(fade(leak, splat(a), low), splat(g), load(r, 15 * i))
+            high = plus_product(fade(leak, splat(a), high), splat(g), load(r, 15 * i + 8))
             c[8 + i] = a
         else:
             c[i], c[8 + i] = zero, one

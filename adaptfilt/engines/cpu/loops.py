@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adaptfilt.engines.cpu.memory import all_finite, array, assign, assign_all, finite, number
+from adaptfilt.engines.cpu.vectors import data
 from adaptfilt.engines.words import axpyc, dot, energy
 
 OK, BAD_X, BAD_D, DIVERGED = 0, 1, 2, 3  # what a loop returns
@@ -297,11 +298,11 @@ def through(response: Any, line: Any, x: Any, room: Any, v: Any) -> Any:
 
 def newest_first(stream: Any, line: Any, x: Any) -> None:
     """Write [line, x] read backwards."""
-    T, M = len(x), len(line)
+    T, M, samples, past, row = len(x), len(line), data(x), data(line), data(stream)
     for n in range(T):
-        stream[T - 1 - n] = x[n]
+        row[T - 1 - n] = samples[n]
     for k in range(M):
-        stream[T + k] = line[M - 1 - k]
+        row[T + k] = past[M - 1 - k]
 
 
 def assembled(stream: Any, line: Any, start: int, u: Any) -> Any:
@@ -479,12 +480,13 @@ def write_phases(own: Filter, part: Part, call: Call, like: Any) -> None:
     for q in range(C if part.leads else 0):
         x, line = input_of(part.b, q, call, like), own.line[q]
         for p in range(call.sps):
-            row, first = own.stream[p * C + q], call.offset - past * call.sps - p  # the sample at 0
+            row, first = data(own.stream[p * C + q]), call.offset - past * call.sps - p  # the sample at 0
             known = min((call.sps - 1 - first) // call.sps, call.outputs + past)  # of samples before the part
             for j in range(known):
                 row[j] = line[max(M + first + j * call.sps, 0)]
+            samples = data(x)
             for j in range(known, call.outputs + past):
-                row[j] = x[first + j * call.sps]
+                row[j] = samples[first + j * call.sps]
 
 
 def to_phases(w: Any, phases: Any, M: int, sps: int) -> Any:

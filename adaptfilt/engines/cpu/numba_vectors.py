@@ -196,12 +196,77 @@ def _add(context: Any, b: Any, sig: Any, args: Any) -> Any:
 @_word(operator.mul, _both, Vector, Vector)
 def _mul(context: Any, b: Any, sig: Any, args: Any) -> Any:
     v, w = args
-    kind, n = sig.return_type, sig.return_type.llvm.count
+    kind = sig.return_type
     if kind.parts == 1:
         return b.fmul(v, w)
-    real = _shuffle(b, v, v, [i & ~1 for i in range(n)])
-    imag = b.fmul(_shuffle(b, v, v, [i | 1 for i in range(n)]), ir.Constant(kind.llvm, [-1.0, 1.0] * LANES))
-    return b.fadd(b.fmul(real, w), b.fmul(imag, _shuffle(b, w, w, [i ^ 1 for i in range(n)])))
+    imag = b.fmul(_imaginary(b, v), ir.Constant(kind.llvm, [-1.0, 1.0] * LANES))
+    return b.fadd(b.fmul(_real(b, v), w), b.fmul(imag, _swapped(b, w)))
+
+
+def _real(b: Any, v: Any) -> Any:
+    """Return the real parts, each twice."""
+    return _shuffle(b, v, v, [i & ~1 for i in range(v.type.count)])
+
+
+def _imaginary(b: Any, v: Any) -> Any:
+    """Return the imaginary parts, each twice."""
+    return _shuffle(b, v, v, [i | 1 for i in range(v.type.count)])
+
+
+def _swapped(b: Any, v: Any) -> Any:
+    """Return the imaginary parts before the real ones."""
+    return _shuffle(b, v, v, [i ^ 1 for i in range(v.type.count)])
+
+
+@_word(vectors.times_real, _both, Vector, Vector)
+def _times_real(context: Any, b: Any, sig: Any, args: Any) -> Any:
+    return b.fmul(args[0], args[1] if sig.return_type.parts == 1 else _real(b, args[1]))
+
+
+@_word(vectors.plus_product, lambda a, v, w: signature(a, a, v, w), Vector, Vector, Vector)
+def _plus_product(context: Any, b: Any, sig: Any, args: Any) -> Any:
+    a, v, w = args
+    kind = sig.return_type
+    if kind.parts == 1:
+        return b.fadd(a, b.fmul(v, w))
+    imag = b.fmul(_imaginary(b, v), ir.Constant(kind.llvm, [-1.0, 1.0] * LANES))
+    return b.fadd(b.fadd(a, b.fmul(_real(b, v), w)), b.fmul(imag, _swapped(b, w)))  # two multiply-adds
+
+
+@_word(vectors.plus_product, lambda a, v, w: signature(a, a, v, w), types.Number, types.Number, types.Number)
+def _plus_product_of_numbers(context: Any, b: Any, sig: Any, args: Any) -> Any:
+    a, v, w = args
+    if not isinstance(sig.return_type, types.Complex):
+        return b.fadd(a, b.fmul(v, w))
+    a, v, w = (context.make_complex(b, sig.return_type, value) for value in args)
+    a.real = b.fsub(b.fadd(a.real, b.fmul(v.real, w.real)), b.fmul(v.imag, w.imag))
+    a.imag = b.fadd(b.fadd(a.imag, b.fmul(v.real, w.imag)), b.fmul(v.imag, w.real))
+    return a._getvalue()
+
+
+@_word(
+    vectors.plus_conj_products, lambda v, f, p, i: signature(v, v, f, p, types.intp), Vector, types.UniTuple, Pointer,
+    types.Integer,
+)  # fmt: skip
+def _plus_conj_products(context: Any, b: Any, sig: Any, args: Any) -> Any:
+    v, kind = args[0], sig.return_type
+    factors = unpack_tuple(b, args[1])
+    shifts = [b.load(_at(b, kind, args[2], b.add(args[3], INT64(k))), align=kind.bytes) for k in range(8)]
+
+    def total(factors: Any, shifts: Any) -> Any:
+        """Return the sum of products; two sums halve the wait."""
+        one, two = [b.fmul(factors[k], shifts[k]) for k in (0, 4)]
+        for k in (1, 2, 3):
+            one = b.fadd(one, b.fmul(factors[k], shifts[k]))
+            two = b.fadd(two, b.fmul(factors[4 + k], shifts[4 + k]))
+        return b.fadd(one, two)
+
+    if kind.parts == 1:
+        return b.fadd(v, total(factors, shifts))
+    # What real and imaginary parts of the factors make is summed apart, and turned once.
+    real, imag = (total([part(b, f) for f in factors], shifts) for part in (_real, _imaginary))
+    turned = b.fmul(real, ir.Constant(kind.llvm, [1.0, -1.0] * LANES))
+    return b.fadd(b.fadd(v, turned), _swapped(b, imag))
 
 
 # Three rounds add halves of two vectors into one; a lane of 8 and more is of the second vector.

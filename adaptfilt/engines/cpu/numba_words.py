@@ -224,7 +224,9 @@ def _slice_pam(*signal: bool) -> Any:
     def slice_pam(r: Any, half: Any, levels: Any) -> Any:
         one, two = as_number(r, 1), as_number(r, 2)
         index = np.floor(r / (two * half))
-        index = np.maximum(-levels / two, np.minimum(index, levels / two - one))
+        lowest, highest = -levels / two, levels / two - one
+        index = select(index < lowest, lowest, index)  # NaN stays: half the wait of minimum and maximum
+        index = select(index > highest, highest, index)
         return (two * index + one) * half
 
     return slice_pam

@@ -70,6 +70,23 @@ def conj(v: Any) -> Any:
     return np.conj(v)
 
 
+def times_real(v: Any, w: Any) -> Any:
+    """Return v times the real part of w."""
+    return v * w.real
+
+
+def plus_product(a: Any, v: Any, w: Any) -> Any:
+    """Return a + v w."""
+    return a + v * w
+
+
+def plus_conj_products(v: Any, f: Any, p: Any, i: int) -> Any:
+    """Return v plus the sum of f[k] times the conjugate of entries i + k to i + k + 7, for k = 0 to 7."""
+    for k in range(8):
+        v = v + f[k] * conj(load(p, i + k))
+    return v
+
+
 def sums(vectors: Any) -> Any:
     """Return the sums of the entries of eight vectors, as a vector."""
     return np.array([v.sum() for v in vectors])
