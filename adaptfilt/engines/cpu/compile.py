@@ -17,13 +17,13 @@ from typing import Any
 
 from adaptfilt.engines import words
 from adaptfilt.engines.cpu import fft, memory, vectors
-from adaptfilt.engines.cpu.fingerprint import codes
+from adaptfilt.engines.cpu.fingerprint import Unknown, codes, describe
 
 DEBUG = os.environ.get("ADAPTFILT_DEBUG") == "1"
 # Multiply-adds may be contracted; sums are reordered only inside the vocabulary's words, NaN and infinity honoured.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "boundscheck": DEBUG}
 _NO_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_shared: dict[Any, Any] = {}  # functions of this package and what they became: most loops have most of them in common
+_shared: dict[Any, Any] = {}  # what functions became, by what they do: loops have most of what they call in common
 _TRANSLATED = (
     words.__name__,
     memory.__name__,
@@ -111,10 +111,11 @@ def _with_compiled_globals(function: Any, done: dict[Any, Any]) -> Any:
     def callable_part(value: Any) -> Any:
         if not inspect.isfunction(value) or value is function or _known(value):
             return value
-        parts = _shared if _lasting(value) else done
-        if value not in parts:
-            parts[value] = _part(_with_compiled_globals(value, done))
-        return parts[value]
+        key = _key(value)
+        parts = done if key is value else _shared
+        if key not in parts:
+            parts[key] = _part(_with_compiled_globals(value, done))
+        return parts[key]
 
     names = dict(function.__globals__)
     for key in {name for code in codes(function.__code__) for name in code.co_names} & names.keys():
@@ -150,9 +151,12 @@ def _known(function: Any) -> bool:
     return (function.__module__ or "").startswith((*_TRANSLATED, "numba.", "numpy."))
 
 
-def _lasting(function: Any) -> bool:
-    """Say whether a function is this package's own and stands in a module, so that it stays what it is."""
-    return (function.__module__ or "").startswith("adaptfilt.") and function.__qualname__ == function.__name__
+def _key(function: Any) -> Any:
+    """Return what functions of the same machine code have in common; the function itself where that is unknown."""
+    try:
+        return repr(describe(function))
+    except (Unknown, RecursionError):
+        return function
 
 
 def _refusal(function: Any, message: str) -> str:
