@@ -95,7 +95,7 @@ class PhaseBlindFilter(PhaseBlind, BlindFilter):
 
 
 class OfPoints(LinearFilter):
-    """A filter with a constellation, which refuses signals that have nothing to do with its points."""
+    """A filter with a constellation, which looks at signals for what cannot come of its points."""
 
     constellation: Constellation
 
@@ -103,10 +103,12 @@ class OfPoints(LinearFilter):
         length = super()._check_signals(x, d, rows)
         if self.inputs is None and self.sps == 1 and not rows:  # else real numbers may be both parts of a symbol
             check_iq(x, self.constellation)
-        if d is not None:
-            known = cast(d[..., :LOOKED_AT], self.dtype)
-            check_points("d", known[finite_samples(known) & (known != 0)], self.constellation)  # zeros: silence
         return length
+
+    def _doubt(self, d: Any) -> str | None:
+        known = cast(d[..., :LOOKED_AT], self.dtype)
+        wrong = stray(known[finite_samples(known) & (known != 0)], self.constellation)  # zeros are silence
+        return None if wrong is None else f"d holds {wrong}, no point of the constellation, which has unit mean power"
 
 
 def check_iq(x: Any, constellation: Constellation) -> None:
@@ -115,15 +117,13 @@ def check_iq(x: Any, constellation: Constellation) -> None:
         raise TypeError("x is real, the points are complex: an I/Q signal is needed")
 
 
-def check_points(name: str, known: Any, constellation: Constellation) -> None:
-    """Refuse symbols, finite ones, that are no points of a constellation."""
+def stray(known: Any, constellation: Constellation) -> str | None:
+    """Return which of some symbols is the farthest from all points of a constellation, if it is none of them."""
     known = known.detach() if isinstance(known, Tensor) else known
     off = abs(known - constellation.slice(known))
-    if len(known) and float(off.max()) > 1e-3 * constellation.min_distance:
-        raise ValueError(
-            f"{name} must hold points of the constellation, which has unit mean power, got "
-            f"{known[off.argmax()].item():.4g}"
-        )
+    if not len(known) or float(off.max()) <= 1e-3 * constellation.min_distance:
+        return None
+    return f"{known[off.argmax()].item():.4g}"
 
 
 def is_complex(value: Any) -> bool:

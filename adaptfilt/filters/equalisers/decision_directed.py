@@ -63,7 +63,7 @@ class DecisionDirected(OfPoints):
         Leakage: the weights shrink by 1 - mu * leak a symbol.
     w0, batch, dtype, device, nonfinite, engine, inputs, outputs
         As for `adaptfilt.LinearFilter`. d may end early, or be left out: NaN stands for what is not known.
-        The first 64 symbols are looked at: whether those known, zeros apart, are points of the constellation.
+        A warning says, once, where what is known is none of the points; it is learnt all the same.
 
     Attributes
     ----------

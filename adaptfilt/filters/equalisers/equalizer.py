@@ -23,7 +23,7 @@ from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import Output, like_input
 from adaptfilt.checks import Block, as_tensor, check_names, keywords, natural, positive_int
 from adaptfilt.constellation import Constellation
-from adaptfilt.filters.equalisers.blind import check_constellation, check_iq, check_points, is_complex
+from adaptfilt.filters.equalisers.blind import check_constellation, check_iq, is_complex, stray
 from adaptfilt.filters.equalisers.cma import CMA
 from adaptfilt.filters.equalisers.decided_rls import DecidedRLS
 from adaptfilt.filters.equalisers.decision_directed import DecisionDirected
@@ -350,7 +350,9 @@ class Equalizer(Guarded):
         given = known[~torch.isnan(known)]
         if not bool(torch.isfinite(given).all()):
             raise ValueError("training must be finite, or NaN where a symbol is not known")
-        check_points("training", given, self.constellation)
+        wrong = stray(given, self.constellation)
+        if wrong is not None:
+            raise ValueError(f"training must hold points of the constellation, which has unit mean power, got {wrong}")
         return known
 
     def _take(self, x: Block, known: Tensor) -> None:
