@@ -1,9 +1,12 @@
 """Input checks: every refusal names the argument, what was expected and what came, before any state changes."""
 
 import cmath
+import inspect
 import math
 import operator
 import warnings
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -37,6 +40,23 @@ def positive_int(name: str, value: Any, least: int = 1) -> int:
     if isinstance(value, bool | np.bool_) or number < least:
         raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
     return number
+
+
+def keywords(cls: type) -> list[str]:
+    """Return what a class takes by name: what its constructor names, and the keywords of those that it hands on to."""
+    made: list[Any] = [base.__init__ for base in cls.__mro__ if "__init__" in vars(base)]  # type: ignore[misc]
+    own, *others = [inspect.signature(init).parameters.values() for init in made]
+    named = [p for p in own if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"]
+    return [p.name for p in (*named, *(p for ps in (own, *others) for p in ps if p.kind is p.KEYWORD_ONLY))]
+
+
+def check_names(owner: str, given: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse arguments of unknown names, with the name that may be meant, or all there are."""
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"is {near[0]} meant?" if near else f"it takes {', '.join(dict.fromkeys(known))}"
+            raise TypeError(f"{owner} takes no argument {name}: {hint}")
 
 
 def natural(name: str, value: Any) -> int:

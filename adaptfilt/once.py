@@ -8,7 +8,6 @@
 array([0.1, 0.2, 0.3])
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from adaptfilt.base.stream import Output
-from adaptfilt.checks import NUMPY, Block
+from adaptfilt.checks import NUMPY, Block, check_names, keywords
 from adaptfilt.filters.frequency.fdaf import FDAF
 from adaptfilt.filters.gradient.lms import LMS
 from adaptfilt.filters.gradient.nlms import NLMS
@@ -237,10 +236,9 @@ def fdaf(
     return _once(FDAF, x, d, (record_every, False), taps, mu, **own, **common)
 
 
-def _once(
-    kind: Callable[..., Any], x: Any, d: Any, call: tuple[int | None, bool], *args: Any, **parameters: Any
-) -> Output:
+def _once(kind: Any, x: Any, d: Any, call: tuple[int | None, bool], *args: Any, **parameters: Any) -> Output:
     """Make the filter that fits the signals and call it; what is wrong with them, its own checks say."""
+    check_names(kind.__name__, parameters, [*keywords(kind), "record_every", "regressors"])
     batch = tuple(getattr(d, "shape", ()))[:-1]
     if 0 in batch:
         raise ValueError(f"d must hold at least one signal, got shape {tuple(d.shape)}")

@@ -64,10 +64,10 @@ def plain_text(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
 
 def own_names(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Show the attributes that numpydoc has linked as names: many classes have one of the name."""
-    lines[:] = [
-        re.sub(r"(?<!\\)\(\*(?=\w)", r"(\\*", re.sub(r":obj:`(\w+) <\.?(?:\w+\.)*\1>`", r"**\1**", line))
-        for line in lines
-    ]
+    for i, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            named = re.sub(r":obj:`(\w+) <\.?(?:\w+\.)*\1>`", r"**\1**", line)
+            lines[i] = re.sub(r"(?<!\\)\(\*(?=\w)", r"(\\*", named)
 
 
 def gallery_page(app: Any, docname: str, source: list[str]) -> None:

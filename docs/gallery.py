@@ -58,6 +58,7 @@ def page(stem: str, source: str) -> str:
     """Return the page of an example with its first line as the title, and the kept picture of one that was not run."""
     first = ast.get_docstring(ast.parse((ROOT / "examples" / f"{stem}.py").read_text())).splitlines()[0]
     source = source.replace(first, f"{first}\n{'=' * len(first)}", 1)
+    source = source.replace("\n    python examples/", "\n.. code-block:: sh\n\n    python examples/", 1)
     if not re.search(EXECUTED, f"{stem}.py"):
         at = source.index(".. GENERATED FROM", source.index(first))
         kind = "gif" if (ROOT / "docs" / "pictures" / f"{stem}.gif").is_file() else "png"

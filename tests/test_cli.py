@@ -346,6 +346,11 @@ def test_compile_keeps_what_a_first_call_needs(tmp_path, monkeypatch, capsys):
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
 
 
+def test_compile_takes_the_echo_canceller(capsys):
+    assert run("compile --filters EchoCanceller --dtypes float32 complex64") == 0  # there is no complex one
+    assert re.fullmatch(r"EchoCanceller +float32 +\d+\.\d\d s\nkept in .*\n", capsys.readouterr().out)
+
+
 @pytest.mark.parametrize(
     ("cache", "arguments", "says"),
     [

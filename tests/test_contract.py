@@ -317,7 +317,7 @@ def test_bad_input(cls: Any) -> None:
 @every_filter
 def test_a_checkpoint_that_does_not_fit_is_refused(cls: Any) -> None:
     f, other = cls.example(), cls.example(batch=(3,))
-    with pytest.raises(RuntimeError, match=r"the state is of batch=\(3,\), the filter of \(\)"):
+    with pytest.raises(RuntimeError, match=r"of batch=\(3,\), the filter of \(\): make .* with batch=\(3,\), or"):
         f.load_state_dict(other.state_dict())
     state = f.state_dict()
     state.pop(next(iter(state)))
@@ -483,6 +483,8 @@ def test_half_precision_leaves_a_filter_its_own(cls: Any, dtype: torch.dtype, wa
     assert model.before.weight.dtype in (torch.float16, torch.bfloat16)
     assert (kinds(f), f.dtype) == (types, dtype)
     unchanged(f, before)
+    if not getattr(getattr(f, "constellation", None), "is_real", True):
+        return  # half precision has no complex numbers
     half = [None if v is None else torch.tensor(v.real).to(model.before.weight.dtype) for v in (x, d)]
     assert call(f, *half).y.dtype == dtype
 
@@ -503,12 +505,11 @@ def test_what_converts_nothing_reaches_the_filter_as_it_is(cls: Any) -> None:
 
 @every_filter
 def test_torch_defaults_do_not_reach_inside(cls: Any) -> None:
-    x, d = trial(cls.example(dtype=torch.float64), 60)
-
     def outputs() -> list[Any]:
         found: list[Any] = []
         for dtype in (torch.float64, torch.complex64):
             f = cls.example(nonfinite="skip", dtype=dtype)
+            x, d = trial(f, 60)
             for kind in (np.asarray, torch.from_numpy):
                 given = kind(x), None if d is None else kind(d)
                 found += [*call(f, *given, record_every=7), *call(f, *given), f.filter(given[0])]

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -193,6 +194,22 @@ def test_what_a_constellation_has_to_be() -> None:
         af.DecisionDirected(4, 0.1, BPSK, carrier=(0.01, 0.7))
     with pytest.raises(ValueError, match="carrier bandwidth"):
         af.DecisionDirected(4, 0.1, QAM, carrier=(0.0, 0.7), **COMPLEX)
+
+
+@pytest.mark.parametrize("make", [af.MMA, af.Sato, af.DecisionDirected, partial(af.DFE, 5)])
+def test_signals_that_have_nothing_to_do_with_the_points(make: Any) -> None:
+    a, options = af.signals.symbols(QAM, 200, rng=0), {**COMPLEX, "engine": "reference"}
+    with pytest.raises(TypeError, match="x is real, the points are complex"):
+        make(5, 0.01, QAM, **options)(a.real.copy())
+    make(5, 0.01, QAM, sps=2, **options)(a.real.copy())  # as many numbers as two a symbol
+    if make not in (af.MMA, af.Sato):
+        known = np.concatenate([[np.nan, 0], np.sqrt(10) * a[2:]])
+        for x, d in ((a, known), (torch.from_numpy(a), torch.from_numpy(known))):
+            f = make(5, 0.001, QAM, **options)
+            with pytest.warns(UserWarning, match=r"d holds .*j, no point of the constellation") as told:
+                f(x, d)
+            assert told[0].filename == __file__
+            f(x, d)  # said once
 
 
 def test_a_carrier_loop_follows_an_offset() -> None:
@@ -576,6 +593,7 @@ def test_short_calls_are_one_block_and_seldom_go_the_long_way(make: Any) -> None
 @pytest.mark.parametrize("make", [SHORT["DecisionDirected"], SHORT["DFE"]], ids=["DecisionDirected", "DFE"])
 def test_a_short_call_that_fails_changes_nothing(make: Any) -> None:
     f, (x, d) = make(), np.random.default_rng(2).standard_normal((2, 30))
+    d = np.sign(d)
     for _ in range(5):
         f(x, d[:4])
     before = copy.deepcopy(f.state_dict())
@@ -607,6 +625,7 @@ class Interrupted:
 @pytest.mark.parametrize("name", ["waiting", "latest", "phase"])
 def test_a_short_call_that_is_interrupted_changes_nothing(name: str) -> None:
     f, (x, d) = SHORT["DecisionDirected"](), np.random.default_rng(2).standard_normal((2, 31))
+    d = np.sign(d)
     for _ in range(5):
         f(x, d[:4])
     before, (workspace,) = copy.deepcopy(f.state_dict()), f._free

@@ -302,3 +302,18 @@ def test_what_is_refused() -> None:
         with pytest.raises(error, match=says):
             call()
     assert eq(x, training=a[:0]).y.shape == (100,)
+
+
+def test_what_is_warned_of() -> None:
+    x, a = received(QAM, 100)
+    with pytest.warns(UserWarning, match=r'stage \("dd", 0.02\): with rule="rls" the number is lam') as told:
+        af.Equalizer(7, QAM, rule="rls", stages=[("train", 0.99), ("dd", 0.02)])
+    assert told[0].filename == __file__
+    eq = af.Equalizer(7, QAM, delay=3, engine="reference")
+    eq.eval()(x)
+    with pytest.warns(UserWarning, match='no training= is given, so that the stage "train" is passed over') as told:
+        eq.train()(x)
+    assert told[0].filename == __file__
+    eq(x)  # said once
+    eq.reset()(x, training=a[:50])
+    eq(x)

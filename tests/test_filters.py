@@ -665,6 +665,7 @@ def test_equals_the_textbook_loop(name: str, engine: str, dtype: torch.dtype) ->
 
 
 @in_all_ways(LOOPS)
+@pytest.mark.filterwarnings("ignore:.*no point of the constellation")
 def test_equals_the_textbook_loop_with_an_error_of_its_own(name: str, engine: str, dtype: torch.dtype) -> None:
     make, run, given = LOOPS[name]
     x, d = signals(dtype)

@@ -9,9 +9,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import adaptfilt as af
+from conftest import FILTERS, each
 
 
 def functions(owner: Any, name: str) -> Iterator[Any]:
@@ -50,6 +53,33 @@ def test_help_of_forward_is_readable() -> None:
         "forward(self, x: numpy.ndarray | torch.Tensor, d: numpy.ndarray | torch.Tensor | None = None, "
     )
     assert len(line) <= 240
+
+
+@each(FILTERS)
+def test_a_wrong_name_is_refused_by_the_class_that_was_called(cls: Any) -> None:
+    with pytest.raises(TypeError, match=f"^{cls.__name__} takes no argument batsh: is batch meant"):
+        cls.example(batsh=2)
+    f, x = cls.example(), np.ones(3, np.float32)
+    with pytest.raises(TypeError, match=f"^a call of {cls.__name__} takes no argument record: is record_every meant"):
+        f(x, x, record=1)
+    with pytest.raises(
+        TypeError, match=f"^{cls.__name__} is called with x, d and by name mu=, .* got False .* freezes"
+    ):
+        f(x, x, False)
+
+
+def test_functions_and_equalisers_say_what_they_take() -> None:
+    with pytest.raises(TypeError, match="NLMS takes no argument record_evry: is record_every meant"):
+        af.nlms(np.ones(3), np.ones(3), 2, record_evry=1)
+    with pytest.raises(TypeError, match="Equalizer takes no argument engin: is engine meant"):
+        af.Equalizer(3, af.Constellation.pam(2), engin="reference")
+    with pytest.raises(TypeError, match="LMS takes no argument foo: it takes taps, mu, leak, w0, features, sps"):
+        af.LMS(3, 0.1, foo=1)
+
+
+def test_a_number_is_shown_however_it_is_given() -> None:
+    assert "mu=0.1, " in repr(af.NLMS(4, torch.tensor(0.1)))
+    assert "mu=Tensor(2,), " in repr(af.NLMS(4, torch.tensor([0.1, 0.2]), batch=2))
 
 
 PADASIP = """FilterAP FilterGMCC FilterGNGD FilterLMF FilterLMS FilterLlncosh FilterNLMF FilterNLMS FilterNSSLMS

@@ -452,6 +452,14 @@ class LinearFilter(ParametricFilter):
                 f"{type(self).__name__}: mu is beyond {bound:.3g}, 2 / (3 taps power) of this block: it may diverge",
                 stacklevel=6,
             )
+        doubt = self._doubt(job.d) if self._wary else None
+        if doubt:
+            self._wary = False
+            warnings.warn(f"{type(self).__name__}: {doubt}", stacklevel=6)
+
+    def _doubt(self, d: Any) -> str | None:
+        """Say what makes a desired signal look wrong; None: nothing does."""
+        return None
 
     def _largest_step(self, power: float) -> float | None:
         """Return the step size from which on a filter on an input of this power is to warn; None: never."""

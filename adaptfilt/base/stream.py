@@ -13,7 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from adaptfilt.base.guarded import Guarded, locked
-from adaptfilt.checks import DTYPES, Block, as_batch, as_dtype, check_plain, number, positive_int
+from adaptfilt.checks import (
+    DTYPES,
+    Block,
+    as_batch,
+    as_dtype,
+    check_names,
+    check_plain,
+    keywords,
+    number,
+    positive_int,
+)
 from adaptfilt.taps import TapDelayLine
 
 
@@ -79,8 +89,10 @@ class AdaptiveFilter(Guarded):
         device: torch.device | str | None = None,
         nonfinite: str = "raise",
         adapt_in_eval: bool = False,
+        **unknown: Any,
     ) -> None:
         super().__init__()
+        check_names(type(self).__name__, unknown, keywords(type(self)) if unknown else [])
         self.nonfinite = nonfinite
         self.adapt_in_eval = bool(adapt_in_eval)
         self.__dict__["_follows"] = batch == "auto"  # the batch is that of what comes first
@@ -98,11 +110,12 @@ class AdaptiveFilter(Guarded):
         self,
         x: Block,
         d: Block | None = None,
-        *,
+        *_: Any,
         mu: Any = None,
         record_every: int | None = None,
         regressors: bool = False,
         path: Any = None,
+        **more: Any,
     ) -> Output:
         """Adapt over a block, going on from the last one; in `eval` mode only filter.
 
@@ -121,6 +134,8 @@ class AdaptiveFilter(Guarded):
             x holds ready regressors, (*batch, T, M): a linear combiner. The delay line stays as it is.
         path : array or Tensor [shape=(S,)], optional
             For a filter with a secondary path: the response through which the errors hear its outputs.
+        *_, **more
+            Refused, with a word on what may be meant.
 
         Returns
         -------
@@ -135,6 +150,8 @@ class AdaptiveFilter(Guarded):
         DivergenceError
             If the weights become infinite. In all cases the state is the one before the call.
         """
+        if _ or more:
+            check_call(type(self).__name__, _, more)
         if torch.compiler.is_compiling():  # compiled already: torch.compile goes round it
             whole = torch.compiler.disable(self.forward)
             return whole(x, d, mu=mu, record_every=record_every, regressors=regressors, path=path)
@@ -370,7 +387,11 @@ class AdaptiveFilter(Guarded):
             super().load_state_dict(before, assign=assign)
             given = state_dict.get("passed_over") if isinstance(error, RuntimeError) else None
             if isinstance(given, Tensor) and given.shape != self.passed_over.shape:
-                raise RuntimeError(f"the state is of batch={tuple(given.shape)}, the filter of {self.batch}") from error
+                batch = tuple(given.shape)
+                raise RuntimeError(
+                    f"the state is of batch={batch}, the filter of {self.batch}: make the filter with batch={batch}, "
+                    'or with batch="auto", which takes over that of the state'
+                ) from error
             raise
 
     def _signals(self) -> list[Tensor]:
@@ -387,6 +408,16 @@ class AdaptiveFilter(Guarded):
         parts += [f"batch={self.batch}"] if self.batch else []
         parts += [str(self.dtype).removeprefix("torch."), str(self.device)]
         return ", ".join(parts + ([] if self.training else ["eval"]))
+
+
+def check_call(name: str, third: tuple[Any, ...], more: Mapping[str, Any]) -> None:
+    """Refuse what a call does not take, and say what it does."""
+    options = ("mu", "record_every", "regressors", "path")
+    if third:
+        freezing = "; mu=0, or f.eval() before, freezes the weights" if isinstance(third[0], bool) else ""
+        named = ", ".join(f"{k}=" for k in options)
+        raise TypeError(f"{name} is called with x, d and by name {named}, got {third[0]!r} after d{freezing}")
+    check_names(f"a call of {name}", more, ("x", "d", *options))
 
 
 def as_block(name: str, value: Any, axes: tuple[int, ...], is_complex: bool) -> Any:
@@ -408,5 +439,5 @@ def like_input(value: Tensor | np.ndarray, given: Any) -> Any:
 def _short(value: Any) -> str:
     """Describe a parameter in a few characters."""
     if isinstance(value, Tensor):
-        return f"Tensor{tuple(value.shape)}"
+        return f"{value.item():g}" if value.numel() == 1 else f"Tensor{tuple(value.shape)}"
     return type(value).__name__ if isinstance(value, nn.Module) else repr(value)

@@ -10,13 +10,18 @@ Source: S. Bellini, "Bussgang techniques for blind equalization", IEEE GLOBECOM,
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from adaptfilt.base.linear import LinearFilter
+from adaptfilt.checks import cast, finite_samples
 from adaptfilt.constellation import Constellation
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.words import scale
 from adaptfilt.filters.equalisers.constrained import ConstrainedStart
+
+LOOKED_AT = 64  # symbols at the start of a call: whether those known are points
 
 
 def plain_gain(e: Any, mu: Any) -> Any:
@@ -87,6 +92,43 @@ class PhaseBlind(LinearFilter):
 
 class PhaseBlindFilter(PhaseBlind, BlindFilter):
     """A blind rule of the modulus alone, as a gain."""
+
+
+class OfPoints(LinearFilter):
+    """A filter with a constellation, which looks at signals for what cannot come of its points."""
+
+    constellation: Constellation
+
+    def _check_signals(self, x: Any, d: Any, rows: bool) -> int:
+        length = super()._check_signals(x, d, rows)
+        if self.inputs is None and self.sps == 1 and not rows:  # else real numbers may be both parts of a symbol
+            check_iq(x, self.constellation)
+        return length
+
+    def _doubt(self, d: Any) -> str | None:
+        known = cast(d[..., :LOOKED_AT], self.dtype)
+        wrong = stray(known[finite_samples(known) & (known != 0)], self.constellation)  # zeros are silence
+        return None if wrong is None else f"d holds {wrong}, no point of the constellation, which has unit mean power"
+
+
+def check_iq(x: Any, constellation: Constellation) -> None:
+    """Refuse a real signal for complex points."""
+    if not (constellation.is_real or is_complex(x)):
+        raise TypeError("x is real, the points are complex: an I/Q signal is needed")
+
+
+def stray(known: Any, constellation: Constellation) -> str | None:
+    """Return which of some symbols is the farthest from all points of a constellation, if it is none of them."""
+    known = known.detach() if isinstance(known, Tensor) else known
+    off = abs(known - constellation.slice(known))
+    if not len(known) or float(off.max()) <= 1e-3 * constellation.min_distance:
+        return None
+    return f"{known[off.argmax()].item():.4g}"
+
+
+def is_complex(value: Any) -> bool:
+    """Say whether a signal is complex."""
+    return value.is_complex() if isinstance(value, Tensor) else np.iscomplexobj(value)
 
 
 def check_constellation(constellation: Any, dtype: torch.dtype) -> Constellation:

@@ -23,16 +23,16 @@ from typing import Any, ClassVar, Self
 
 import torch
 
-from adaptfilt.base.linear import LinearFilter
 from adaptfilt.checks import positive_int
 from adaptfilt.constellation import Constellation
 from adaptfilt.engines.algorithm import Algorithm, Variants
 from adaptfilt.filters.equalisers import targets
+from adaptfilt.filters.equalisers.blind import OfPoints
 from adaptfilt.filters.equalisers.carrier import carrier_gain, derotated, directed_gain, loop_gains
 from adaptfilt.filters.equalisers.decisions import DECIDE, VECTORS, choose, erring
 
 
-class DecisionDirected(LinearFilter):
+class DecisionDirected(OfPoints):
     """Equaliser that learns from known symbols and its own decisions: ``y, e, w = f(x, d)``.
 
     Parameters
@@ -63,7 +63,7 @@ class DecisionDirected(LinearFilter):
         Leakage: the weights shrink by 1 - mu * leak a symbol.
     w0, batch, dtype, device, nonfinite, engine, inputs, outputs
         As for `adaptfilt.LinearFilter`. d may end early, or be left out: NaN stands for what is not known.
-        What is given is learnt as it is, points of the constellation or not; `Equalizer` refuses what is none.
+        A warning says, once, where what is known is none of the points; it is learnt all the same.
 
     Attributes
     ----------

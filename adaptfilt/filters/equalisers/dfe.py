@@ -20,15 +20,14 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from adaptfilt.base.linear import LinearFilter
 from adaptfilt.checks import positive_int
 from adaptfilt.constellation import Constellation
 from adaptfilt.engines.algorithm import Variants
-from adaptfilt.filters.equalisers.blind import stepping
+from adaptfilt.filters.equalisers.blind import OfPoints, stepping
 from adaptfilt.filters.equalisers.decisions import DECIDE, VECTORS, choose, deciding, erring
 
 
-class DFE(LinearFilter):
+class DFE(OfPoints):
     """Decision-feedback equaliser: ``y, e, w = f(x, d)``.
 
     Parameters
@@ -53,7 +52,7 @@ class DFE(LinearFilter):
         Leakage: the weights shrink by 1 - mu * leak a symbol.
     w0, batch, dtype, device, nonfinite, engine, inputs, outputs
         As for `adaptfilt.LinearFilter`. d may end early, or be left out: NaN stands for what is not known.
-        What is given is learnt as it is, points of the constellation or not; `Equalizer` refuses what is none.
+        A warning says, once, where what is known is none of the points; it is learnt all the same.
 
     Attributes
     ----------

@@ -11,6 +11,7 @@ recovery for M-QAM constellations", J. Lightwave Technology, 2009, on the search
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -20,9 +21,9 @@ from torch import Tensor, nn
 from adaptfilt.base.guarded import Guarded, locked
 from adaptfilt.base.linear import LinearFilter
 from adaptfilt.base.stream import Output, like_input
-from adaptfilt.checks import Block, as_tensor, natural, positive_int
+from adaptfilt.checks import Block, as_tensor, check_names, keywords, natural, positive_int
 from adaptfilt.constellation import Constellation
-from adaptfilt.filters.equalisers.blind import check_constellation
+from adaptfilt.filters.equalisers.blind import check_constellation, check_iq, is_complex, stray
 from adaptfilt.filters.equalisers.cma import CMA
 from adaptfilt.filters.equalisers.decided_rls import DecidedRLS
 from adaptfilt.filters.equalisers.decision_directed import DecisionDirected
@@ -34,6 +35,7 @@ from adaptfilt.filters.equalisers.sato import Sato
 DECIDED, BLIND, PHASE_BLIND = ("train", "dd"), ("cma", "mma", "sato", "rde"), ("cma", "rde")
 RULES = ("lms", "nlms", "rls")
 HANDOVER = 0.4  # of "auto"
+LEAST_LAM = 0.5  # below which a forgetting factor, which then forgets all but two symbols, is taken for a step
 RECENT, ANGLES = 64, 64  # symbols of which the phase is found, angles that are tried
 FEW, TRIAL = 64, {"rls": 0.995, "nlms": 0.5}  # taps up to which the delay is looked for by RLS, and with what step
 PIECE, PIECES = 16, 128  # symbols within which a carrier turns little, and of how many such pieces the delay is found
@@ -121,6 +123,7 @@ class Equalizer(Guarded):
             raise TypeError("an Equalizer has no batch: its filters have")
         if "w0" in common:
             raise TypeError("an Equalizer takes no w0: set the weights of its first stage, eq.active.w = ...")
+        check_names("Equalizer", common, [*keywords(Equalizer), *keywords(DecisionDirected)])
         common.setdefault("dtype", torch.float32 if getattr(constellation, "is_real", False) else torch.complex64)
         self.constellation = check_constellation(constellation, common["dtype"])
         self.taps, self.sps = positive_int("taps", taps), positive_int("sps", sps)
@@ -135,6 +138,12 @@ class Equalizer(Guarded):
         for name, step, _ in self.stages:
             if _kind(name) not in self.filters:
                 self.filters[_kind(name)] = self._make(name, step)
+            if rule == "rls" and name in DECIDED and step < LEAST_LAM:
+                warnings.warn(
+                    f'stage ("{name}", {step:g}): with rule="rls" the number is lam, the forgetting factor, such as '
+                    "0.99, and no step",
+                    stacklevel=2,
+                )
         self._start()
         self._fixed = ("taps", "constellation", "sps", "stages", "feedback", "rule", "carrier", "filters")
 
@@ -201,6 +210,7 @@ class Equalizer(Guarded):
         self._known = 0  # outputs up to the last one whose symbol is known
         self._recent: Any = None  # the last outputs of a blind stage
         self._stage, self._left = -1, 0
+        self._wary = self.stages[0][0] == "train"  # no symbol has been known
         self._active = _kind(self.stages[0][0])
         self._next_stage()
 
@@ -303,8 +313,13 @@ class Equalizer(Guarded):
             If the weights become infinite. In all cases the state is the one before the call.
         """
         _check_kind("x", x)
-        if not (self.constellation.is_real or _is_complex(x)):
-            raise TypeError("x is real, the points are complex: an I/Q signal is needed")
+        check_iq(x, self.constellation)
+        if self._wary and self.training:
+            if training is None:
+                warnings.warn(
+                    'Equalizer: no training= is given, so that the stage "train" is passed over', stacklevel=5
+                )
+            self._wary = False
         settled = training is None and self._stage >= len(self.stages) - 1
         filters: list[Any] = [self.active] if settled else [*self.filters.values()]
         before = [{k: t.clone() for k, t in f._carried().items()} for f in filters]
@@ -325,7 +340,7 @@ class Equalizer(Guarded):
         """Refuse training symbols that do not fit, and return them."""
         outputs, f = self.common.get("outputs"), self.active
         _check_kind("training", training)
-        if _is_complex(training) and not f.dtype.is_complex:
+        if is_complex(training) and not f.dtype.is_complex:
             raise TypeError("training is complex, the points are real")
         known = as_tensor(training, f.dtype, f.device)
         if known.ndim != (1 if outputs is None else 2) or (outputs is not None and len(known) != outputs):
@@ -335,12 +350,9 @@ class Equalizer(Guarded):
         given = known[~torch.isnan(known)]
         if not bool(torch.isfinite(given).all()):
             raise ValueError("training must be finite, or NaN where a symbol is not known")
-        off = (given - self.constellation.slice(given)).abs()
-        if len(given) and float(off.max()) > 1e-3 * self.constellation.min_distance:
-            raise ValueError(
-                "training must hold points of the constellation, which has unit mean power, got "
-                f"{given[off.argmax()].item():.4g}"
-            )
+        wrong = stray(given, self.constellation)
+        if wrong is not None:
+            raise ValueError(f"training must hold points of the constellation, which has unit mean power, got {wrong}")
         return known
 
     def _take(self, x: Block, known: Tensor) -> None:
@@ -446,7 +458,7 @@ class Equalizer(Guarded):
         return int(self.delays[best])
 
 
-_CARRIED = ("delay", "delays", "delay_errors", "_due", "_known", "_recent", "_stage", "_left", "_active")
+_CARRIED = ("delay", "delays", "delay_errors", "_due", "_known", "_recent", "_stage", "_left", "_active", "_wary")
 
 
 def _kind(name: str) -> str:
@@ -515,10 +527,6 @@ def _check_kind(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a NumPy array or a torch tensor, got {type(value).__name__}")
     if value.ndim == 0:
         raise ValueError(f"{name} must have time as its last axis, got a number")
-
-
-def _is_complex(value: Block) -> bool:
-    return value.is_complex() if isinstance(value, Tensor) else np.iscomplexobj(value)
 
 
 def _join(parts: list[Any]) -> Any:

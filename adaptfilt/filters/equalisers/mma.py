@@ -23,7 +23,7 @@ import torch
 from adaptfilt.constellation import Constellation
 from adaptfilt.engines.algorithm import Variants
 from adaptfilt.engines.words import complex, imag, real
-from adaptfilt.filters.equalisers.blind import BlindFilter, check_constellation, stepping
+from adaptfilt.filters.equalisers.blind import BlindFilter, OfPoints, check_constellation, stepping
 
 
 def mma_error(y: Any, R_real: Any, R_imag: Any) -> Any:
@@ -37,7 +37,7 @@ def mma_real_error(y: Any, R_real: Any) -> Any:
     return (R_real - y * y) * y
 
 
-class MMA(BlindFilter):
+class MMA(OfPoints, BlindFilter):
     """Blind equaliser by the multimodulus algorithm: ``y, e, w = f(x)``.
 
     Parameters

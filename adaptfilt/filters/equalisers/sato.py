@@ -22,7 +22,7 @@ import torch
 from adaptfilt.constellation import Constellation
 from adaptfilt.engines.algorithm import Variants
 from adaptfilt.engines.words import complex, imag, real, sign, sign_parts
-from adaptfilt.filters.equalisers.blind import BlindFilter, check_constellation, stepping
+from adaptfilt.filters.equalisers.blind import BlindFilter, OfPoints, check_constellation, stepping
 
 
 def sato_error(y: Any, level_real: Any, level_imag: Any) -> Any:
@@ -36,7 +36,7 @@ def sato_real_error(y: Any, level_real: Any) -> Any:
     return level_real * sign(y) - y
 
 
-class Sato(BlindFilter):
+class Sato(OfPoints, BlindFilter):
     """Blind equaliser by Sato's algorithm: ``y, e, w = f(x)``.
 
     Parameters
