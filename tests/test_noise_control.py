@@ -726,3 +726,19 @@ def test_the_frequency_domain_refuses_whole() -> None:
         af.FxFDAF(4, 0.5, 3.0)
     with pytest.raises(TypeError, match="not hop"):
         af.FxFDAF(4, 0.5, MODEL, hop=2)
+
+
+def test_short_blocks_hear_the_model_and_the_path_of_now(rng: np.random.Generator) -> None:
+    """Each comes the short way, on numbers kept from the block before, or between such blocks."""
+    f, g = (af.FxLMS(9, 0.01, np.array([0.5, 0.2]), path_taps=3, engine=k) for k in ("auto", "reference"))
+    for n in range(12):
+        x, d = rng.standard_normal((2, 20)).astype(np.float32)
+        path = np.array([0.3, 0.1, 0.2]) if n in (4, 8) else None
+        for h in (f, g):
+            if n == 6:
+                h.secondary = np.array([0.1, 0.4])
+            if n == 9:
+                h.secondary.mul_(2)
+        np.testing.assert_allclose(f(x, d, path=path).e, g(x, d, path=path).e, atol=1e-5)
+    assert f._free[0]._frames  # the short way was taken
+    np.testing.assert_allclose(f.w, g.w, atol=1e-5)

@@ -95,7 +95,7 @@ class FilteredFilter(LinearFilter):
             self.__dict__["_alone"] = False
 
     def _can_be_brief(self) -> bool:
-        return False
+        return super()._can_be_brief() and not self._heard
 
     def _signal_shapes(self) -> dict[str, tuple[int, ...]]:
         (S, P), axes = self.__dict__["_lengths"], self._axes("x")[len(self.batch) :]
@@ -152,8 +152,8 @@ class FilteredFilter(LinearFilter):
         """Return a path, (L, Q, path_taps)."""
         return self._between(padded(path, self.path_taps))
 
-    def _sample_workspace(self) -> Any:
-        """Return a workspace in which single samples hear the model as it is now."""
+    def _short_workspace(self) -> Any:
+        """Return a workspace in which short blocks and samples hear the model as it is now."""
         workspace, secondary = self._workspace(), self._buffers["secondary"]
         model = secondary.data_ptr(), secondary._version  # type: ignore[union-attr]
         if workspace.model != model:

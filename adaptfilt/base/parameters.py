@@ -424,8 +424,8 @@ class ParametricFilter(AdaptiveFilter):
         """Return a block for an engine; without signals, what a workspace is made for."""
         raise NotImplementedError
 
-    def _sample_workspace(self) -> compiled.Workspace:
-        """Return a workspace for a single sample."""
+    def _short_workspace(self) -> compiled.Workspace:
+        """Return a workspace for a short block or a single sample."""
         return self._workspace()
 
     def _workspace(self) -> compiled.Workspace:
@@ -482,7 +482,7 @@ class ParametricFilter(AdaptiveFilter):
             return None
         if (verb == "step" and (d is None) is not self._blind) or (verb == "adapt" and self._blind):
             return None
-        workspace = self._sample_workspace()
+        workspace = self._short_workspace()
         try:
             if own["_skips"]:
                 workspace.passed_over = bool(self.passed_over)
@@ -511,7 +511,7 @@ class ParametricFilter(AdaptiveFilter):
         if every and self.inputs is not None:
             return None
         held = not (own["training"] or own["adapt_in_eval"])
-        workspace = self._workspace()
+        workspace = self._short_workspace()
         try:
             known = workspace.params is own["_given"]  # numbers, which need no gradient
             out = workspace.frame(signals, 0.0 if held else mu, every) if known else None

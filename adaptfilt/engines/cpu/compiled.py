@@ -72,7 +72,7 @@ class Workspace:
     Attributes
     ----------
     model : object
-        What the responses that samples hear were made of; None: they are those of a block.
+        What the responses that samples and short blocks hear were made of; None: they are those of a block.
     places : list of int
         Addresses of all that the job carries and of its vectors, for which all this holds.
     beside : dict of str to array
@@ -318,7 +318,8 @@ class Workspace:
         for name, response in (("secondary", secondary.flip(-1)), ("path", path)):
             own = self._responses[name] = np.ascontiguousarray(response.detach().numpy(), self.dtype).reshape(-1)
             at = self._response_at[name]
-            for arguments in (self._arguments, *([self._sample_arguments] if self._sample else [])):
+            frames = (frame[0] for frame in self._frames.values())
+            for arguments in (self._arguments, *([self._sample_arguments] if self._sample else []), *frames):
                 arguments[at : at + 2] = (own.ctypes.data, len(own))
 
     def _block_function(self, rows: bool, N: int, every: int, gated: bool) -> Callable[..., int]:

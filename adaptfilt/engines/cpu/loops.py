@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adaptfilt.engines.cpu.memory import all_finite, array, assign, assign_all, finite, number
+from adaptfilt.engines.cpu.memory import all_finite, array, assign, assign_all, convolve, finite, number
 from adaptfilt.engines.cpu.vectors import data
 from adaptfilt.engines.words import axpyc, dot, energy
 
@@ -291,8 +291,7 @@ def through(response: Any, line: Any, x: Any, room: Any, v: Any) -> Any:
     S, T = len(response), len(x)
     assign(room[: S - 1], line[1:])
     assign(room[S - 1 : S - 1 + T], x)
-    for n in range(T):
-        v[n] = dot(response, room[n : n + S])
+    convolve(response, room, v[:T])
     return v[:T]
 
 

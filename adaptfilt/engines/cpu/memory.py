@@ -101,6 +101,12 @@ def correlation(lag: Any, u: Any, before: Any) -> None:
     before.copy_(u)
 
 
+def convolve(response: Any, x: Any, out: Any) -> None:
+    """Write the sums of products of a response with every stretch of x to out; x is longer by what comes before."""
+    for n in range(len(out)):
+        out[n] = (response * x[n : n + len(response)]).sum()
+
+
 def write_rows(rows: Any, place: int, size: int, like: Any) -> None:
     """Write `size` real numbers of every row, whose addresses are given, to a place: a vector of the first ones, ..."""
     real = like.number.real

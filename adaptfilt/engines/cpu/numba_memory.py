@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
 from adaptfilt.engines import words
-from adaptfilt.engines.cpu import memory, numba_lanes
+from adaptfilt.engines.cpu import memory, numba_lanes, vectors
 from adaptfilt.engines.cpu.numba_lanes import (
     AnyLanes,
     Mask,
@@ -208,6 +208,30 @@ def _correlation(lag: Any, u: Any, before: Any) -> Any:
         lag[0] = total
 
     return correlation
+
+
+@_word(memory.convolve)
+def _convolve(response: Any, x: Any, out: Any) -> Any:
+    dot, data, load, zeros, splat = words.dot, vectors.data, vectors.load, vectors.zeros, vectors.splat
+    store, plus_product = vectors.store, vectors.plus_product
+
+    def convolve(response: Any, x: Any, out: Any) -> None:
+        T, S, h, p, y = len(out), len(response), data(response), data(x), data(out)
+        for n in range(T if T < 32 else 0):
+            y[n] = dot(response, x[n : n + S])
+        for first in range(0, T if T >= 32 else 0, 32):
+            n = min(first, T - 32)
+            a = b = c = d = zeros(p)
+            for k in range(S):
+                f, i = splat(h[k]), n + k
+                a, b = plus_product(a, f, load(p, i)), plus_product(b, f, load(p, i + 8))
+                c, d = plus_product(c, f, load(p, i + 16)), plus_product(d, f, load(p, i + 24))
+            store(y, n, a)
+            store(y, n + 8, b)
+            store(y, n + 16, c)
+            store(y, n + 24, d)
+
+    return convolve
 
 
 def _turning(word: Any, turn: Any, read: bool) -> None:
