@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adaptfilt.engines.cpu.memory import all_finite, array, assign, assign_all, convolve, finite, number
+from adaptfilt.engines.cpu.memory import all_finite, array, as_number, as_real, assign, assign_all, convolve, finite, number
 from adaptfilt.engines.cpu.vectors import data
 from adaptfilt.engines.words import axpyc, dot, energy
 
@@ -401,7 +401,7 @@ def error_of(c: int, i: int, call: Call, like: Any) -> Any:
 
 def power_of(stream: Any, start: int, M: int) -> Any:
     """Return the energy of the regressors of all rows."""
-    total = stream[0, 0].real * 0
+    total = as_real(stream, 0)
     for q in range(len(stream)):
         total += energy(stream[q, start : start + M])
     return total
@@ -508,7 +508,7 @@ def from_phases(w: Any, phases: Any, M: int, sps: int) -> None:
 
 def lag_of(stream: Any, before: Any, n: int, M: int) -> Any:
     """Return u_n^T conj(u_(n-1)); before is the regressor before the block."""
-    total = stream[0, 0] * 0
+    total = as_number(stream, 0)  # times 0, an integer, it would be a double from there on
     for k in range(len(before)):
         q, i = k // M, n + M - 1 - k % M
         total += stream[q, i] * np.conj(stream[q, i - 1] if n > 0 else before[k])

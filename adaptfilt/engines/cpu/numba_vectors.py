@@ -233,7 +233,7 @@ def _plus_product(context: Any, b: Any, sig: Any, args: Any) -> Any:
     return b.fadd(b.fadd(a, b.fmul(_real(b, v), w)), b.fmul(imag, _swapped(b, w)))  # two multiply-adds
 
 
-@_word(vectors.plus_product, lambda a, v, w: signature(a, a, v, w), types.Number, types.Number, types.Number)
+@_word(vectors.plus_product, lambda a, v, w: signature(a, a, a, a), types.Number, types.Number, types.Number)
 def _plus_product_of_numbers(context: Any, b: Any, sig: Any, args: Any) -> Any:
     a, v, w = args
     if not isinstance(sig.return_type, types.Complex):
