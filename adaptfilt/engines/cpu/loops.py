@@ -13,7 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adaptfilt.engines.cpu.memory import all_finite, array, as_number, as_real, assign, assign_all, convolve, finite, number
+from adaptfilt.engines.cpu.memory import (
+    all_finite,
+    array,
+    as_number,
+    as_real,
+    assign,
+    assign_all,
+    convolve,
+    finite,
+    number,
+)
 from adaptfilt.engines.cpu.vectors import data
 from adaptfilt.engines.words import axpyc, dot, energy
 
