@@ -1,5 +1,6 @@
 """Frequency-domain filters: against block LMS and LMS, published results, splits, silence, bursts, gradients."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -182,6 +183,32 @@ def test_the_compiled_engine_equals_the_reference(constraint: str, dtype: torch.
                     np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
         for a, b in zip(f.buffers(), g.buffers(), strict=True):
             torch.testing.assert_close(a, b, rtol=10 * tolerance, atol=10 * tolerance)
+
+
+def test_short_frames_go_a_shorter_way_to_the_same_numbers() -> None:
+    """Arrays, tensors and another precision, in rows; what is refused changes nothing; weights set between frames."""
+    pytest.importorskip("rocket_fft")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 512))
+    d = 0.5 * np.roll(x, 3, -1)
+    whole, *others = (af.FDAF(24, 0.5, block=16, batch=2, **DOUBLE) for _ in range(4))
+    want = whole(np.tile(x, 4), np.tile(d, 4))  # too long for a frame
+    kinds = [lambda v: v, torch.from_numpy, lambda v: v.astype(">f8")]
+    for f, kind in zip(others, kinds, strict=True):
+        frames = [f(kind(x[:, n : n + 5]), kind(d[:, n : n + 5])) for n in range(0, 512, 5)]
+        assert all(isinstance(v, torch.Tensor) == (kind is torch.from_numpy) for v in frames[0])
+        for name in ("y", "e"):
+            got = np.concatenate([np.asarray(getattr(out, name)) for out in frames], -1)
+            np.testing.assert_allclose(got, getattr(want, name)[:, :512], atol=1e-12)
+        np.testing.assert_allclose(frames[-1].w, f.w, atol=1e-12)
+    f, before = others[0], copy.deepcopy(others[0].state_dict())
+    for wrong, error in ((np.nan, ValueError), (1e200, af.DivergenceError)):
+        with pytest.raises(error):
+            f(np.full((2, 16), wrong), np.full((2, 16), wrong))
+        for a, b in zip(before.values(), f.state_dict().values(), strict=True):
+            assert torch.equal(a, b)
+    f.w = np.ones((2, 24))
+    np.testing.assert_allclose(f(x[:, :1], d[:, :1]).w, 1, atol=1e-12)
 
 
 def test_the_loops_run_uncompiled() -> None:
