@@ -228,7 +228,12 @@ def test_short_frames_go_a_shorter_way_to_the_same_numbers() -> None:
             got = np.concatenate([np.asarray(getattr(out, name)) for out in frames], -1)
             np.testing.assert_allclose(got, getattr(want, name)[:, :512], atol=1e-12)
         np.testing.assert_allclose(frames[-1].w, f.w, atol=1e-12)
-    f, before = others[0], copy.deepcopy(others[0].state_dict())
+    for part in ({"mu": 0.0}, {}):  # frozen by a step and by eval, as on the other way
+        f, g = (o.train(bool(part)) for o in others[:2])
+        v, u = (np.ascontiguousarray(s[:, :20]) for s in (x, d))
+        for a, b in zip(f(v, u, **part), g(v, u, mu=np.zeros((2, 1))), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-12)
+    f, before = others[0].train(), copy.deepcopy(others[0].state_dict())
     for wrong, error in ((np.nan, ValueError), (1e200, af.DivergenceError)):
         with pytest.raises(error):
             f(np.full((2, 16), wrong), np.full((2, 16), wrong))

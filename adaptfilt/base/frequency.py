@@ -361,10 +361,10 @@ class FrequencyFilter(ParametricFilter):
     def _frame(self, x: Any, d: Any, mu: Any, record_every: Any) -> Any:
         """Adapt over a block of plain signals at speed and return y, e, w; None where `_check` has to look at it."""
         own = self.__dict__
-        if mu is not None or record_every is not None or not own["_brief"]:
+        frozen = type(mu) is float and mu == 0
+        if not own["_brief"] or record_every is not None or not (mu is None or frozen):
             return None
-        if not (own["training"] or own["adapt_in_eval"]):
-            return None
+        held = frozen or not (own["training"] or own["adapt_in_eval"])
         params, workspace = self._params(), self._workspace()
         if params is not own["_given"]:  # a tensor is among them
             return None
@@ -374,10 +374,10 @@ class FrequencyFilter(ParametricFilter):
         if signals is None or x.shape != d.shape or not x.ndim or x.shape[:-1] != own["batch"]:  # nearly never
             like = self._samples()
             signals = plain_arrays(x, d, like) if plainly_fit(x, d, like, self.batch) else None
-        out = None if signals is None else workspace.plain(*signals)
+        out = None if signals is None else workspace.plain(signals[0], signals[1], held)
         if out is None:
             return None
-        own["_fresh"] = own["_untouched"] = False
+        own["_fresh"], own["_untouched"] = own["_fresh"] and held, False
         return out if type(x) is np.ndarray else tuple(map(torch.from_numpy, out))
 
     def _take_over(self, carried: Mapping[str, Any]) -> None:
@@ -447,15 +447,16 @@ class Workspace(cpu_bins.Workspace):
     def __init__(self, job: Frames, clock: Tensor, shape: tuple[int, ...], where: list[int]) -> None:
         super().__init__(job, clock, shape)
         self.where = where
-        self._short: dict[tuple[int, ...], Any] = {}
+        self._short: dict[tuple[tuple[int, ...], bool], Any] = {}
+        self._gates: list[Tensor] = []  # to which addresses point
 
-    def plain(self, x: Any, d: Any) -> Any:
-        """Adapt over a block of arrays, (*batch, T), and return y, e and w; None, with nothing changed, as `run`."""
-        short = self._short.get(x.shape) or self._new_short(x.shape)
+    def plain(self, x: Any, d: Any, held: bool) -> Any:
+        """Adapt, or filter only, over a block of arrays, (*batch, T); return y, e and w, or None, as `run` does."""
+        short = self._short.get((x.shape, held)) or self._new_short(x.shape, held)
         if short is None or x.dtype != self.dtype or d.dtype != self.dtype:
             x, d = self.own(x), self.own(d)
         if short is None:
-            out = self.run(x, d)
+            out = self.run(x, d, self._gate(x.shape) if held else None)
             return out and out[:3]
         own_x, own_d, y, e, arguments, call = short
         own_x[...] = x
@@ -467,21 +468,28 @@ class Workspace(cpu_bins.Workspace):
                 torch._foreach_copy_([*self.carried.values()], self._kept)
             raise RuntimeError(cpu_bins.RAISED)
         if self._status.value:  # nothing has changed: `run` then says why, or `_check`
-            self.run(self.own(x), self.own(d))
+            self.run(self.own(x), self.own(d), self._gate(x.shape) if held else None)
             return None
         self._seen = weights._version, clock[2]
         return y.copy(), e.copy(), self._w.copy()
 
-    def _new_short(self, shape: tuple[int, ...]) -> Any:
+    def _gate(self, shape: tuple[int, ...]) -> Tensor:
+        """Return weights of the errors by which nothing adapts."""
+        return torch.zeros(shape, dtype=self._one.dtype, device="cpu")
+
+    def _new_short(self, shape: tuple[int, ...], held: bool) -> Any:
         """Return rooms for x, d, y and e, a call's numbers, and the code bound to them; None for other blocks."""
         if not 0 < prod(shape) <= SHORT or len(self._short) == LENGTHS:
             return None
         signals = [np.empty(shape, self.dtype) for _ in range(4)]
+        gate = self._gate(shape) if held else self._one
         arguments = type(self._arguments)(*self._arguments)
-        arguments[cpu_bins._SAMPLES : cpu_bins._RESPOND] = shape[-1], 0, 0, 1, self._constraint
-        for at, signal in zip(self._signals_at, (*signals, self._one.numpy()), strict=False):
+        arguments[cpu_bins._SAMPLES : cpu_bins._RESPOND] = shape[-1], 0, held, 1, self._constraint
+        for at, signal in zip(self._signals_at, (*signals, gate.numpy()), strict=False):
             arguments[at] = signal.ctypes.data
-        arguments[-2:] = 1, 0  # weights of the errors, which are all 1, and rows of the record
+        arguments[-2:] = shape[-1] if held else 1, 0  # weights of the errors, and rows of the record
         places = (addressof(v) for v in (self._status, self._spare, arguments))
-        new = self._short[shape] = *signals, arguments, partial(self._function, *places)
+        call: Any = partial(self._function, *places)
+        self._short[shape, held] = new = *signals, arguments, call
+        self._gates.append(gate)
         return new
