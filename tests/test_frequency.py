@@ -212,6 +212,16 @@ def test_the_compiled_engine_equals_the_reference(constraint: str, dtype: torch.
             torch.testing.assert_close(a, b, rtol=10 * tolerance, atol=10 * tolerance)
 
 
+def test_step_sizes_that_come_in_the_middle_of_a_hop_hold_from_there() -> None:
+    x, d = signals(64, np.exp(-np.arange(12) / 4))
+    f, g = (af.FDAF(16, 0.5, block=8, leak=0.1, engine="reference", **DOUBLE) for _ in "12")
+    f(x[:20], d[:20])
+    f(x[20:33], d[20:33], mu=0.1)
+    f(x[33:], d[33:])
+    g(x, d, mu=np.where((np.arange(64) >= 20) & (np.arange(64) < 33), 0.1, 0.5))
+    np.testing.assert_allclose(f.w, g.w, rtol=1e-12)
+
+
 def test_short_frames_go_a_shorter_way_to_the_same_numbers() -> None:
     """Arrays, tensors and another precision, in rows; what is refused changes nothing; weights set between frames."""
     pytest.importorskip("rocket_fft")

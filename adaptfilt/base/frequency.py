@@ -256,7 +256,9 @@ class FrequencyFilter(ParametricFilter):
 
     def _frames(self, x: Any, d: Any, steps: Any) -> Frames:
         """Return a block whose samples are finite or have no weight."""
-        gate = steps if steps is None or isinstance(steps, Tensor) else torch.tensor(steps, device=self.device)
+        gate = steps
+        if steps is not None and not isinstance(steps, Tensor):
+            gate = torch.tensor(steps, dtype=torch.float64, device="cpu")
         B = torch.Size(self.batch).numel()
         Q, C, T = self.outputs or 1, self.inputs or 1, x.shape[-1]
         own_x, own_d = as_tensor(x, self.dtype, self.device), as_tensor(d, self.dtype, self.device)
@@ -277,7 +279,10 @@ class FrequencyFilter(ParametricFilter):
         params = {k: self._flat(v, B, Q) for k, v in self._params().items()}
         gradient = tracked(own_x, own_d, gate, self._start_spectra(), *params.values())
         if steps is not None and "mu" in params:
-            params["mu"] = 1.0
+            if isinstance(params["mu"], float) and params["mu"] > 0:  # which holds for the samples before, in mid-hop
+                gate = gate / params["mu"]
+            else:
+                params["mu"] = 1.0
         states = {k: v.reshape(B, Q, *(() if self.algorithm.state[k] == "bin" else (C, self.partitions)), self.bins)
                   for k, v in ((k, buffers[k]) for k in self.algorithm.state)}  # fmt: skip
         job = Frames(
