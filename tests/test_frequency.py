@@ -14,7 +14,8 @@ from scipy.signal import lfilter
 
 import adaptfilt as af
 from adaptfilt.engines.bins import Bins
-from adaptfilt.engines.cpu import fft
+from adaptfilt.engines.cpu import fft, transforms
+from adaptfilt.engines.cpu.compile import compiled
 from adaptfilt.filters.frequency.fdaf import fdaf_step
 
 G168 = Path(__file__).parents[2] / "shared" / "data" / "g168_echo_paths.json"
@@ -261,6 +262,28 @@ def test_the_loops_run_uncompiled() -> None:
     back = np.zeros((2, 8))
     fft.backward(V, back)
     np.testing.assert_allclose(back, v)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_transforms_of_vectors_are_numpys(dtype: str) -> None:
+    """As they stand, compiled, and by rocket-fft where the length is no power of two or short; rows side by side."""
+    pytest.importorskip("rocket_fft")
+    there, back = (compiled(f) for f in (lambda v, V, p: fft.forward(v, V, p), lambda V, v, p: fft.backward(V, v, p)))
+    for N in (2, 24, 64, 128, 256, 512, 1024, 4096):
+        v, plan = np.random.default_rng(N).standard_normal((3, N)).astype(dtype), transforms.plan(N).astype(dtype)
+        want, V, again = np.fft.rfft(v.astype(float)), np.zeros((3, N // 2 + 1), np.result_type(dtype, "c8")), 0 * v
+        tolerance = 4 * np.finfo(dtype).eps * np.log2(N)
+        there(v, V, plan)
+        np.testing.assert_allclose(V, want, rtol=0, atol=tolerance * np.abs(want).max())
+        back(V, again, plan)
+        np.testing.assert_allclose(again, v, rtol=0, atol=tolerance * np.abs(v).max())
+        assert transforms.fits(N) == (N >= 128) == bool(plan[0])
+        if transforms.fits(N):
+            row, plan = np.zeros(N + 2), transforms.plan(N)
+            transforms.forward_row(v[0].astype(float), row, plan, N)
+            np.testing.assert_allclose(row.view(complex), want[0], rtol=0, atol=1e-14 * N)
+            transforms.backward_row(row, v64 := np.zeros(N), plan, N)
+            np.testing.assert_allclose(v64, v[0], rtol=0, atol=1e-13)
 
 
 def test_a_second_process_links_the_object_file(tmp_path: Any) -> None:
