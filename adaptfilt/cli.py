@@ -45,7 +45,7 @@ from adaptfilt.base.parameters import ParametricFilter
 from adaptfilt.base.recursive import RecursiveFilter
 from adaptfilt.checks import DivergenceError
 from adaptfilt.echo.canceller import EchoCanceller
-from adaptfilt.echo.delay import align, cross_spectrum, moved
+from adaptfilt.echo.delay import align, cross_spectrum, moved, reversed_order
 from adaptfilt.echo.sections import DeEmphasis, PreEmphasis
 from adaptfilt.engines.cpu import objects
 from adaptfilt.filters.gradient.lms import LMS
@@ -70,6 +70,7 @@ STRETCH, STRETCHES = 3.0, 9  # seconds, and how many, in which the drift of two 
 DRIFTED = 600  # seconds of sound over which they are spread
 LARGEST_DRIFT = 1e-3
 AUDIBLE = 20  # millionths of drift from which on it harms
+LITTLE = 0.5  # of MIC's power: where more than that is left of every block, nothing was cancelled
 QUIET = 1e-3  # of the loudest stretch's power, below which a far end says nothing
 LEAST_PAIRS, AGREE = 3, 0.6  # pairs of stretches, and the share that has to tell the same drift: chance gives 0.4
 SILENT, CLIPPED = 1e-4, 0.9995  # of full scale
@@ -258,6 +259,7 @@ def echo(args: argparse.Namespace) -> None:
         part, pair = stack.enter_context(_cleaning(args, whole=True))
         ec = EchoCanceller(pair.fs, args.taps, suppress=not args.linear)
         delay = _delay(args.delay, pair, ec.filter.taps)
+        _doubt_order(pair)
         drift = _drift(pair, delay)
         pair.shift_by(delay)
         columns: list[Array] = []
@@ -273,6 +275,9 @@ def echo(args: argparse.Namespace) -> None:
         advice = f", {faster} the faster: resample one of the files" if abs(ppm) > max(AUDIBLE, 2 * step) else ""
         print(f"clocks: {ppm:+.0f} ppm apart{advice}")
     print(f"output below MIC: {_level(powers)}")
+    if powers.any() and np.all(powers[:, 1] >= LITTLE * powers[:, 0]):
+        print("adaptfilt: warning: hardly anything was cancelled: is REF what the loudspeaker played, and --delay no "
+              "later than its echo?", file=sys.stderr)  # fmt: skip
     if clipped:
         print(f"{clipped} samples were beyond full scale and are clipped")
     print(f"sound: {args.out}" + (f"\npicture: {args.plot}" if picture else ""))
@@ -363,6 +368,16 @@ def _delay(wanted: int | None, pair: "Pair", taps: int) -> int:
         return 0
     found, before = align(x, d, most), min(int(BEFORE * pair.fs), taps // 4)
     return found - before if found < 0 else max(found - before, 0)  # nothing comes before its cause
+
+
+def _doubt_order(pair: "Pair") -> None:
+    """Warn where REF sounds like the echo of MIC."""
+    x, d = pair.piece(0)
+    most = min(int(LARGEST_DELAY * pair.fs), d.size // 4)
+    if most > 1 and reversed_order(x, d, most):
+        names = pair.x.name, pair.d.name
+        print("adaptfilt: warning: {} sounds like the echo of {}: are they the wrong way round?".format(*names),
+              file=sys.stderr)  # fmt: skip
 
 
 def _drift(pair: "Pair", delay: int) -> tuple[float, float] | None:

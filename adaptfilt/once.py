@@ -210,7 +210,7 @@ def fdaf(
     Parameters
     ----------
     mu : float >= 0 or Tensor
-        Step size, without unit, below 2; it acts as half of it does in `nlms`.
+        Step size, without unit, below 2; it learns as a third of it does in `nlms`.
     lam : 0 <= float < 1 or Tensor
         Forgetting factor of the power, a hop.
     eps : float >= 0 or Tensor

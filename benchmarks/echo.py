@@ -1,12 +1,16 @@
-"""The echo canceller's speed, beside AEC3's: processor time for a second of sound at 16 kHz, on one thread.
+"""The echo canceller's speed, beside AEC3's and SpeexDSP's: processor time for a second of sound at 16 kHz.
 
-``python -m benchmarks.echo``; with ``--g168 PATHS.json``, the files of `adaptfilt.plants.g168`, what is left of ITU-T
-G.168's tests 2A and 2B instead. Whole calls of five seconds, and frames of 10 ms. AEC3 is measured where pywebrtc-audio
-is installed; its suppressor cannot be switched off. Contenders take turns, and the fastest turn of each counts.
+``python -m benchmarks.echo``, on one thread, in whole calls of five seconds and in frames of 10 ms; contenders take
+turns, and the fastest turn of each counts. ``--levels``: how far each takes the echo down in the scene of
+``examples/echo.py``, instead. ``--g168 PATHS.json``, the files of `adaptfilt.plants.g168`: what is left of tests 2A and
+2B of ITU-T G.168. AEC3 comes with pywebrtc-audio, its suppressor cannot be switched off; SpeexDSP's canceller, which
+has none, is built here from `c_speex.c` where libspeexdsp-dev is installed.
 """
 
 import argparse
+import ctypes
 import importlib.util
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +19,12 @@ import numpy as np
 import torch
 
 import adaptfilt as af
+from benchmarks.peers import compiled, pointer
 from benchmarks.timing import interleave
 
-FS, SECONDS, FRAME = 16000, 5, 160
+FS, SECONDS, FRAME, TAPS = 16000, 5, 160, 4096
+SCENE = Path(__file__).resolve().parents[1] / "examples" / "echo.py"
+PARTS = {"far end alone": (2, 4), "after double talk": (6.1, 7), "path changed": (7, 8), "1 s later": (8, 10)}  # s
 BAR = 10.0  # ms a second: a hundred times real time
 Array = np.ndarray
 
@@ -30,28 +37,77 @@ def sounds() -> tuple[Array, Array]:
     return x.astype(np.float32), d.astype(np.float32)
 
 
-def in_frames(run: Callable[[Array, Array], object], x: Array, d: Array) -> None:
+class Speex:
+    """SpeexDSP's canceller: what it leaves of int16 signals, a whole number of frames."""
+
+    def __init__(self, taps: int, frame: int = FRAME) -> None:
+        self.library, self.frame = compiled("c_speex.c", "-lspeexdsp"), frame
+        self.library.make.restype = ctypes.c_void_p
+        self.state = ctypes.c_void_p(self.library.make(frame, taps, FS))
+
+    def __call__(self, x: Array, d: Array) -> Array:
+        """Return what is left of d."""
+        out = np.zeros_like(d)
+        self.library.run(self.state, pointer(d), pointer(x), pointer(out), d.size, self.frame)
+        return out
+
+
+def others() -> dict[str, Callable[[Array, Array], Array]]:
+    """Return the cancellers of others that are here, on int16 signals, by name."""
+    found: dict[str, Callable[[Array, Array], Array]] = {}
+    if importlib.util.find_spec("pywebrtc_audio"):
+        from pywebrtc_audio import EchoCanceller
+
+        aec3 = EchoCanceller(sample_rate=FS)
+        found["AEC3"] = lambda x, d: aec3.process(d, x)
+    try:
+        found["SpeexDSP"] = Speex(TAPS)
+    except OSError as error:
+        print(f"SpeexDSP: {error}")
+    return found
+
+
+def in_frames(run: Callable[[Array, Array], Array], x: Array, d: Array) -> Array:
     """Run frame by frame."""
-    for n in range(0, x.size, FRAME):
-        run(x[n : n + FRAME], d[n : n + FRAME])
+    return np.concatenate([run(x[n : n + FRAME], d[n : n + FRAME]) for n in range(0, x.size, FRAME)])
+
+
+def as_int16(*signals: Array) -> list[Array]:
+    return [np.rint(32767 * np.clip(v, -1, 1)).astype(np.int16) for v in signals]
 
 
 def contenders() -> dict[str, Callable[[], object]]:
     """Return what is timed, by its name."""
     x, d = sounds()
-    whole, frames, linear = af.EchoCanceller(FS), af.EchoCanceller(FS), af.EchoCanceller(FS, suppress=False)
+    whole, frames, linear = (af.EchoCanceller(FS, TAPS, suppress=s) for s in (True, True, False))
     calls: dict[str, Callable[[], object]] = {
         "EchoCanceller": lambda: whole(x, d),
         "EchoCanceller, linear": lambda: linear(x, d),
         "EchoCanceller, 10 ms": lambda: in_frames(frames, x, d),
     }
-    if importlib.util.find_spec("pywebrtc_audio"):
-        from pywebrtc_audio import AudioProcessor
-
-        aec3 = AudioProcessor(sample_rate=FS, echo_cancellation=True)
-        far, near = ((32767 * v).astype(np.int16) for v in (x, d))
-        calls["AEC3, 10 ms"] = lambda: in_frames(lambda x, d: aec3.process(d, x), far, near)
+    far, near = as_int16(x, d)
+    for name, run in others().items():
+        calls[f"{name}, 10 ms"] = lambda run=run: in_frames(run, far, near)
     return calls
+
+
+def levels() -> None:
+    """Print how far the echo is down, in dB, where the near end is silent; it speaks from 4 to 6 s."""
+    example = runpy.run_path(str(SCENE))
+    x, heard, near = example["scene"](example["DATA"], 1.0)
+    ways = {
+        "EchoCanceller": af.EchoCanceller(FS, TAPS),
+        "EchoCanceller, linear": af.EchoCanceller(FS, TAPS, suppress=False),
+    }
+    ways["FDKF"] = lambda x, d: af.FDKF(TAPS)(x, d).e
+    ways["FDAF, mu = 0.5"] = lambda x, d: af.FDAF(TAPS, 0.5, eps=1e-3)(x, d).e
+    far, microphone = as_int16(x, heard + near)
+    print(f"{'':24}" + "".join(f"{k:>20}" for k in PARTS))
+    for name, run in {**ways, **others()}.items():
+        own = name in ways
+        out = run(x, heard + near) if own else in_frames(run, far, microphone) / 32767
+        down = [af.metrics.erle_db(heard[int(a * FS) : b * FS], out[int(a * FS) : b * FS]) for a, b in PARTS.values()]
+        print(f"{name:24}" + "".join(f"{v:20.1f}" for v in down))
 
 
 def g168(paths: Path) -> None:
@@ -83,10 +139,13 @@ def main() -> None:
     """Print what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--g168", type=Path, metavar="PATHS.json", help="what is left of G.168's tests instead")
+    parser.add_argument("--levels", action="store_true", help="how far the echo is down instead")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.g168:
         g168(args.g168)
+    elif args.levels:
+        levels()
     else:
         speed()
 

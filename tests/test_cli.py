@@ -616,6 +616,21 @@ def test_echo_keeps_a_direct_sound_that_is_weaker_than_a_reflection(sounds):
     assert af.metrics.erle_db(read("mic.wav")[-2000:], read("clean.wav")[-2000:]) > 20
 
 
+def test_echo_says_where_files_are_swapped_or_have_nothing_in_common(sounds, rng, capsys):
+    x = af.signals.coloured(4 * FS, [1, -0.9], rng)
+    heard = lfilter(0.5 * af.plants.room(800, 0.1, rng=0, fs=FS).b, 1, x)
+    heard += 0.5 * np.std(heard) * rng.standard_normal(x.size)  # the near end
+    for name, sound in (("mic.wav", heard), ("far.wav", x), ("other.wav", af.signals.coloured(x.size, [1, 0.5], rng))):
+        soundfile.write(name, 0.5 * sound / np.abs(sound).max(), FS, "FLOAT")
+    said = {}
+    for files in ("mic.wav far.wav", "far.wav mic.wav", "mic.wav other.wav"):
+        assert run(f"echo {files} --taps 256 --linear") == 0
+        said[files] = capsys.readouterr().err
+    assert "warning" not in said["mic.wav far.wav"]
+    assert "mic.wav sounds like the echo of far.wav: are they the wrong way round?" in said["far.wav mic.wav"]
+    assert "hardly anything was cancelled: is REF what the loudspeaker played" in said["mic.wav other.wav"]
+
+
 def test_compare_runs_filters_and_theory(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.save("h.npy", np.array([0.5, -0.3, 0.2], np.float32))

@@ -1,5 +1,6 @@
 """Frequency-domain filters: against block LMS and LMS, published results, splits, silence, bursts, gradients."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from scipy.signal import lfilter
 
 import adaptfilt as af
 from adaptfilt.engines.bins import Bins
-from adaptfilt.engines.cpu import fft
+from adaptfilt.engines.cpu import fft, transforms
+from adaptfilt.engines.cpu.compile import compiled
 from adaptfilt.filters.frequency.fdaf import fdaf_step
 
 G168 = Path(__file__).parents[2] / "shared" / "data" / "g168_echo_paths.json"
@@ -75,16 +77,43 @@ class Matlab(af.FDAF):
         return {"S": 1.0}
 
 
-def test_the_qpsk_equaliser_of_matlabs_fdaf_learns_as_its_equations_do() -> None:
-    """MATLAB, dsp.FrequencyDomainAdaptiveFilter, the page's example; figures: its equations' means over 50 seeds."""
-    runs = 50
+class Unguarded(af.FDAF):
+    """The rule of `FDAF` without its look at the present power."""
+
+    algorithm = Bins(
+        level=lambda total, S, share, lam: ((v := (lam * S + (1 - lam) * total)) / (n := lam * share + 1 - lam), v, n),
+        step=fdaf_step,
+        state={"S": "bin", "share": "bin"},
+    )
+
+
+def qpsk_curve(cls: Any, mu: float) -> Any:
+    """Return mean |e|^2 in blocks of 32 samples over 50 runs of the example on the page of MATLAB's filter."""
     rng = np.random.default_rng(0)
-    s = np.sqrt(2) * np.exp(0.25j * np.pi) * 1j ** rng.integers(0, 4, (runs, 1040))
+    s = np.sqrt(2) * np.exp(0.25j * np.pi) * 1j ** rng.integers(0, 4, (50, 1040))
     noise = 0.1 * (rng.standard_normal(s.shape) + 1j * rng.standard_normal(s.shape))
     x = lfilter(np.exp(0.25j * np.pi) * np.array([-0.7, 1]), [1, -0.7], s) + noise
-    f = Matlab(32, 0.1, block=32, eps=0.0, batch=runs, dtype=torch.complex128, engine="reference")
-    curve = np.mean(np.abs(f(x[:, 16:], s[:, :1024]).e) ** 2, 0).reshape(32, 32).mean(-1)
+    f = cls(32, mu, block=32, eps=0.0, batch=50, dtype=torch.complex128, engine="reference")
+    return np.mean(np.abs(f(x[:, 16:], s[:, :1024]).e) ** 2, 0).reshape(32, 32).mean(-1)
+
+
+def test_the_qpsk_equaliser_of_matlabs_fdaf_learns_as_its_equations_do() -> None:
+    """MATLAB, dsp.FrequencyDomainAdaptiveFilter, the page's example; figures: its equations' means over 50 seeds."""
+    curve = qpsk_curve(Matlab, 0.1)
     np.testing.assert_allclose(curve[[0, 1, 3, 7, 15, 31]], [2.00, 1.58, 0.42, 0.142, 0.055, 0.027], rtol=0.15)
+
+
+def test_the_look_at_the_present_power_costs_a_third_of_the_step() -> None:
+    """The mean of |X|^2 over the larger of both powers, against that over the average alone, where X is Gaussian."""
+    x2, S, share, guarded, plain = np.random.default_rng(0).exponential(size=(300, 2000)), 0.0, 0.0, [], []
+    for now in x2:
+        S, share = 0.9 * S + 0.1 * now, 0.9 * share + 0.1
+        guarded.append(np.mean(now / np.maximum(S / share, now)))
+        plain.append(np.mean(now * share / S))
+    kept = np.mean(guarded[50:]) / np.mean(plain[50:])
+    assert 0.64 < np.mean(guarded[50:]) < 0.66
+    assert 0.66 < kept < 0.69
+    np.testing.assert_allclose(qpsk_curve(af.FDAF, 0.1 / kept), qpsk_curve(Unguarded, 0.1), rtol=0.06)
 
 
 def test_eight_taps_are_found_to_seven_decimals() -> None:
@@ -116,7 +145,7 @@ def test_the_kalman_step_settles_where_its_recursion_does(hop: int) -> None:
     x2, W2 = 2 * M, np.abs(np.fft.rfft(h, 2 * M)) ** 2
     P, R = np.ones(M + 1), M * noise**2
     for _ in range(2000):
-        m = P / (P * x2 / 2 + R)
+        m = P / (P * x2 + 2 * R)
         left = (1 - hop / M * m * x2 / 2) * P
         P = left + (1 - A**2) * np.maximum(W2 - left, 0)
     got = f.P.numpy()[0]
@@ -184,6 +213,47 @@ def test_the_compiled_engine_equals_the_reference(constraint: str, dtype: torch.
             torch.testing.assert_close(a, b, rtol=10 * tolerance, atol=10 * tolerance)
 
 
+def test_step_sizes_that_come_in_the_middle_of_a_hop_hold_from_there() -> None:
+    x, d = signals(64, np.exp(-np.arange(12) / 4))
+    f, g = (af.FDAF(16, 0.5, block=8, leak=0.1, engine="reference", **DOUBLE) for _ in "12")
+    f(x[:20], d[:20])
+    f(x[20:33], d[20:33], mu=0.1)
+    f(x[33:], d[33:])
+    g(x, d, mu=np.where((np.arange(64) >= 20) & (np.arange(64) < 33), 0.1, 0.5))
+    np.testing.assert_allclose(f.w, g.w, rtol=1e-12)
+
+
+def test_short_frames_go_a_shorter_way_to_the_same_numbers() -> None:
+    """Arrays, tensors and another precision, in rows; what is refused changes nothing; weights set between frames."""
+    pytest.importorskip("rocket_fft")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 512))
+    d = 0.5 * np.roll(x, 3, -1)
+    whole, *others = (af.FDAF(24, 0.5, block=16, batch=2, **DOUBLE) for _ in range(4))
+    want = whole(np.tile(x, 4), np.tile(d, 4))  # too long for a frame
+    kinds = [lambda v: v, torch.from_numpy, lambda v: v.astype(">f8")]
+    for f, kind in zip(others, kinds, strict=True):
+        frames = [f(kind(x[:, n : n + 5]), kind(d[:, n : n + 5])) for n in range(0, 512, 5)]
+        assert all(isinstance(v, torch.Tensor) == (kind is torch.from_numpy) for v in frames[0])
+        for name in ("y", "e"):
+            got = np.concatenate([np.asarray(getattr(out, name)) for out in frames], -1)
+            np.testing.assert_allclose(got, getattr(want, name)[:, :512], atol=1e-12)
+        np.testing.assert_allclose(frames[-1].w, f.w, atol=1e-12)
+    for part in ({"mu": 0.0}, {}):  # frozen by a step and by eval, as on the other way
+        f, g = (o.train(bool(part)) for o in others[:2])
+        v, u = (np.ascontiguousarray(s[:, :20]) for s in (x, d))
+        for a, b in zip(f(v, u, **part), g(v, u, mu=np.zeros((2, 1))), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-12)
+    f, before = others[0].train(), copy.deepcopy(others[0].state_dict())
+    for wrong, error in ((np.nan, ValueError), (1e200, af.DivergenceError)):
+        with pytest.raises(error):
+            f(np.full((2, 16), wrong), np.full((2, 16), wrong))
+        for a, b in zip(before.values(), f.state_dict().values(), strict=True):
+            assert torch.equal(a, b)
+    f.w = np.ones((2, 24))
+    np.testing.assert_allclose(f(x[:, :1], d[:, :1]).w, 1, atol=1e-12)
+
+
 def test_the_loops_run_uncompiled() -> None:
     """They are plain Python, to be stepped through; `fft` and `memory` have their words in NumPy and torch."""
     V, v = np.zeros((2, 5), complex), np.random.default_rng(0).standard_normal((2, 8))
@@ -192,6 +262,28 @@ def test_the_loops_run_uncompiled() -> None:
     back = np.zeros((2, 8))
     fft.backward(V, back)
     np.testing.assert_allclose(back, v)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_transforms_of_vectors_are_numpys(dtype: str) -> None:
+    """As they stand, compiled, and by rocket-fft where the length is no power of two or short; rows side by side."""
+    pytest.importorskip("rocket_fft")
+    there, back = (compiled(f) for f in (lambda v, V, p: fft.forward(v, V, p), lambda V, v, p: fft.backward(V, v, p)))
+    for N in (2, 24, 64, 128, 256, 512, 1024, 4096):
+        v, plan = np.random.default_rng(N).standard_normal((3, N)).astype(dtype), transforms.plan(N).astype(dtype)
+        want, V, again = np.fft.rfft(v.astype(float)), np.zeros((3, N // 2 + 1), np.result_type(dtype, "c8")), 0 * v
+        tolerance = 4 * np.finfo(dtype).eps * np.log2(N)
+        there(v, V, plan)
+        np.testing.assert_allclose(V, want, rtol=0, atol=tolerance * np.abs(want).max())
+        back(V, again, plan)
+        np.testing.assert_allclose(again, v, rtol=0, atol=tolerance * np.abs(v).max())
+        assert transforms.fits(N) == (N >= 128) == bool(plan[0])
+        if transforms.fits(N):
+            row, plan = np.zeros(N + 2), transforms.plan(N)
+            transforms.forward_row(v[0].astype(float), row, plan, N)
+            np.testing.assert_allclose(row.view(complex), want[0], rtol=0, atol=1e-14 * N)
+            transforms.backward_row(row, v64 := np.zeros(N), plan, N)
+            np.testing.assert_allclose(v64, v[0], rtol=0, atol=1e-13)
 
 
 def test_a_second_process_links_the_object_file(tmp_path: Any) -> None:
@@ -265,7 +357,7 @@ class OfErrors(torch.nn.Module):
     """The step of FDKF with A = 1 and beta = 0, from the power of the errors itself."""
 
     def forward(self, x2: Any, e2: Any, P: Any, hop: Any, block: Any) -> Any:
-        m = P / ((P * x2).sum((-3, -2), keepdim=True) / 2 + e2 + 1e-9)
+        m = P / ((P * x2).sum((-3, -2), keepdim=True) + 2 * (e2 + 1e-9))
         return m, (1 - hop / block * m * x2 / 2) * P
 
 

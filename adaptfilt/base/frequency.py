@@ -1,6 +1,9 @@
 """Frequency-domain filters: partitions of spectra whose weights move once a hop, and outputs that wait for nothing."""
 
 from collections.abc import Mapping
+from ctypes import addressof
+from functools import cached_property, partial
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +19,7 @@ from adaptfilt.checks import (
     check_block,
     check_finite,
     check_same_kind,
+    plain_arrays,
     plainly_fit,
     positive_int,
     zeroed,
@@ -24,10 +28,12 @@ from adaptfilt.engines.bins import CONSTRAINTS, SUPPLIED, Bins, Frames
 from adaptfilt.engines.choose import tracked
 from adaptfilt.engines.cpu import bins as cpu_bins
 from adaptfilt.engines.cpu import fft
+from adaptfilt.engines.cpu.bins_loops import ALWAYS, MOVED
 from adaptfilt.engines.tensors import bins
 
 ENGINES = ("auto", "compiled", "reference")
 LARGEST = 256  # taps of a partition where none are given
+SHORT, LENGTHS = 1024, 32  # samples of a block that is copied, of all filters, and lengths for which there is room
 
 
 class FrequencyFilter(ParametricFilter):
@@ -250,7 +256,9 @@ class FrequencyFilter(ParametricFilter):
 
     def _frames(self, x: Any, d: Any, steps: Any) -> Frames:
         """Return a block whose samples are finite or have no weight."""
-        gate = steps if steps is None or isinstance(steps, Tensor) else torch.tensor(steps, device=self.device)
+        gate = steps
+        if steps is not None and not isinstance(steps, Tensor):
+            gate = torch.tensor(steps, dtype=torch.float64, device="cpu")
         B = torch.Size(self.batch).numel()
         Q, C, T = self.outputs or 1, self.inputs or 1, x.shape[-1]
         own_x, own_d = as_tensor(x, self.dtype, self.device), as_tensor(d, self.dtype, self.device)
@@ -271,7 +279,10 @@ class FrequencyFilter(ParametricFilter):
         params = {k: self._flat(v, B, Q) for k, v in self._params().items()}
         gradient = tracked(own_x, own_d, gate, self._start_spectra(), *params.values())
         if steps is not None and "mu" in params:
-            params["mu"] = 1.0
+            if isinstance(params["mu"], float) and params["mu"] > 0:  # which holds for the samples before, in mid-hop
+                gate = gate / params["mu"]
+            else:
+                params["mu"] = 1.0
         states = {k: v.reshape(B, Q, *(() if self.algorithm.state[k] == "bin" else (C, self.partitions)), self.bins)
                   for k, v in ((k, buffers[k]) for k in self.algorithm.state)}  # fmt: skip
         job = Frames(
@@ -331,43 +342,48 @@ class FrequencyFilter(ParametricFilter):
             raise ValueError('engine="compiled" runs on the CPU, without gradients, with rocket-fft: use "auto"')
         return able and self.engine != "reference"
 
-    def _workspace(self, job: Frames | None = None) -> cpu_bins.Workspace:  # type: ignore[override]
+    def _workspace(self, job: Frames | None = None) -> "Workspace":  # type: ignore[override]
         """Return a workspace for the state where it lies."""
         buffers: Any = self._buffers
-        line: Any = self._modules["line"]
-        own = [buffers["weights"], buffers["spectra"], line._buffers["samples"], buffers["wanted"], buffers["gates"]]
-        own += [buffers[k] for k in ("tail", *self.algorithm.state, "clock")]
-        places, free = [v.data_ptr() for v in own], self._free
-        if not free or free[0].places != places:
+        places = [self._modules["line"]._buffers["samples"].data_ptr()]  # type: ignore[union-attr]
+        for name in self._places:
+            places.append(buffers[name].data_ptr())
+        free = self._free
+        if not free or free[0].where != places:
             new = job or self._check_input(self._nothing())
-            free[:] = [cpu_bins.Workspace(new, self.clock, self._weight_shape())]
+            free[:] = [Workspace(new, self.clock, self._weight_shape(), places)]
         return free[0]
+
+    @cached_property
+    def _places(self) -> tuple[str, ...]:
+        """Names of the buffers that compiled code works on, besides the line."""
+        return ("weights", "spectra", "wanted", "gates", "tail", *self.algorithm.state, "clock")
 
     def _nothing(self) -> Tensor:
         """Return an empty block of x."""
         return self.line.samples[..., :0]
 
     def _frame(self, x: Any, d: Any, mu: Any, record_every: Any) -> Any:
-        """Adapt over a block of arrays at speed and return y, e, w; None where `_check` has to look at it."""
+        """Adapt over a block of plain signals at speed and return y, e, w; None where `_check` has to look at it."""
         own = self.__dict__
-        if mu is not None or record_every is not None or not own["_brief"] or type(x) is not np.ndarray:
+        frozen = type(mu) is float and mu == 0
+        if not own["_brief"] or record_every is not None or not (mu is None or frozen):
             return None
-        if not (own["training"] or own["adapt_in_eval"]):
-            return None
+        held = frozen or not (own["training"] or own["adapt_in_eval"])
         params, workspace = self._params(), self._workspace()
         if params is not own["_given"]:  # a tensor is among them
             return None
         if workspace.params is not params:
             workspace.set_parameters(params)
-        plain = type(d) is np.ndarray and x.dtype == d.dtype == workspace.dtype  # as nearly always
-        plain = plain and x.shape == d.shape and x.ndim > 0 and x.shape[:-1] == own["batch"]
-        if not plain and not plainly_fit(x, d, self.line.samples, self.batch):
+        signals: Any = (x, d) if type(x) is type(d) is np.ndarray and x.dtype == d.dtype == workspace.dtype else None
+        if signals is None or x.shape != d.shape or not x.ndim or x.shape[:-1] != own["batch"]:  # nearly never
+            like = self._samples()
+            signals = plain_arrays(x, d, like) if plainly_fit(x, d, like, self.batch) else None
+        out = None if signals is None else workspace.plain(signals[0], signals[1], held)
+        if out is None:
             return None
-        out = workspace.run(workspace.own(x), workspace.own(d))
-        if out is not None:
-            own.update(_fresh=False, _untouched=False)
-            return out[:3]
-        return None
+        own["_fresh"], own["_untouched"] = own["_fresh"] and held, False
+        return out if type(x) is np.ndarray else tuple(map(torch.from_numpy, out))
 
     def _take_over(self, carried: Mapping[str, Any]) -> None:
         """Take over the state after a block, if it is finite."""
@@ -420,3 +436,65 @@ class FrequencyFilter(ParametricFilter):
             gates[..., -1] = good  # type: ignore[index]
         nothing = self._nothing()
         self._adapt(self._frames(nothing, nothing.real.new_zeros((*self._filters, 0)), None))
+
+
+class Workspace(cpu_bins.Workspace):
+    """A workspace that keeps room for the signals of short blocks: to copy those is cheaper than to find their address.
+
+    Parameters
+    ----------
+    job, clock, shape
+        As for `adaptfilt.engines.cpu.bins.Workspace`.
+    where : list of int
+        Addresses of the line and the buffers, for which it holds.
+    """
+
+    def __init__(self, job: Frames, clock: Tensor, shape: tuple[int, ...], where: list[int]) -> None:
+        super().__init__(job, clock, shape)
+        self.where = where
+        self._short: dict[tuple[tuple[int, ...], bool], Any] = {}
+        self._gates: list[Tensor] = []  # to which addresses point
+
+    def plain(self, x: Any, d: Any, held: bool) -> Any:
+        """Adapt, or filter only, over a block of arrays, (*batch, T); return y, e and w, or None, as `run` does."""
+        short = self._short.get((x.shape, held)) or self._new_short(x.shape, held)
+        if short is None or x.dtype != self.dtype or d.dtype != self.dtype:
+            x, d = self.own(x), self.own(d)
+        if short is None:
+            out = self.run(x, d, self._gate(x.shape) if held else None)
+            return out and out[:3]
+        own_x, own_d, y, e, arguments, call = short
+        own_x[...] = x
+        own_d[...] = d
+        weights, clock = self.carried["W"], self._clock
+        arguments[cpu_bins._RESPOND] = MOVED if self._seen == (weights._version, clock[2]) else ALWAYS
+        if call():
+            if clock[0] + x.shape[-1] >= self._hop:
+                torch._foreach_copy_([*self.carried.values()], self._kept)
+            raise RuntimeError(cpu_bins.RAISED)
+        if self._status.value:  # nothing has changed: `run` then says why, or `_check`
+            self.run(self.own(x), self.own(d), self._gate(x.shape) if held else None)
+            return None
+        self._seen = weights._version, clock[2]
+        return y.copy(), e.copy(), self._w.copy()
+
+    def _gate(self, shape: tuple[int, ...]) -> Tensor:
+        """Return weights of the errors by which nothing adapts."""
+        return torch.zeros(shape, dtype=self._one.dtype, device="cpu")
+
+    def _new_short(self, shape: tuple[int, ...], held: bool) -> Any:
+        """Return rooms for x, d, y and e, a call's numbers, and the code bound to them; None for other blocks."""
+        if not 0 < prod(shape) <= SHORT or len(self._short) == LENGTHS:
+            return None
+        signals = [np.empty(shape, self.dtype) for _ in range(4)]
+        gate = self._gate(shape) if held else self._one
+        arguments = type(self._arguments)(*self._arguments)
+        arguments[cpu_bins._SAMPLES : cpu_bins._RESPOND] = shape[-1], 0, held, 1, self._constraint
+        for at, signal in zip(self._signals_at, (*signals, gate.numpy()), strict=False):
+            arguments[at] = signal.ctypes.data
+        arguments[-2:] = shape[-1] if held else 1, 0  # weights of the errors, and rows of the record
+        places = (addressof(v) for v in (self._status, self._spare, arguments))
+        call: Any = partial(self._function, *places)
+        self._short[shape, held] = new = *signals, arguments, call
+        self._gates.append(gate)
+        return new

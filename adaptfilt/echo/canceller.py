@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from adaptfilt.base.guarded import Guarded, locked
-from adaptfilt.checks import check_block, check_finite, check_number, natural, positive_int
+from adaptfilt.checks import NUMPY, check_block, check_finite, check_number, natural, positive_int
 from adaptfilt.echo import compiled
 from adaptfilt.echo.loops import GROUP, begins, doubted
 from adaptfilt.echo.sections import DCNotch, DeEmphasis, PreEmphasis
@@ -138,7 +138,18 @@ class EchoCanceller(Guarded):
         self.register_buffer("unsure", self.filter.P.clone())
         for name in ("n", "place"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64, device="cpu"))
-        self._fixed = ("fs", "delay", "floor_db", "hop", "filter", "paths", "suppressor", "notch")
+        self._fixed = (
+            "fs",
+            "delay",
+            "floor_db",
+            "hop",
+            "filter",
+            "paths",
+            "suppressor",
+            "notch",
+            "emphasis",
+            "deemphasis",
+        )
 
     @property
     def latency(self) -> int:
@@ -175,8 +186,8 @@ class EchoCanceller(Guarded):
             out = machine.run(far, near, own.training or own.adapt_in_eval, self.training)
             if out is not None:
                 return self._given_back(out, d)
-            for name, value in (("x", far), ("d", near)):
-                check_finite(name, value)
+        for name, value in (("x", far), ("d", near)):
+            check_finite(name, value)
         return self._given_back(self._step_by_step(far, near), d)
 
     @torch.no_grad()
@@ -196,7 +207,7 @@ class EchoCanceller(Guarded):
         params, machine = own._params(), self.__dict__["_compiled"]
         if params is not own._given:  # a tensor is among them
             return None
-        if machine is None or machine.places != compiled.places(self):
+        if machine is None or not machine.holds():
             machine = self.__dict__["_compiled"] = compiled.Workspace(self)
         if machine.params is not params:
             machine.set_parameters(params, own.start()["P"])
@@ -228,8 +239,10 @@ class EchoCanceller(Guarded):
         return self
 
     def _taken(self, name: str, value: Any) -> Any:
-        """Return a signal as an array of the filter's precision."""
-        own = self.pending.numpy().dtype
+        """Return a signal as an array of the filter's precision, without gaps; it need not be finite."""
+        own = NUMPY[self.filter.dtype]
+        if type(value) is np.ndarray and value.dtype == own and value.ndim == 1:  # as nearly always
+            return np.ascontiguousarray(value)
         if isinstance(value, np.ndarray | Tensor) and value.dtype in (np.int16, torch.int16):
             value = np.asanyarray(value) / FULL_SCALE
         if isinstance(value, np.ndarray | Tensor) and value.ndim != 1:
@@ -237,8 +250,8 @@ class EchoCanceller(Guarded):
             raise ValueError(f"{name} must have shape (T,), got {axes}: a canceller takes one channel, {name}[:, 0]")
         check_block(name, value, self.pending, (None,))
         block = value.detach().numpy() if isinstance(value, Tensor) else value
-        check_finite(name, block)
-        return block.astype(own)
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(block, own)
 
     def _given_back(self, out: Any, given: Any) -> Any:
         """Return the output in the kind and precision of the microphone's signal."""
@@ -246,7 +259,7 @@ class EchoCanceller(Guarded):
         if given.dtype in (np.int16, torch.int16):
             whole = np.clip(np.rint(out * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
             return whole if array else torch.from_numpy(whole)
-        return out.astype(given.dtype) if array else torch.from_numpy(out).to(given)
+        return out.astype(given.dtype, copy=False) if array else torch.from_numpy(out).to(given)
 
     def _delayed(self, x: Any) -> Any:
         """Return the far end as late as the microphone hears it."""

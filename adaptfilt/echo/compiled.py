@@ -45,7 +45,9 @@ class Workspace:
     """
 
     def __init__(self, ec: Any) -> None:
-        self._kind, self.places, self._sizes = ec.filter.dtype, places(ec), _sizes(ec)
+        self._kind, self._sizes = ec.filter.dtype, _sizes(ec)
+        self._buffers = [(module._buffers, name) for module in ec.modules() for name in module._buffers]
+        self._places = self._found()
         filters = (ec.filter,) if ec.paths is None else (ec.paths.background, ec.paths.foreground)
         self._filters = [bins.Workspace(f._check_input(f._nothing()), f.clock) for f in filters]
         state = _state(ec)
@@ -76,8 +78,17 @@ class Workspace:
             a[_FIRST + i] = arrays[k].data_ptr() if k in arrays else 0
         self._arguments = a
         self._addresses = own, spare, addressof(a)
+        self._result: Any = c_int64.from_address(own)
         self._call = ec.hop, int(ec.suppressor is not None), int(ec.paths is not None)
         self.params: Any = None
+
+    def _found(self) -> list[int]:
+        """Return the addresses of all that is carried."""
+        return [buffers[name].data_ptr() for buffers, name in self._buffers]
+
+    def holds(self) -> bool:
+        """Say whether all that is carried lies where it lay."""
+        return self._found() == self._places
 
     def _room(self, name: str) -> Tensor:
         sizes, kind = _SHAPES[name]
@@ -106,19 +117,10 @@ class Workspace:
         self._filters[0].set_gate(self._gates[learns])
         if self._function(*self._addresses):
             raise RuntimeError(bins.RAISED)
-        status = int(self._status[2])
+        status = self._result.value
         if status == bins_loops.DIVERGED:
             raise DivergenceError(DIVERGED)
         return None if status == bins_loops.BAD else out
-
-
-def places(ec: Any) -> list[int]:
-    """Return the addresses of all that is carried."""
-    found = []
-    for module in ec.modules():
-        for value in module._buffers.values():
-            found.append(value.data_ptr())
-    return found
 
 
 def _state(ec: Any) -> dict[str, Tensor]:

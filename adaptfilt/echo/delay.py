@@ -17,6 +17,7 @@ from adaptfilt.checks import check_finite, check_number, positive_int
 
 EMPHASIS = 0.9
 FIRST = 0.8  # of the largest peak: what comes first and is as high is the way itself, the rest are reflections
+BACKWARDS = 1.8  # times the energy behind a peak that lies before it, where a response is the wrong way round
 
 
 def align(x: Any, d: Any, max_delay: int) -> int:
@@ -67,14 +68,27 @@ def moved(first: Tensor, second: Tensor, max_delay: int) -> int:
     return _peak(first.conj() * second, max_delay, 1.0)
 
 
+def reversed_order(x: Any, d: Any, max_delay: int) -> bool:
+    """Say whether x sounds like the echo of d: what leads from x to d dies away backwards, before its peak.
+
+    A room's response has its reflections behind the direct sound, however the recordings were started.
+    """
+    near, tail = _correlation(cross_spectrum(x, d, max_delay), max_delay) ** 2, max(max_delay // 10, 1)
+    peak = int(near.argmax())
+    return bool(near[max(peak - tail, 0) : peak].sum() > BACKWARDS * near[peak + 1 : peak + 1 + tail].sum())
+
+
 def _peak(cross: Tensor, max_delay: int, least: float = FIRST) -> int:
     """Return the delay of a cross spectrum, by its phase alone: the first peak of this share of the largest."""
+    near = _correlation(cross, max_delay)
+    return int((near >= least * near.max()).to(torch.int8).argmax()) - max_delay if bool(near.any()) else 0
+
+
+def _correlation(cross: Tensor, max_delay: int) -> Tensor:
+    """Return how large the correlation of the phases is, at delays from -max_delay to max_delay; zeros of silence."""
     size = cross.abs()
-    if not bool(size.max() > 0):
-        return 0
-    peaks = torch.fft.irfft(cross / size.clamp_min(1e-12 * size.max()))
-    near = torch.cat([peaks[-max_delay:], peaks[: max_delay + 1]]).abs()
-    return int((near >= least * near.max()).to(torch.int8).argmax()) - max_delay
+    peaks = torch.fft.irfft(cross / size.clamp_min(1e-12 * size.max()).clamp_min(torch.finfo(size.dtype).tiny))
+    return torch.cat([peaks[-max_delay:], peaks[: max_delay + 1]]).abs()
 
 
 def _signal(name: str, value: Any) -> Tensor:

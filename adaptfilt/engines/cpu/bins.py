@@ -21,7 +21,7 @@ from adaptfilt.checks import DIVERGED, NUMPY, DivergenceError
 from adaptfilt.engines.algorithm import names
 from adaptfilt.engines.bins import CONSTRAINTS, Bins, Frames
 from adaptfilt.engines.cpu import bins_loops as loops
-from adaptfilt.engines.cpu import fft, memory
+from adaptfilt.engines.cpu import fft, memory, transforms
 from adaptfilt.engines.cpu.compiled import address
 from adaptfilt.engines.cpu.native import native
 
@@ -32,7 +32,8 @@ _SHAPES = {  # of the arrays of a `Stream` in its order: letters of a `Call`, an
     "record": ("RBQCM", False), "W": ("BQCPF", None), "spectra": ("BCSF", None), "frame": ("BCN", False),
     "wanted": ("BQL", False), "gates": ("BQL", True), "tail": ("BQH", False), "states": ("", True), "p": ("BQp", True),
     "sums": ("1F", None), "output": ("QN", False), "errors": ("1N", False), "E": ("1F", None), "rows": ("PN", False),
-    "level": ("2F", True), "head": ("QCL", False), "w": ("BQCM", False), "clock": ("3", int), "carried": ("3k", int),
+    "level": ("2F", True), "head": ("QCL", False), "w": ("BQCM", False), "plan": ("Z", True),
+    "clock": ("3", int), "carried": ("3k", int),
 }  # fmt: skip
 _KINDS = {"bin": "BQF", "partition": "BQCPF"}
 RAISED = "a function of the algorithm raised an exception inside the compiled loop"
@@ -68,13 +69,15 @@ class Workspace:
         self._function, order = _function(job.algorithm, str(own).removeprefix("torch."))
         sizes: dict[str, int] = {
             **dict(zip("BQCPFSLHM", (B, Q, C, P, F, job.spectra.shape[-2], job.block, job.hop, job.taps), strict=True)),
-            "N": 2 * job.block, "p": len(self._names) + 2, "1": 1, "2": 2, "3": 3, "k": len(self.carried),
+            "N": 2 * job.block, "Z": transforms.size(2 * job.block), "p": len(self._names) + 2,
+            "1": 1, "2": 2, "3": 3, "k": len(self.carried),
         }  # fmt: skip
         kinds = {True: real, False: own, None: real.to_complex(), int: torch.int64}
         self._rooms = {
             k: torch.zeros([sizes[v] for v in _SHAPES[k][0]], dtype=kinds[_SHAPES[k][1]], device="cpu")
-            for k in (*_ROOMS, "p", "w", "carried")
+            for k in (*_ROOMS, "p", "w", "plan", "carried")
         }
+        self._rooms["plan"].copy_(torch.from_numpy(transforms.plan(2 * job.block)))
         self._kept = [torch.empty_like(v) for v in self.carried.values()]
         counts = [v.numel() * v.element_size() // 4 for v in self._kept]
         rows = [self.places, [v.data_ptr() for v in self._kept], counts]
@@ -187,7 +190,13 @@ def _function(algorithm: Bins, dtype: str) -> tuple[Callable[..., int], tuple[st
     order = *(k for k in _SHAPES if k != "states"), *algorithm.state
     last = len(_CALL) + len(order)
     letters = {c: f"a[{_CALL.index(name)}]" for c, name in zip("BQCPFSLHMT", _CALL, strict=False)}
-    letters |= {"N": "2 * a[6]", "G": f"a[{last}]", "R": f"a[{last + 1}]", "p": str(len(algorithm.params) + 2)}
+    letters |= {
+        "N": "2 * a[6]",
+        "Z": "9 * a[6] + 288",
+        "G": f"a[{last}]",
+        "R": f"a[{last + 1}]",
+        "p": str(len(algorithm.params) + 2),
+    }
     letters |= {"k": str(len(CARRIED) + len(algorithm.state) + 1), "1": "1", "2": "2", "3": "3"}
 
     def array(name: str, shape: str, kind: Any) -> str:

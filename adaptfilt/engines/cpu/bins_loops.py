@@ -9,7 +9,7 @@ import numpy as np
 
 from adaptfilt.engines.cpu.fft import backward, forward
 from adaptfilt.engines.cpu.memory import all_finite, array, finite
-from adaptfilt.engines.words import dot
+from adaptfilt.engines.words import dot, energy, norm_1
 
 GOOD, BAD, DIVERGED = 0, 1, 2
 NEVER, MOVED, ALWAYS = 0, 1, 2
@@ -74,6 +74,7 @@ class Stream(NamedTuple):
     level: Any  # (2, F), real
     head: Any  # (Q, C, block), backwards
     w: Any  # (B, Q, C, M), the response after the block
+    plan: Any  # of transforms
     clock: Any  # (3,): n, place and turn
     carried: Any  # (3, k): addresses of all that is carried and of rooms for it, and how many times four bytes
 
@@ -123,7 +124,7 @@ def stream(rules: Any, own: Any, call: Any, b: int) -> Any:
         if n == call.hop:
             place = (place - 1) % call.slots
             for c in range(call.inputs):
-                forward(own.frame[b, c : c + 1], own.spectra[b, c, place : place + 1])
+                forward(own.frame[b, c : c + 1], own.spectra[b, c, place : place + 1], own.plan)
         for q in range(call.outputs):
             if whole:
                 write_output(own, call, b, q, place)
@@ -184,14 +185,14 @@ def write_sums(own: Any, call: Any, b: int, q: int, place: int, first: int) -> N
 def write_output(own: Any, call: Any, b: int, q: int, place: int) -> None:
     """Write the outputs of the newest frame by the weights as they are; those of its second half count."""
     write_sums(own, call, b, q, place, 0)
-    backward(own.sums, own.output[q : q + 1])
+    backward(own.sums, own.output[q : q + 1], own.plan)
 
 
 def write_tail(own: Any, call: Any, b: int, place: int) -> None:
     """Write what all partitions but the first add to the outputs of the hop that begins."""
     for q in range(call.outputs):
         write_sums(own, call, b, q, place, 1)
-        backward(own.sums, own.rows[:1])
+        backward(own.sums, own.rows[:1], own.plan)
         for i in range(call.hop):
             own.tail[b, q, i] = own.rows[0, 2 * call.block - call.hop + i]
 
@@ -200,7 +201,7 @@ def write_head(own: Any, call: Any, b: int) -> None:
     """Write the responses of the first partitions, backwards."""
     for q in range(call.outputs):
         for c in range(call.inputs):
-            backward(own.W[b, q, c, :1], own.rows[:1])
+            backward(own.W[b, q, c, :1], own.rows[:1], own.plan)
             for i in range(call.block):
                 own.head[q, c, i] = own.rows[0, call.block - 1 - i]
 
@@ -219,9 +220,7 @@ def write_part(own: Any, call: Any, b: int, q: int, t: int, k: int, n: int) -> N
 def settled(rules: Any, own: Any, call: Any, b: int, place: int, turn: int, known: bool) -> int:
     """Adapt on the newest frame, whose outputs may be known, and return the turn."""
     for q in range(call.outputs):
-        weight = own.p[b, q, 0] * 0
-        for i in range(call.block - call.hop, call.block):
-            weight += own.gates[b, q, i]
+        weight = norm_1(own.gates[b, q, call.block - call.hop :])
         if weight > 0 and own.p[b, q, own.p.shape[2] - 2] != 0:  # mu
             if not known:
                 write_output(own, call, b, q, place)
@@ -232,12 +231,11 @@ def settled(rules: Any, own: Any, call: Any, b: int, place: int, turn: int, know
 def adapt(rules: Any, own: Any, call: Any, b: int, q: int, place: int, turn: int, weight: float) -> None:
     """Take a step along the errors of the newest frame of one output."""
     B, F, p = call.block, call.bins, own.p[b, q]
-    errors, gates, power = own.errors[0], own.gates[b, q], p[0] * 0
+    errors, gates = own.errors[0], own.gates[b, q]
     for i in range(B):
         errors[B + i] = (own.wanted[b, q, i] - own.output[q, B + i]) * gates[i]
-        power += gates[i] * gates[i]
-    forward(own.errors, own.E)
-    share, E, stride = B / power, own.E[0], call.block // call.hop
+    forward(own.errors, own.E, own.plan)
+    share, E, stride = B / energy(gates), own.E[0], call.block // call.hop
     level, x2_sum = own.level[0], own.level[1]
     level[:] = 0
     x2_sum[:] = 0
@@ -248,14 +246,13 @@ def adapt(rules: Any, own: Any, call: Any, b: int, q: int, place: int, turn: int
                 x2 = X[k].real * X[k].real + X[k].imag * X[k].imag
                 x2_sum[k] += x2
                 level[k] += rules.spread(x2, states, p, k)
-    heard = p[0] * 0
-    for k in range(F):
-        heard += level[k]
+    heard = norm_1(level)
     states = rules.of_bin(own, b, q)
     for k in range(F):
         e2 = (E[k].real * E[k].real + E[k].imag * E[k].imag) * share
         level[k] = rules.level(level[k], x2_sum[k], e2, states, p, k)
-    shrink = 1 - p[len(p) - 2] * p[len(p) - 1] * weight if heard > 0 else p[0] * 0 + 1  # silence leaves them alone
+    x2_sum[0] = 1 - p[len(p) - 2] * p[len(p) - 1] * weight if heard > 0 else 1.0  # silence leaves them alone
+    shrink = x2_sum[0]  # in single precision where the weights are
     for c in range(call.inputs):
         for i in range(call.partitions):
             X, states = own.spectra[b, c, (place + i * stride) % call.slots], rules.of_partition(own, b, q, c, i)
@@ -273,10 +270,10 @@ def constrain(own: Any, call: Any, W: Any, turn: int) -> None:
     """Make partitions responses of their length again; the first always."""
     P = call.partitions
     if call.constraint == 0:
-        backward(W, own.rows)
+        backward(W, own.rows, own.plan)
         for i in range(P):
             own.rows[i, length(call, i) :] = 0
-        forward(own.rows, W)
+        forward(own.rows, W, own.plan)
         return
     constrain_one(own, call, W, 0)
     if call.constraint == 1 and P > 1:
@@ -285,9 +282,9 @@ def constrain(own: Any, call: Any, W: Any, turn: int) -> None:
 
 def constrain_one(own: Any, call: Any, W: Any, i: int) -> None:
     """Make one partition a response of its length."""
-    backward(W[i : i + 1], own.rows[:1])
+    backward(W[i : i + 1], own.rows[:1], own.plan)
     own.rows[0, length(call, i) :] = 0
-    forward(own.rows[:1], W[i : i + 1])
+    forward(own.rows[:1], W[i : i + 1], own.plan)
 
 
 def length(call: Any, i: int) -> int:
@@ -299,6 +296,6 @@ def write_response(own: Any, call: Any, b: int, out: Any) -> None:
     """Write the weights as responses, (Q, C, M)."""
     for q in range(call.outputs):
         for c in range(call.inputs):
-            backward(own.W[b, q, c], own.rows)
+            backward(own.W[b, q, c], own.rows, own.plan)
             for i in range(call.taps):
                 out[q, c, i] = own.rows[i // call.block, i % call.block]

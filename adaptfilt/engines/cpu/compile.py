@@ -12,6 +12,7 @@ import re
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from adaptfilt.engines.cpu.fingerprint import Unknown, codes, describe
 DEBUG = os.environ.get("ADAPTFILT_DEBUG") == "1"
 # Multiply-adds may be contracted; sums are reordered only inside the vocabulary's words, NaN and infinity honoured.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "boundscheck": DEBUG}
+CALLED = ("lookahead", "forward_row", "backward_row")  # parts with registers of their own, which are not inlined
 _NO_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _shared: dict[Any, Any] = {}  # what functions became, by what they do: loops have most of what they call in common
 _TRANSLATED = (
@@ -80,6 +82,12 @@ def compiled(function: Any) -> Any:
         return numba.njit(**_OPTIONS)(_with_compiled_globals(function, {}))
 
 
+@cache
+def part(function: Any) -> Any:
+    """Return a function, with all it calls, for words to call; made once a process."""
+    return _part(_with_compiled_globals(function, {}))
+
+
 @contextmanager
 def _numba_enabled() -> Iterator[None]:
     """Let Numba compile in a process with NUMBA_DISABLE_JIT=1, too: there is no other way to run a loop."""
@@ -132,7 +140,7 @@ def _part(function: Any) -> Any:
 
     from adaptfilt.engines.cpu.numba_parts import Part
 
-    inline = not DEBUG and function.__name__ != "lookahead"  # whose registers are its own
+    inline = not DEBUG and function.__name__ not in CALLED
     options = {**_OPTIONS, **_NO_WRAPPERS, "forceinline": inline, "pipeline_class": Part}
     part: Any = numba.njit(**options)(function)
     template = part.get_call_template

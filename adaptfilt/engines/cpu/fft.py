@@ -10,14 +10,41 @@ from typing import Any
 import numpy as np
 
 
-def forward(v: Any, V: Any) -> None:
-    """Write the spectra of the rows of v, (R, N), to V: (R, N / 2 + 1) for real rows."""
+def forward(v: Any, V: Any, plan: Any = None) -> None:
+    """Write the spectra of the rows of v, (R, N), to V: (R, N / 2 + 1) for real rows; a plan is of `transforms`."""
     V[:] = np.fft.fft(v) if np.iscomplexobj(v) else np.fft.rfft(v)
 
 
-def backward(V: Any, v: Any) -> None:
-    """Write the rows of which V are the spectra to v, (R, N)."""
+def backward(V: Any, v: Any, plan: Any = None) -> None:
+    """Write the rows of which V are the spectra to v, (R, N); a plan is of `transforms`."""
     v[:] = np.fft.ifft(V) if np.iscomplexobj(v) else np.fft.irfft(V, v.shape[1])
+
+
+def transposed(vectors: Any) -> Any:
+    """Return eight vectors as the columns of eight."""
+    return tuple(np.stack(vectors).T)
+
+
+def paired(re: Any, im: Any) -> Any:
+    """Return real and imaginary parts in turn, as two vectors."""
+    both = np.stack([re, im], -1).ravel()
+    return both[:8], both[8:]
+
+
+def parted(first: Any, second: Any) -> Any:
+    """Return the real and the imaginary parts of two vectors that hold them in turn."""
+    both = np.concatenate([first, second])
+    return both[::2], both[1::2]
+
+
+def backwards(v: Any) -> Any:
+    """Return a vector's entries in reverse order."""
+    return v[::-1]
+
+
+def parts(p: Any) -> Any:
+    """Return a pointer to the real and imaginary parts of complex numbers."""
+    return p.view(p.real.dtype)
 
 
 @cache

@@ -6,11 +6,13 @@ of the newest B errors,
     S <- lam S + (1 - lam) sum_p |X_p|^2,    m = mu / (max(S / (1 - lam^k), sum_p |X_p|^2) + 2 M eps)
     W_p <- (1 - mu leak) W_p + m conj(X_p) E
 
-after k hops; the larger of both powers keeps a burst from running ahead of its average. For white input S is 2 M times
-the power, so mu acts as half of it does in NLMS: 0 < mu < 2, where the regressors are independent of the weights. With
-``normalized=False`` m = mu, which is block LMS, to rounding where all partitions are constrained, and LMS itself with
-block = hop = 1. Cost: about 5 transforms of 2 B samples and 16 P B multiply-adds a hop. For echo paths and rooms, of
-hundreds of taps and more; where both ends speak at once take `FDKF`.
+after k hops. The larger of both powers keeps a burst from running ahead of its average, and costs a third of the step:
+where X is Gaussian, and of one partition, the mean of |X|^2 over it is 0.65 with lam = 0.9 and 1 - 1/e as lam goes to
+1, against 0.96 and 1 over S alone, which is the rule of other libraries. For white input S is 2 M times the power, so
+that mu learns as 0.32 mu does in NLMS, and leaves of the noise what 0.43 mu does; 0 < mu < 2, where the regressors are
+independent of the weights. With ``normalized=False`` m = mu, which is block LMS, to rounding where all partitions are
+constrained, and LMS itself with block = hop = 1. Cost: about 5 transforms of 2 B samples and 16 P B multiply-adds a
+hop. For echo paths and rooms, of hundreds of taps and more; where both ends speak at once take `FDKF`.
 
 Source: J. J. Shynk, "Frequency-domain and multirate adaptive filtering", IEEE Signal Processing Magazine, 1992;
 partitions, and their constraint in turn: J.-S. Soo and K. K. Pang, "Multidelay block frequency domain adaptive filter",

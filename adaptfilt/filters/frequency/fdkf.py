@@ -3,20 +3,21 @@
 The echo path of a partition is W_p(k + 1) = A W_p(k) + dW, and what is heard besides, near end and noise, has the power
 R, taken from the errors themselves. Every hop, for every bin,
 
-    R <- beta R + (1 - beta) |E|^2,    D = sum_p P_p |X_p|^2 / 2 + R + eps,    m_p = P_p / D
+    R <- beta R + (1 - beta) |E|^2,    D = sum_p P_p |X_p|^2 + 2 (R + eps),    m_p = P_p / D
     W_p <- W_p + m_p conj(X_p) E,      L_p = (1 - H/B m_p |X_p|^2 / 2) P_p
     P_p <- L_p + (1 - A^2) max(min(|W_p|^2, 10 p0) - L_p, 0)
 
-(the half is the share of a frame that overlap-save keeps). Of a frame's B errors a hop of H brings H new ones; who
-counts the others as news again, H = B, is sure too early, and on speech some 7 dB behind. P_p starts at
-p0 10^(-decay p): responses decay. The step is large while the filter knows little and the errors are small, and falls
-by itself while somebody else speaks. Since D is at least P_p |X_p|^2 / 2, m_p |X_p|^2 is at most 2 and P_p stays
-positive. While a path wanders, A^2 of what is not known of it stays and (1 - A^2) of the path's power comes in. That
-power is |W_p|^2 only where the filter knows the path, and L_p at least: P_p falls by what is heard and by nothing else,
-so a far end that is silent for an hour leaves a filter as able to learn as it was. Nor is the power taken to be more
-than ten times what is expected of it, p0: where x repeats itself, with a period that is none of the block's, P_p and
-W_p would drive each other up within some 20 s. Cost: that of `FDAF`, and 8 P B multiply-adds a hop. For echo, in double
-talk above all: the canceller is built on it.
+(overlap-save keeps half of a frame, and half of the echo in a bin is that bin's own: of the errors, sum_p P_p |X_p|^2 /
+2 is echo, and P_p conj(X_p) / 2 is what they have in common with what is not known of W_p). Of a frame's B errors a hop
+of H brings H new ones; who counts the others as news again, H = B, is sure too early, and on speech some 3 dB behind
+while it learns. P_p starts at p0 10^(-decay p): responses decay. The step is large while the filter knows little and
+the errors are small, and falls by itself while somebody else speaks. Since D is at least P_p |X_p|^2, m_p |X_p|^2 is at
+most 1 and P_p stays positive. While a path wanders, A^2 of what is not known of it stays and (1 - A^2) of the path's
+power comes in. That power is |W_p|^2 only where the filter knows the path, and L_p at least: P_p falls by what is heard
+and by nothing else, so a far end that is silent for an hour leaves a filter as able to learn as it was. Nor is the
+power taken to be more than ten times what is expected of it, p0: where x repeats itself, with a period that is none of
+the block's, P_p and W_p would drive each other up within some 20 s. Cost: that of `FDAF`, and 8 P B multiply-adds a
+hop. For echo, in double talk above all: the canceller is built on it.
 
 Where x begins at once and its echo comes later than a hop, the first errors are 0 and the filter grows sure that there
 is no path; with W = 0 nothing makes it unsure again. Give it d from the echo's start (`adaptfilt.align`), or take
@@ -29,9 +30,11 @@ A = 1 it never does. A smaller `hop` and a smaller A shorten that. `adaptfilt.Tw
 knows the new path. `adaptfilt.EchoCanceller` sees that outputs and microphone no longer agree and begins anew to be
 unsure; it takes a second.
 
-**The floor.** A filter whose path may wander follows what overlap-save mixes into every bin from its neighbours, too.
-White input without any noise is cancelled by some 40 dB with A = 0.999, by 50 with 0.9999, and without such a floor
-with A = 1, or by `FDAF`.
+**The floor.** A filter whose path may wander never rests: white input without any noise is cancelled by some 75 dB with
+A = 0.999, by 90 with 0.9999, and without such a floor with A = 1, or by `FDAF`. Twice the step, 2 P_p / D, is what one
+gets who takes all of a bin's errors for that bin's own. It is then at the edge of what is stable: where R is small it
+ends at 40 and 50 dB, and on speech 3 to 6 dB behind in the first seconds and in double talk; only white noise is
+learned faster by it.
 
 Source: G. Enzner and P. Vary, "Frequency-domain adaptive Kalman filter for acoustic echo control in hands-free
 telephones", Signal Processing, 2006; partitions: F. Kuech, E. Mabande and G. Enzner, "State-space architecture of the
@@ -44,7 +47,7 @@ import torch
 
 from adaptfilt.base.frequency import FrequencyFilter
 from adaptfilt.engines.bins import Bins
-from adaptfilt.engines.words import maximum, minimum
+from adaptfilt.engines.words import maximum, minimum, mul
 
 
 def fdkf_spread(x2: Any, P: Any) -> Any:
@@ -53,16 +56,16 @@ def fdkf_spread(x2: Any, P: Any) -> Any:
 
 
 def fdkf_level(total: Any, e2: Any, R: Any, beta: Any, eps: Any) -> Any:
-    """Return the expected power of the error, and that of what is heard besides the echo."""
+    """Return twice the expected power of the error, and the power of what is heard besides the echo."""
     R = beta * R + (1 - beta) * e2
-    return total / 2 + R + eps, R
+    return total + 2 * (R + eps), R
 
 
 def fdkf_step(level: Any, x2: Any, w2: Any, P: Any, A: Any, p0: Any, hop: Any, block: Any) -> Any:
     """Return the step, and what is not known of the weight after it."""
     m = P / level
-    left = (1 - hop / block * m * x2 / 2) * P
-    return m, maximum(left + (1 - A * A) * maximum(minimum(w2, 10 * p0) - left, 0.0), 1e-10 * p0)
+    left = P - hop / block * mul(0.5, m * x2) * P
+    return m, maximum(left + mul(1 - A * A, maximum(minimum(w2, 10 * p0) - left, 0.0)), 1e-10 * p0)
 
 
 class FDKF(FrequencyFilter):
