@@ -21,7 +21,16 @@ import torch
 from torch import Tensor
 
 from adaptfilt.base.guarded import Guarded, locked
-from adaptfilt.checks import NUMPY, check_block, check_finite, check_number, natural, positive_int
+from adaptfilt.checks import (
+    NUMPY,
+    check_block,
+    check_finite,
+    check_names,
+    check_number,
+    keywords,
+    natural,
+    positive_int,
+)
 from adaptfilt.echo import compiled
 from adaptfilt.echo.loops import GROUP, begins, doubted
 from adaptfilt.echo.sections import DCNotch, DeEmphasis, PreEmphasis
@@ -110,6 +119,7 @@ class EchoCanceller(Guarded):
         **filter: Any,
     ) -> None:
         super().__init__()
+        check_names("EchoCanceller", filter, [*keywords(EchoCanceller), *keywords(FDKF)])
         self.fs = float(check_number("fs", fs, (), low=2 / BLOCK))  # two samples a block
         taps = max(1, round(TAIL * self.fs)) if taps is None else positive_int("taps", taps)
         self.delay = natural("delay", delay)

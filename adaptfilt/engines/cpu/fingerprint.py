@@ -37,6 +37,7 @@ _FILES = (
     "lanes",
     "loops",
     "lookahead",
+    "transforms",
     "vectors",
     "numba_fft",
     "numba_lanes",
