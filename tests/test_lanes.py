@@ -189,3 +189,13 @@ def test_what_lanes_cannot_run_runs_as_before(used: list[int], rng: np.random.Ge
     y = Branching(4, batch=30, dtype=torch.float64)(x, d).y
     assert not used
     np.testing.assert_allclose(y[3], Branching(4, dtype=torch.float64)(x[3], d[3]).y, rtol=1e-12)
+
+
+def test_groups_beyond_the_cache_are_half_as_large(used: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    f, g = af.RLS(17, 0.99, batch=37), af.RLS(17, 0.99, batch=37)
+    x, d = trial(f, 150)
+    got = f(x, d)
+    assert used == [150]
+    assert f._free[0]._batch._lanes == 16
+    one_after_the_other(monkeypatch)
+    agree(f, g, got, g(x, d))

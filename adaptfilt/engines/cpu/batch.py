@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from ctypes import c_int64
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from adaptfilt.engines import words
 from adaptfilt.engines.algorithm import Algorithm
 from adaptfilt.engines.cpu import loops
 from adaptfilt.engines.cpu.adapters import Layout, lanes_function, places
-from adaptfilt.engines.cpu.lanes import STRETCH, WIDTH
+from adaptfilt.engines.cpu.lanes import CACHE, STRETCH, WIDTH
 from adaptfilt.engines.cpu.native import call, empty, over_threads
 
 # Where a call gains: filters at least, and weights at most, of a gain (against lookahead) and of an update.
@@ -85,7 +86,9 @@ class Batch:
     ) -> None:  # fmt: skip
         self._carried, self._shapes, self._p, self._vectors, self._scratch = carried, shapes, p, vectors, scratch
         self._dtype, self._real = carried[0].dtype, p.dtype
-        self._lanes, self._filters = WIDTH // self._dtype.itemsize, len(p)
+        numbers = sum(prod(shape) for shape in shapes)
+        large = numbers * WIDTH > CACHE and self._dtype == self._real  # squares of real numbers are turned
+        self._lanes, self._filters = (WIDTH // 2 if large else WIDTH) // self._dtype.itemsize, len(p)
         self._groups = -(-self._filters // self._lanes)
         self._of_group = np.minimum(np.arange(self._groups * self._lanes), self._filters - 1)
         pairs = zip(carried, shapes, strict=True)
@@ -163,8 +166,8 @@ class Batch:
         numbers = places(carried, p, [(v.data_ptr(), v.numel()) for v in self._vectors], arrays)
         reals = self._dtype.itemsize // self._real.itemsize
         w = self._own[0]
-        numbers += [self._filters, self._lanes, self._shapes[1][0], reals, *(room.ctypes.data for room in rooms[-5:])]
-        numbers += [w.ctypes.data, w.strides[0], w.shape[1]]
+        numbers += [self._filters, self._lanes, self._dtype.itemsize, self._shapes[1][0], reals]
+        numbers += [*(room.ctypes.data for room in rooms[-5:]), w.ctypes.data, w.strides[0], w.shape[1]]
         return (c_int64 * len(numbers))(*numbers)
 
     def _write(self, lanes: Any, values: Any) -> None:

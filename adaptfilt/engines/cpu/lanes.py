@@ -12,6 +12,7 @@ from adaptfilt.engines.cpu.loops import KEPT, OK, Call, Memory, Rule, block, one
 from adaptfilt.engines.cpu.memory import array, read_rows, write_rows
 
 WIDTH = 128  # bytes of a number in lanes, complex ones with both parts: longer vectors than machines have hide latency
+CACHE = 32768  # bytes of a first-level cache: where a group's numbers are more, half as many filters make one
 STRETCH = 128  # samples turned at a time, so that they stay in the first-level cache
 
 
@@ -20,6 +21,7 @@ class Side(NamedTuple):
 
     filters: int
     lanes: int
+    number: int  # bytes of one filter's number
     inputs: int
     reals: int  # of a number, 1 or 2
     x: int  # addresses of a stretch in lanes, input after input
@@ -34,7 +36,8 @@ class Side(NamedTuple):
 
 def side_by_side(rule: Rule, memory: Memory, a: Any, call: Call, side: Side, like: Any) -> int:
     """Adapt groups of filters over a block; the last group repeats the last filter."""
-    stretch, every, number, F = STRETCH * WIDTH, call.every, WIDTH // side.lanes, side.weights
+    every, number, F = call.every, side.number, side.weights
+    stretch = STRETCH * side.lanes * number
     for g in range(call.first, call.last):
         first = 0
         while first < call.outputs:
