@@ -7,6 +7,7 @@ import operator
 import warnings
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -42,12 +43,13 @@ def positive_int(name: str, value: Any, least: int = 1) -> int:
     return number
 
 
-def keywords(cls: type) -> list[str]:
+@cache
+def keywords(cls: type) -> tuple[str, ...]:
     """Return what a class takes by name: what its constructor names, and the keywords of those that it hands on to."""
     made: list[Any] = [base.__init__ for base in cls.__mro__ if "__init__" in vars(base)]  # type: ignore[misc]
     own, *others = [inspect.signature(init).parameters.values() for init in made]
     named = [p for p in own if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"]
-    return [p.name for p in (*named, *(p for ps in (own, *others) for p in ps if p.kind is p.KEYWORD_ONLY))]
+    return tuple(p.name for p in (*named, *(p for ps in (own, *others) for p in ps if p.kind is p.KEYWORD_ONLY)))
 
 
 def check_names(owner: str, given: Iterable[str], known: Sequence[str]) -> None:

@@ -154,10 +154,9 @@ class FilteredFilter(LinearFilter):
 
     def _short_workspace(self) -> Any:
         """Return a workspace in which short blocks and samples hear the model as it is now."""
-        workspace, secondary = self._workspace(), self._buffers["secondary"]
-        model = secondary.data_ptr(), secondary._version  # type: ignore[union-attr]
+        workspace, own = self._workspace(), self.secondary.detach()
+        model = own.numpy().tobytes()  # torch does not note all ways to write to it
         if workspace.model != model:
-            own = self.secondary.detach()
             workspace.set_responses(self._between(own), self._padded(own), model)
         return workspace
 

@@ -32,6 +32,7 @@ from adaptfilt.engines.cpu.bins_loops import ALWAYS, MOVED
 from adaptfilt.engines.tensors import bins
 
 ENGINES = ("auto", "compiled", "reference")
+NO_STEP = 1e-30  # a step size of less is none
 LARGEST = 256  # taps of a partition where none are given
 SHORT, LENGTHS = 1024, 32  # samples of a block that is copied, of all filters, and lengths for which there is room
 
@@ -200,7 +201,21 @@ class FrequencyFilter(ParametricFilter):
             return
         if name == "w0" and value is not None and "weights" in self._buffers:
             value = self._as_weights(name, value)
+        if name == "mu" and "gates" in self._buffers:  # samples of the hop that came before keep their steps
+            before = self._unit()
+            super().__setattr__(name, value)
+            with self._lock, torch.no_grad():
+                self._buffers["gates"].mul_(before / self._unit())  # type: ignore[union-attr]
+            return
         super().__setattr__(name, value)
+
+    def _unit(self) -> Any:
+        """Return the step of which gates are multiples, (*filters, 1) or a number: `mu`, and 1 where that is none."""
+        mu = self._params().get("mu", 1.0)
+        if not isinstance(mu, Tensor):
+            return mu if mu > NO_STEP else 1.0
+        mu = mu.to(self.device, self.dtype.to_real()).expand(self._filters).unsqueeze(-1)
+        return torch.where(mu > NO_STEP, mu, 1)
 
     def _check_engine(self, engine: Any) -> None:
         if engine not in ENGINES:
@@ -278,11 +293,13 @@ class FrequencyFilter(ParametricFilter):
         n, place, turn = self.clock.tolist()
         params = {k: self._flat(v, B, Q) for k, v in self._params().items()}
         gradient = tracked(own_x, own_d, gate, self._start_spectra(), *params.values())
-        if steps is not None and "mu" in params:
-            if isinstance(params["mu"], float) and params["mu"] > 0:  # which holds for the samples before, in mid-hop
-                gate = gate / params["mu"]
-            else:
-                params["mu"] = 1.0
+        if "mu" in params:
+            moving, unit = torch.as_tensor(params["mu"] > NO_STEP, device=self.device), self._unit()
+            params["mu"] = self._flat(unit[..., 0], B, Q) if isinstance(unit, Tensor) else unit
+            if steps is not None:
+                gate = gate / (unit.reshape(B, Q, 1) if isinstance(unit, Tensor) else unit)
+            elif not moving.all():
+                gate = moving.expand(B, Q).unsqueeze(-1) * (own_d.real.new_ones(B, Q, T) if gate is None else gate)
         states = {k: v.reshape(B, Q, *(() if self.algorithm.state[k] == "bin" else (C, self.partitions)), self.bins)
                   for k, v in ((k, buffers[k]) for k in self.algorithm.state)}  # fmt: skip
         job = Frames(
@@ -371,7 +388,7 @@ class FrequencyFilter(ParametricFilter):
             return None
         held = frozen or not (own["training"] or own["adapt_in_eval"])
         params, workspace = self._params(), self._workspace()
-        if params is not own["_given"]:  # a tensor is among them
+        if params is not own["_given"] or params.get("mu", 1.0) <= NO_STEP:  # a tensor is among them; no step
             return None
         if workspace.params is not params:
             workspace.set_parameters(params)
@@ -433,7 +450,8 @@ class FrequencyFilter(ParametricFilter):
         wanted, gates = self._buffers["wanted"], self._buffers["gates"]
         with torch.no_grad():
             wanted[..., -1] += error[..., 0] * good  # type: ignore[index]  # which `predict` left at y
-            gates[..., -1] = good  # type: ignore[index]
+            mu = torch.as_tensor(self._params().get("mu", 1.0), device=self.device)
+            gates[..., -1] = good & (mu > NO_STEP)  # type: ignore[index]
         nothing = self._nothing()
         self._adapt(self._frames(nothing, nothing.real.new_zeros((*self._filters, 0)), None))
 

@@ -92,7 +92,9 @@ class AdaptiveFilter(Guarded):
         **unknown: Any,
     ) -> None:
         super().__init__()
-        check_names(type(self).__name__, unknown, keywords(type(self)) if unknown else [])
+        if unknown:  # by whoever had to take it
+            known = keywords(type(self))  # type: ignore[arg-type]
+            check_names(type(self).__name__, unknown, [k for k in known if k not in unknown])
         self.nonfinite = nonfinite
         self.adapt_in_eval = bool(adapt_in_eval)
         self.__dict__["_follows"] = batch == "auto"  # the batch is that of what comes first

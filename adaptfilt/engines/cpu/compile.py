@@ -55,7 +55,7 @@ def compile_function(name: str, source: str, arguments: tuple[str, ...], inject:
     if fft.library():
         from adaptfilt.engines.cpu import numba_fft  # noqa: F401
 
-    namespace: dict[str, Any] = {"__name__": name, "carray": numba.carray, **inject}
+    namespace: dict[str, Any] = {"__name__": f"<adaptfilt {name}>", "carray": numba.carray, **inject}
     exec(compile(source, f"<adaptfilt {name}>", "exec"), namespace)
     kinds = [
         numba.types.CPointer(getattr(numba.types, a[:-1])) if a.endswith("*") else getattr(numba.types, a)
@@ -160,11 +160,22 @@ def _known(function: Any) -> bool:
 
 
 def _key(function: Any) -> Any:
-    """Return what functions of the same machine code have in common; the function itself where that is unknown."""
+    """Return what functions of this package that do the same have in common; a user's function is one of its own."""
     try:
-        return repr(describe(function))
-    except (Unknown, RecursionError):
+        return repr(describe(function)) if _ours(function, []) else function
+    except (Unknown, RecursionError, ValueError):  # an empty cell
         return function
+
+
+def _ours(function: Any, seen: list[Any]) -> bool:
+    """Say whether a function, and all it calls, are this package's."""
+    if function in seen or _known(function):
+        return True
+    seen.append(function)
+    names = {name for code in codes(function.__code__) for name in code.co_names} & function.__globals__.keys()
+    read = [function.__globals__[name] for name in names] + [c.cell_contents for c in function.__closure__ or ()]
+    ours = (function.__module__ or "").startswith(("adaptfilt.", "<adaptfilt"))
+    return ours and all(_ours(value, seen) for value in read if inspect.isfunction(value))
 
 
 def _refusal(function: Any, message: str) -> str:

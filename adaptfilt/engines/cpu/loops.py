@@ -307,11 +307,11 @@ def through(response: Any, line: Any, x: Any, room: Any, v: Any) -> Any:
 
 def newest_first(stream: Any, line: Any, x: Any) -> None:
     """Write [line, x] read backwards."""
-    T, M, samples, past, row = len(x), len(line), data(x), data(line), data(stream)
+    T, M = len(x), len(line)
     for n in range(T):
-        row[T - 1 - n] = samples[n]
+        stream[T - 1 - n] = x[n]
     for k in range(M):
-        row[T + k] = past[M - 1 - k]
+        stream[T + k] = line[M - 1 - k]
 
 
 def assembled(stream: Any, line: Any, start: int, u: Any) -> Any:

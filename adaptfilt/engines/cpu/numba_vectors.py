@@ -176,14 +176,6 @@ def _with_first(context: Any, b: Any, sig: Any, args: Any) -> Any:
     return b.insert_element(b.insert_element(v, z.real, INT32(0)), z.imag, INT32(1))
 
 
-@_word(vectors.conj, lambda v: signature(v, v), Vector)
-def _conj(context: Any, b: Any, sig: Any, args: Any) -> Any:
-    kind, n = sig.return_type, sig.return_type.llvm.count
-    if kind.parts == 1:
-        return args[0]
-    return _shuffle(b, args[0], b.fneg(args[0]), [i + n * (i % 2) for i in range(n)])
-
-
 def _both(v: Any, w: Any) -> Any:
     return signature(v, v, w) if isinstance(v, Vector) and v == w else None
 
@@ -223,7 +215,11 @@ def _times_real(context: Any, b: Any, sig: Any, args: Any) -> Any:
     return b.fmul(args[0], args[1] if sig.return_type.parts == 1 else _real(b, args[1]))
 
 
-@_word(vectors.plus_product, lambda a, v, w: signature(a, a, v, w), Vector, Vector, Vector)
+def _three(a: Any, v: Any, w: Any) -> Any:
+    return signature(a, a, v, w) if isinstance(a, Vector) and a == v == w else None
+
+
+@_word(vectors.plus_product, _three, Vector, Vector, Vector)
 def _plus_product(context: Any, b: Any, sig: Any, args: Any) -> Any:
     a, v, w = args
     kind = sig.return_type
