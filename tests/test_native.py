@@ -10,7 +10,7 @@ import sys
 import time
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -20,8 +20,9 @@ import adaptfilt as af
 from adaptfilt.engines import words
 from adaptfilt.engines.algorithm import MAX_DIMS, Algorithm
 from adaptfilt.engines.bins import Bins
-from adaptfilt.engines.cpu import adapters, objects
+from adaptfilt.engines.cpu import adapters, loops, objects
 from adaptfilt.engines.cpu.adapters import block_function, sample_function
+from adaptfilt.engines.cpu.compile import _key, compiled
 from adaptfilt.engines.cpu.fingerprint import Unknown, describe, fingerprint
 from adaptfilt.engines.words import axpyc
 from adaptfilt.testing.comparisons import call, given_by_path, step, trial
@@ -615,3 +616,34 @@ def test_a_function_may_close_over_functions_and_numbers() -> None:
     x = np.random.default_rng(0).standard_normal(100)
     y, _, _ = Closing(2, {"mu": 0.1})(x, x)
     np.testing.assert_allclose(y, af.LMS(2, 0.1)(x, x).y, rtol=1e-5, atol=1e-6)
+
+
+def doubling() -> Any:
+    """Return a function whose helper makes a tuple of a class of its own."""
+
+    class Pair(NamedTuple):
+        a: float
+        b: float
+
+    def doubled(x: float) -> Pair:
+        return Pair(x, 2 * x)
+
+    def total(x: float, double: bool) -> float:
+        pair = Pair(x, x)
+        if double:
+            pair = doubled(x)
+        return pair.a + pair.b
+
+    return total
+
+
+def test_what_users_write_is_compiled_anew_for_each_compilation() -> None:
+    """A notebook's cell run twice makes functions that read alike, of classes that are not the same."""
+    assert [compiled(doubling())(1.0, True) for _ in range(2)] == [3.0, 3.0]
+
+
+def test_what_loops_have_in_common_is_compiled_once() -> None:
+    assert _key(loops.move) == _key(loops.move) != _key(loops.keep)
+    assert isinstance(_key(loops.move), str)
+    own = times(0.5)
+    assert _key(own) is own
