@@ -202,20 +202,12 @@ class FrequencyFilter(ParametricFilter):
         if name == "w0" and value is not None and "weights" in self._buffers:
             value = self._as_weights(name, value)
         if name == "mu" and "gates" in self._buffers:  # samples of the hop that came before keep their steps
-            before = self._unit()
+            before = _unit(self._params()["mu"])
             super().__setattr__(name, value)
             with self._lock, torch.no_grad():
-                self._buffers["gates"].mul_(before / self._unit())  # type: ignore[union-attr]
+                self._buffers["gates"].mul_(_over_time(before / _unit(self._params()["mu"])))  # type: ignore[union-attr]
             return
         super().__setattr__(name, value)
-
-    def _unit(self) -> Any:
-        """Return the step of which gates are multiples, (*filters, 1) or a number: `mu`, and 1 where that is none."""
-        mu = self._params().get("mu", 1.0)
-        if not isinstance(mu, Tensor):
-            return mu if mu > NO_STEP else 1.0
-        mu = mu.to(self.device, self.dtype.to_real()).expand(self._filters).unsqueeze(-1)
-        return torch.where(mu > NO_STEP, mu, 1)
 
     def _check_engine(self, engine: Any) -> None:
         if engine not in ENGINES:
@@ -294,10 +286,10 @@ class FrequencyFilter(ParametricFilter):
         params = {k: self._flat(v, B, Q) for k, v in self._params().items()}
         gradient = tracked(own_x, own_d, gate, self._start_spectra(), *params.values())
         if "mu" in params:
-            moving, unit = torch.as_tensor(params["mu"] > NO_STEP, device=self.device), self._unit()
-            params["mu"] = self._flat(unit[..., 0], B, Q) if isinstance(unit, Tensor) else unit
+            moving = torch.as_tensor(params["mu"] > NO_STEP, device=self.device)
+            params["mu"] = unit = _unit(params["mu"])
             if steps is not None:
-                gate = gate / (unit.reshape(B, Q, 1) if isinstance(unit, Tensor) else unit)
+                gate = gate / _over_time(unit)
             elif not moving.all():
                 gate = moving.expand(B, Q).unsqueeze(-1) * (own_d.real.new_ones(B, Q, T) if gate is None else gate)
         states = {k: v.reshape(B, Q, *(() if self.algorithm.state[k] == "bin" else (C, self.partitions)), self.bins)
@@ -454,6 +446,18 @@ class FrequencyFilter(ParametricFilter):
             gates[..., -1] = good & (mu > NO_STEP)  # type: ignore[index]
         nothing = self._nothing()
         self._adapt(self._frames(nothing, nothing.real.new_zeros((*self._filters, 0)), None))
+
+
+def _unit(mu: Any) -> Any:
+    """Return the step of which gates are multiples: `mu`, and 1 where that is none."""
+    if isinstance(mu, Tensor):
+        return torch.where(mu > NO_STEP, mu, 1)
+    return mu if mu > NO_STEP else 1.0
+
+
+def _over_time(value: Any) -> Any:
+    """Return a number, or one a filter with an axis for time."""
+    return value.unsqueeze(-1) if isinstance(value, Tensor) else value
 
 
 class Workspace(cpu_bins.Workspace):

@@ -192,7 +192,7 @@ def _function(algorithm: Bins, dtype: str) -> tuple[Callable[..., int], tuple[st
     letters = {c: f"a[{_CALL.index(name)}]" for c, name in zip("BQCPFSLHMT", _CALL, strict=False)}
     letters |= {
         "N": "2 * a[6]",
-        "Z": "9 * a[6] + 288",
+        "Z": "plan_size(2 * a[6])",
         "G": f"a[{last}]",
         "R": f"a[{last + 1}]",
         "p": str(len(algorithm.params) + 2),
@@ -214,6 +214,7 @@ def _function(algorithm: Bins, dtype: str) -> tuple[Callable[..., int], tuple[st
     real = {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
     complex_ = {"float32": "complex64", "float64": "complex128"}.get(dtype, dtype)
     inject = {
+        "plan_size": transforms.size,
         **{f"{k}_": function for k, function in algorithm.functions.items()},
         **{k: getattr(loops, k) for k in ("run", "Call", "Rules", "Stream")},
         "array": memory.array,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adaptfilt.engines.cpu.fft import backward, forward
-from adaptfilt.engines.cpu.memory import all_finite, array, finite
+from adaptfilt.engines.cpu.memory import all_finite, array, as_real, finite
 from adaptfilt.engines.words import dot, energy, norm_1
 
 GOOD, BAD, DIVERGED = 0, 1, 2
@@ -251,8 +251,8 @@ def adapt(rules: Any, own: Any, call: Any, b: int, q: int, place: int, turn: int
     for k in range(F):
         e2 = (E[k].real * E[k].real + E[k].imag * E[k].imag) * share
         level[k] = rules.level(level[k], x2_sum[k], e2, states, p, k)
-    x2_sum[0] = 1 - p[len(p) - 2] * p[len(p) - 1] * weight if heard > 0 else 1.0  # silence leaves them alone
-    shrink = x2_sum[0]  # in single precision where the weights are
+    lost = p[len(p) - 2] * p[len(p) - 1] * weight if heard > 0 else 0.0  # silence leaves the weights alone
+    shrink = as_real(level, 1 - lost)  # in their precision
     for c in range(call.inputs):
         for i in range(call.partitions):
             X, states = own.spectra[b, c, (place + i * stride) % call.slots], rules.of_partition(own, b, q, c, i)

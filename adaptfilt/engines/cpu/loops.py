@@ -487,15 +487,14 @@ def write_phases(own: Filter, part: Part, call: Call, like: Any) -> None:
     C, M = own.line.shape
     past = (M + call.sps - 1) // call.sps - 1
     for q in range(C if part.leads else 0):
-        x, line = input_of(part.b, q, call, like), own.line[q]
+        x, line = data(input_of(part.b, q, call, like)), own.line[q]
         for p in range(call.sps):
             row, first = data(own.stream[p * C + q]), call.offset - past * call.sps - p  # the sample at 0
             known = min((call.sps - 1 - first) // call.sps, call.outputs + past)  # of samples before the part
             for j in range(known):
                 row[j] = line[max(M + first + j * call.sps, 0)]
-            samples = data(x)
             for j in range(known, call.outputs + past):
-                row[j] = samples[first + j * call.sps]
+                row[j] = x[first + j * call.sps]
 
 
 def to_phases(w: Any, phases: Any, M: int, sps: int) -> Any:

@@ -1,6 +1,5 @@
 """The words of `fft` for Numba, on rocket-fft, or by a plan on `transforms`; and the words of `transforms`."""
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from rocket_fft import c2c, c2r, r2c
 
 from adaptfilt.engines.cpu import fft, transforms, vectors
 from adaptfilt.engines.cpu.compile import DEBUG, part
-from adaptfilt.engines.cpu.numba_vectors import LANES, Pointer, Vector, _both, _shuffle
+from adaptfilt.engines.cpu.numba_vectors import LANES, Pointer, Vector, _shuffle
 from adaptfilt.engines.cpu.numba_vectors import _word as _vector_word
 from adaptfilt.engines.cpu.numba_words import _word
 
@@ -62,16 +61,6 @@ def _backward(V: Any, v: Any, plan: Any = None) -> Any:
             c2r(V, v, _ROWS, False, 1.0 / N, 1)
 
     return backward
-
-
-@_vector_word(operator.sub, _both, Vector, Vector)
-def _sub(context: Any, b: Any, sig: Any, args: Any) -> Any:
-    return b.fsub(*args)
-
-
-@_vector_word(operator.neg, lambda v: signature(v, v) if isinstance(v, Vector) else None, Vector)
-def _neg(context: Any, b: Any, sig: Any, args: Any) -> Any:
-    return b.fneg(args[0])
 
 
 @_vector_word(fft.transposed, lambda vs: signature(vs, vs), types.UniTuple)

@@ -6,6 +6,7 @@ LLVM fits vectors of eight to whatever the machine has. Complex numbers lie in p
 import operator
 import platform
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 from llvmlite import ir
@@ -185,14 +186,27 @@ def _add(context: Any, b: Any, sig: Any, args: Any) -> Any:
     return b.fadd(*args)
 
 
+@_word(operator.sub, _both, Vector, Vector)
+def _sub(context: Any, b: Any, sig: Any, args: Any) -> Any:
+    return b.fsub(*args)
+
+
+@_word(operator.neg, lambda v: signature(v, v) if isinstance(v, Vector) else None, Vector)
+def _neg(context: Any, b: Any, sig: Any, args: Any) -> Any:
+    return b.fneg(args[0])
+
+
+def _products(b: Any, kind: Any, v: Any, w: Any) -> list[Any]:
+    """Return the vectors whose sum is v w."""
+    if kind.parts == 1:
+        return [b.fmul(v, w)]
+    imag = b.fmul(_imaginary(b, v), ir.Constant(kind.llvm, [-1.0, 1.0] * LANES))
+    return [b.fmul(_real(b, v), w), b.fmul(imag, _swapped(b, w))]
+
+
 @_word(operator.mul, _both, Vector, Vector)
 def _mul(context: Any, b: Any, sig: Any, args: Any) -> Any:
-    v, w = args
-    kind = sig.return_type
-    if kind.parts == 1:
-        return b.fmul(v, w)
-    imag = b.fmul(_imaginary(b, v), ir.Constant(kind.llvm, [-1.0, 1.0] * LANES))
-    return b.fadd(b.fmul(_real(b, v), w), b.fmul(imag, _swapped(b, w)))
+    return reduce(b.fadd, _products(b, sig.return_type, *args))
 
 
 def _real(b: Any, v: Any) -> Any:
@@ -221,12 +235,8 @@ def _three(a: Any, v: Any, w: Any) -> Any:
 
 @_word(vectors.plus_product, _three, Vector, Vector, Vector)
 def _plus_product(context: Any, b: Any, sig: Any, args: Any) -> Any:
-    a, v, w = args
-    kind = sig.return_type
-    if kind.parts == 1:
-        return b.fadd(a, b.fmul(v, w))
-    imag = b.fmul(_imaginary(b, v), ir.Constant(kind.llvm, [-1.0, 1.0] * LANES))
-    return b.fadd(b.fadd(a, b.fmul(_real(b, v), w)), b.fmul(imag, _swapped(b, w)))  # two multiply-adds
+    a, *factors = args
+    return reduce(b.fadd, _products(b, sig.return_type, *factors), a)  # multiply-adds
 
 
 @_word(vectors.plus_product, lambda a, v, w: signature(a, a, a, a), types.Number, types.Number, types.Number)

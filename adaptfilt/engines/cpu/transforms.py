@@ -55,6 +55,12 @@ def plan(N: int) -> np.ndarray[Any, Any]:
     return out
 
 
+def rooms(plan: Any, N: int) -> Any:
+    """Return pointers to the six rooms of a plan, which follow its constants."""
+    width, p = N // 2 + 24, after(plan, 3 * N // 2 + 128)
+    return p, after(p, width), after(p, 2 * width), after(p, 3 * width), after(p, 4 * width), after(p, 5 * width)
+
+
 # Complex transforms of h vectors
 
 
@@ -147,10 +153,8 @@ def of_eight(x: Any, y: Any, root: Any) -> Any:
 
 def forward_row(x: Any, V: Any, plan: Any, N: int) -> None:
     """Write the spectrum of x, N / 2 + 1 pairs of real and imaginary parts, to V."""
-    R, h = N // 8, N // 16
-    width, room = 8 * h + 24, after(plan, 3 * N // 2 + 128)
-    ar, ai, br, bi = room, after(room, width), after(room, 2 * width), after(room, 3 * width)
-    dr, di, lanes = after(room, 4 * width), after(room, 5 * width), after(plan, _LANES)
+    R, h, lanes = N // 8, N // 16, after(plan, _LANES)
+    ar, ai, br, bi, dr, di = rooms(plan, N)
     half, root, turns = splat(plan[0]), splat(plan[1]), after(lanes, 16 * (h + 1))
     for s in range(h):
         store(ar, 8 * s, load(x, 16 * s))
@@ -225,10 +229,8 @@ def get_mirrored(V: Any, k: int) -> Any:
 
 def backward_row(V: Any, x: Any, plan: Any, N: int) -> None:
     """Write the N samples of which V is the spectrum to x."""
-    R, h = N // 8, N // 16
-    width, room = 8 * h + 24, after(plan, 3 * N // 2 + 128)
-    ar, ai, br, bi = room, after(room, width), after(room, 2 * width), after(room, 3 * width)
-    dr, di, lanes = after(room, 4 * width), after(room, 5 * width), after(plan, _LANES)
+    R, h, lanes = N // 8, N // 16, after(plan, _LANES)
+    ar, ai, br, bi, dr, di = rooms(plan, N)
     root, scale, turns = splat(plan[1]), splat(plan[2]), after(lanes, 16 * (h + 1))
     for k in range(0, h, 8):
         (r0, i0), (r1, i1), (r2, i2), (r3, i3) = get(V, k), get(V, k + R), get(V, k + 2 * R), get(V, k + 3 * R)

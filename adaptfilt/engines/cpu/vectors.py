@@ -65,11 +65,6 @@ def with_first(v: Any, s: Any) -> Any:
     return v
 
 
-def conj(v: Any) -> Any:
-    """Return the complex conjugate of a vector."""
-    return np.conj(v)
-
-
 def times_real(v: Any, w: Any) -> Any:
     """Return v times the real part of w."""
     return v * w.real
@@ -83,7 +78,7 @@ def plus_product(a: Any, v: Any, w: Any) -> Any:
 def plus_conj_products(v: Any, f: Any, p: Any, i: int) -> Any:
     """Return v plus the sum of f[k] times the conjugate of entries i + k to i + k + 7, for k = 0 to 7."""
     for k in range(8):
-        v = v + f[k] * conj(load(p, i + k))
+        v = v + f[k] * np.conj(load(p, i + k))
     return v
 
 
